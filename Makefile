@@ -1,0 +1,31 @@
+# make train  - install into .venv and train the nut oracle
+# make test   - install into .venv, then lint, type check and test
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: install train test check docs benchmark
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[train,dev]"
+	touch $@
+
+train: install
+	$(BIN)/python -m baselines.ppo_oracle --task nut
+
+test: check
+	$(BIN)/python -m pytest
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: install
+	$(BIN)/python -m dexscrew_envs.reference docs/tasks.md
+
+benchmark: install
+	$(BIN)/python -m pytest benchmark

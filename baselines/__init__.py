@@ -1,0 +1,1 @@
+"""Learning algorithms and policies for the DexScrew environments."""

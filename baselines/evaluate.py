@@ -1,0 +1,163 @@
+"""Score a policy: turns, length and reward of whole episodes, as a table, as JSON, and as a video.
+
+`python -m baselines.evaluate --policy nut-oracle`
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+import tyro
+from tabulate import tabulate
+from torch import Tensor
+from tqdm import tqdm
+
+from baselines import policies
+from dexscrew_envs.mdp.terminations import Reason
+from dexscrew_envs.rendering import write_video
+from dexscrew_envs.vector_env import DexScrewVectorEnv
+
+
+@dataclass(frozen=True)
+class Score:
+    """What the episodes of an evaluation came to; arrays have one number per episode."""
+
+    rotations: np.ndarray
+    """Signed turns of the nut."""
+    length: np.ndarray
+    """Control steps."""
+    reward: np.ndarray
+    """Sum of the unscaled reward."""
+    reasons: dict[str, int]
+    """How often episodes ended for which reason."""
+
+    def summary(self) -> dict[str, Any]:
+        """Return means and standard deviations over episodes."""
+        return {
+            "rotations_mean": float(self.rotations.mean()),
+            "rotations_std": float(self.rotations.std()),
+            "episode_length_mean": float(self.length.mean()),
+            "reward_mean": float(self.reward.mean()),
+            "episodes": len(self.rotations),
+            "reasons": self.reasons,
+        }
+
+
+@torch.no_grad()
+def evaluate(
+    policy: policies.Policy, env: DexScrewVectorEnv, *, seed: int, frames: list[np.ndarray] | None = None
+) -> Score:
+    """Run one episode in each environment and return the scores.
+
+    Args:
+        policy: acts on the observations.
+        env: gives one episode per environment; its keys must hold those that the policy needs.
+        seed: of the episodes.
+        frames: where to append a frame of environment 0 after each step of its episode.
+    """
+    observation, _ = env.reset(seed=seed)
+    policy.reset(None)
+    running = torch.ones(env.num_envs, dtype=torch.bool, device=env.device)
+    reward_sum = torch.zeros(env.num_envs, device=env.device)
+    length = torch.zeros(env.num_envs, dtype=torch.int64, device=env.device)
+    rotations, reason = torch.zeros_like(reward_sum), torch.zeros_like(length)
+    with tqdm(total=env.task.episode_steps, desc="evaluating", unit="step", leave=False) as bar:
+        while running.any():
+            observation, reward, terminated, truncated, infos = env.step(policy.act(observation))
+            done = terminated | truncated
+            reward_sum += torch.where(running, reward, 0.0)
+            length += running
+            ended = running & done
+            rotations = torch.where(ended, infos["rotations"], rotations)
+            reason = torch.where(ended, infos["reason"], reason)
+            if frames is not None and running[0]:
+                frames.append(env.frame(0))
+            policy.reset(done)
+            running &= ~done
+            bar.update()
+    counts = {r.name.lower(): int((reason == r).sum()) for r in Reason if (reason == r).any()}
+    return Score(_array(rotations), _array(length), _array(reward_sum), counts)
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.cpu().numpy().astype(float)
+
+
+def table(summary: dict[str, Any]) -> str:
+    """Return a summary as a table."""
+    rows = [
+        ("turns per episode", f"{summary['rotations_mean']:.2f} ± {summary['rotations_std']:.2f}"),
+        ("episode length (steps)", f"{summary['episode_length_mean']:.1f}"),
+        ("reward per episode", f"{summary['reward_mean']:.0f}"),
+        ("episodes", summary["episodes"]),
+        ("ended by", ", ".join(f"{name} {count}" for name, count in summary["reasons"].items())),
+    ]
+    return tabulate(rows, tablefmt="simple")
+
+
+@dataclass(kw_only=True)
+class Args:
+    """Score a policy over whole episodes, without exploration noise."""
+
+    policy: str
+    """Name of a shipped policy, such as nut-oracle, or the path of a policy file."""
+    episodes: int = 64
+    """Episodes; they run side by side."""
+    seed: int = 10_000
+    """Seed of the episodes."""
+    shape: tuple[str, ...] = ()
+    """Shape of the nut, or several that episodes sample from; by default those of training."""
+    randomize: bool = True
+    """Whether to randomise the physics, the start and the noise."""
+    video: Path | None = None
+    """Where to write a video of one episode (mp4)."""
+    json: bool = False
+    """Print the summary as one JSON object on the last line."""
+    threads: int = 0
+    """Threads that step the simulation; 0 takes all CPUs."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    args = tyro.cli(Args, args=argv, description=__doc__)
+    try:
+        if args.episodes < 1:
+            raise ValueError(f"--episodes must be at least 1, got {args.episodes}")
+        policy = policies.load(args.policy)
+        env = DexScrewVectorEnv(
+            policy.task, args.episodes, shape=args.shape or None, randomize=args.randomize, observe=policy.observe,
+            num_threads=args.threads,
+        )  # fmt: skip
+        frames: list[np.ndarray] | None = None
+        if args.video is not None:
+            frames = []
+            env.reset(seed=args.seed)
+            env.frame(0)  # fails now rather than after the episodes
+        score = evaluate(policy, env, seed=args.seed, frames=frames)
+        if args.video is not None and frames:
+            write_video(args.video, frames, env.metadata["render_fps"])
+    except (ValueError, TypeError, OSError, gymnasium.error.DependencyNotInstalled) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    summary = score.summary()
+    print(table(summary))
+    if args.video is not None:
+        print(f"video: {args.video}")
+    if args.json:
+        print(json.dumps({"policy": args.policy, "task": policy.task, "seed": args.seed, **summary}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,253 @@
+"""PPO of Stable-Baselines3, kept in torch from the environment to the update.
+
+The stock algorithm moves every observation through NumPy and computes its advantages there. This subclass replaces
+the rollout and the update, and leaves `learn`, callbacks, logger, `save`, `load` and `predict` as they are. It adds
+what the paper's recipe needs: normalised observations and values, and a learning rate steered by the KL divergence.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import VecEnv
+from torch import Tensor
+
+from baselines.networks import DexScrewActorCritic, gaussian_kl, log_probability
+from baselines.sb3_env import TensorVecEnv
+
+_BOUND = 1.1
+"""Action means beyond plus and minus this cost, so that they do not drift where clipping hides them."""
+
+
+@dataclass
+class Rollout:
+    """T steps of N environments; tensors (T, N, ...)."""
+
+    observations: dict[str, Tensor]
+    actions: Tensor
+    log_probs: Tensor
+    means: Tensor
+    std: Tensor
+    """(A,) standard deviation with which all actions were drawn."""
+    values: Tensor
+    advantages: Tensor
+    returns: Tensor
+
+
+def generalized_advantages(
+    rewards: Tensor, values: Tensor, dones: Tensor, last_value: Tensor, gamma: float, gae_lambda: float
+) -> Tensor:
+    """Return the advantages (T, N) by generalised advantage estimation (Schulman et al., 2016).
+
+    Args:
+        rewards: (T, N); those of truncated steps already hold the discounted value of what was cut off.
+        values: (T, N) values of the observations that were acted on.
+        dones: (T, N) whether the episode ended with the step.
+        last_value: (N,) values of the observations after the last step.
+        gamma: discount factor.
+        gae_lambda: trace decay.
+    """
+    advantages = torch.zeros_like(rewards)
+    following, next_value = torch.zeros_like(last_value), last_value
+    for t in reversed(range(len(rewards))):
+        alive = (~dones[t]).float()
+        delta = rewards[t] + gamma * next_value * alive - values[t]
+        following = delta + gamma * gae_lambda * alive * following
+        advantages[t], next_value = following, values[t]
+    return advantages
+
+
+class EpisodeStatistics:
+    """Running sums of each environment's episode, and the last finished ones."""
+
+    def __init__(self, num_envs: int, device: torch.device, keep: int = 256) -> None:
+        self.reward = torch.zeros(num_envs, device=device)
+        self.length = torch.zeros(num_envs, dtype=torch.int64, device=device)
+        self.finished: deque[tuple[float, int, float]] = deque(maxlen=keep)
+        """Reward, length in control steps, and turns."""
+
+    def update(self, reward: Tensor, done: Tensor, rotations: Tensor) -> None:
+        """Take in one step of all environments."""
+        self.reward += reward
+        self.length += 1
+        if done.any():
+            ended = zip(self.reward[done].tolist(), self.length[done].tolist(), rotations[done].tolist(), strict=True)
+            self.finished.extend(ended)
+            self.reward[done] = 0.0
+            self.length[done] = 0
+
+    def means(self) -> dict[str, float]:
+        """Return the means over the last finished episodes, or nothing before the first."""
+        if not self.finished:
+            return {}
+        columns = zip(*self.finished, strict=True)
+        names = ("episode_reward", "episode_length", "rotations")
+        return {name: sum(column) / len(self.finished) for name, column in zip(names, columns, strict=True)}
+
+
+class TensorPPO(PPO):
+    """PPO on a `TensorVecEnv`.
+
+    Args:
+        policy: `DexScrewActorCritic`, or a subclass.
+        env: the environment.
+        reward_scale: factor of the reward that the algorithm sees.
+        target_kl: divergence per update that the learning rate aims at.
+        min_learning_rate: its lower limit.
+        max_learning_rate: its upper limit.
+        bounds_coef: weight of the cost of action means beyond the action's range.
+        kwargs: as of `stable_baselines3.PPO`; `batch_size` must divide `n_steps` times the environments.
+    """
+
+    policy: DexScrewActorCritic
+
+    def __init__(
+        self,
+        policy: Any,
+        env: Any,
+        *,
+        reward_scale: float = 0.01,
+        target_kl: float = 0.02,
+        min_learning_rate: float = 1e-6,
+        max_learning_rate: float = 1e-2,
+        bounds_coef: float = 1e-3,
+        **kwargs: Any,
+    ) -> None:
+        self.reward_scale = reward_scale
+        self.kl_goal = target_kl
+        self.learning_rate_range = (min_learning_rate, max_learning_rate)
+        self.bounds_coef = bounds_coef
+        super().__init__(policy, env, **kwargs)
+        self.current_learning_rate = float(self.lr_schedule(1.0))
+
+    def _setup_model(self) -> None:
+        super()._setup_model()
+        size = self.n_steps * self.n_envs
+        if size % self.batch_size:
+            raise ValueError(f"batch_size must divide n_steps x environments = {size}, got {self.batch_size}")
+        # The stock buffer is never used; it would hold a second copy of every rollout in NumPy.
+        self.rollout_buffer = None  # type: ignore[assignment]
+        self.rollout: Rollout | None = None
+        self.statistics = EpisodeStatistics(self.n_envs, self.device)
+
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "rollout", "statistics"]
+
+    @torch.no_grad()
+    def collect_rollouts(self, env: VecEnv, callback: BaseCallback, rollout_buffer: Any, n_rollout_steps: int) -> bool:
+        """Fill `self.rollout` with steps of all environments."""
+        assert isinstance(env, TensorVecEnv), "TensorPPO runs on a TensorVecEnv"
+        policy = self.policy
+        policy.set_training_mode(False)
+        callback.on_rollout_start()
+        steps: dict[str, list[Tensor]] = {
+            k: [] for k in ("actions", "log_probs", "means", "values", "rewards", "dones")
+        }
+        seen: list[dict[str, Tensor]] = []
+        observation: Any = self._last_obs
+        std = policy.log_std.exp().clone()
+        for _ in range(n_rollout_steps):
+            policy.features_extractor.update_norms(observation)
+            mean, _, value = policy.distribution_and_value(observation)
+            action = mean + std * torch.randn_like(mean)
+            new_observation, reward, done, infos = env.step(action)
+            self.num_timesteps += env.num_envs
+            self.statistics.update(reward, done, infos["rotations"])
+            scaled = reward * self.reward_scale
+            truncated = infos["truncated"]
+            if truncated.any():
+                cut_off = {key: tensor[truncated] for key, tensor in infos["final_obs"].items()}
+                scaled[truncated] += self.gamma * policy.values(cut_off)
+            seen.append(observation)
+            for name, tensor in (
+                ("actions", action), ("log_probs", log_probability(action, mean, std)), ("means", mean),
+                ("values", policy.value_norm.denormalize(value)), ("rewards", scaled), ("dones", done),
+            ):  # fmt: skip
+                steps[name].append(tensor)
+            observation = new_observation
+            callback.update_locals(locals())
+            if not callback.on_step():
+                self._last_obs = observation
+                return False
+        self._last_obs = observation
+        stacked = {name: torch.stack(tensors) for name, tensors in steps.items()}
+        rewards, dones = stacked.pop("rewards"), stacked.pop("dones")
+        values = stacked["values"]
+        advantages = generalized_advantages(
+            rewards, values, dones, policy.values(observation), self.gamma, self.gae_lambda
+        )
+        observations = {key: torch.stack([o[key] for o in seen]) for key in observation}
+        self.rollout = Rollout(observations, std=std, advantages=advantages, returns=advantages + values, **stacked)
+        callback.update_locals(locals())
+        callback.on_rollout_end()
+        return True
+
+    def dump_logs(self, iteration: int = 0) -> None:
+        """Write the means of the last episodes, and what the update recorded, to the logger."""
+        for name, value in self.statistics.means().items():
+            self.logger.record(f"rollout/{name}", value)
+        self.logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
+        self.logger.dump(step=self.num_timesteps)
+
+    def train(self) -> None:
+        """Update the policy with the rollout."""
+        rollout, policy = self.rollout, self.policy
+        assert rollout is not None
+        policy.set_training_mode(True)
+        policy.value_norm.update(rollout.returns.flatten()[:, None])
+        old_values = policy.value_norm(rollout.values.flatten()[:, None])[:, 0]
+        returns = policy.value_norm(rollout.returns.flatten()[:, None])[:, 0]
+        advantages = rollout.advantages.flatten()
+        advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+        flat = {key: tensor.flatten(0, 1) for key, tensor in rollout.observations.items()}
+        actions, means = rollout.actions.flatten(0, 1), rollout.means.flatten(0, 1)
+        log_probs = rollout.log_probs.flatten()
+        clip = float(self.clip_range(self._current_progress_remaining))  # type: ignore[operator]
+        sums: dict[str, Tensor] = {}
+        updates = 0
+        for _ in range(self.n_epochs):
+            divergence = torch.zeros((), device=self.device)
+            order = torch.randperm(len(actions), device=self.device)
+            for batch in order.split(self.batch_size):
+                mean, std, value = policy.distribution_and_value({k: v[batch] for k, v in flat.items()})
+                ratio = torch.exp(log_probability(actions[batch], mean, std) - log_probs[batch])
+                gain = advantages[batch]
+                policy_loss = -torch.min(ratio * gain, ratio.clamp(1 - clip, 1 + clip) * gain).mean()
+                clipped = old_values[batch] + (value - old_values[batch]).clamp(-clip, clip)
+                error = torch.max((value - returns[batch]).square(), (clipped - returns[batch]).square())
+                value_loss = 0.5 * error.mean()
+                bounds_loss = (mean.abs() - _BOUND).clamp(min=0).square().sum(dim=1).mean()
+                entropy = torch.log(std).sum()
+                loss = policy_loss + self.vf_coef * value_loss + self.bounds_coef * bounds_loss
+                loss = loss - self.ent_coef * entropy
+                self.policy.optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(policy.parameters(), self.max_grad_norm)
+                self.policy.optimizer.step()
+                updates += 1
+                with torch.no_grad():
+                    kl = gaussian_kl(mean, std, means[batch], rollout.std).mean()
+                    divergence += kl * len(batch) / len(actions)
+                    losses = {"policy_loss": policy_loss, "value_loss": value_loss, "kl": kl}
+                    for name, tensor in losses.items():
+                        sums[name] = sums.get(name, torch.zeros_like(tensor)) + tensor.detach()
+            self._steer_learning_rate(float(divergence))
+        self._n_updates += self.n_epochs
+        for name, tensor in sums.items():
+            self.logger.record(f"train/{name}", float(tensor) / updates)
+        self.logger.record("train/std", float(policy.log_std.detach().exp().mean()))
+        self.logger.record("train/learning_rate", self.current_learning_rate)
+
+    def _steer_learning_rate(self, divergence: float) -> None:
+        low, high = self.learning_rate_range
+        if divergence > 2 * self.kl_goal:
+            self.current_learning_rate = max(self.current_learning_rate / 1.5, low)
+        elif divergence < self.kl_goal / 2:
+            self.current_learning_rate = min(self.current_learning_rate * 1.5, high)
+        for group in self.policy.optimizer.param_groups:
+            group["lr"] = self.current_learning_rate

@@ -1,0 +1,348 @@
+"""One trainer for all reinforcement learning agents: run folder, progress, checkpoints, resume, and results.
+
+A run folder holds `config.json` (what was asked for, with versions), `checkpoint.pt` (to go on from),
+`tensorboard/`, and at the end `policy.pt`, `metrics.json`, `curve.png` and `video.mp4`.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import configure
+from tqdm import tqdm
+
+from baselines import policies
+from baselines.evaluate import Score, evaluate, table
+from baselines.networks import DexScrewActorCritic
+from baselines.ppo import TensorPPO
+from baselines.sb3_env import TensorVecEnv
+from dexscrew_envs.rendering import write_video
+from dexscrew_envs.tasks import make_task
+from dexscrew_envs.vector_env import DexScrewVectorEnv
+
+CHECKPOINT_FORMAT = "dexscrew-checkpoint"
+EVALUATION_SEED_OFFSET = 10_000
+_FREE = ("steps", "run", "threads", "checkpoint_every", "video", "evaluation_episodes")
+"""Fields that may differ when a run goes on: they do not change what is learned in a step."""
+
+
+@dataclass(kw_only=True)
+class TrainConfig:
+    """What all agents share. Defaults are for a laptop; the paper trains 8,192 environments for 1.5e9 steps."""
+
+    task: str = "nut"
+    """nut or screwdriver."""
+    steps: int = 2_000_000
+    """Control steps of all environments together."""
+    seed: int = 0
+    """Seed of networks, exploration and episodes."""
+    run: Path | None = None
+    """Run folder; by default runs/<agent>-<task>-<seed>. A folder with a checkpoint of the same configuration goes on."""
+    num_envs: int = 256
+    """Environments side by side."""
+    n_steps: int = 16
+    """Steps of each environment between updates (horizon)."""
+    batch_size: int = 1024
+    """Minibatch size; it divides num_envs x n_steps."""
+    epochs: int = 4
+    """Passes over the data of an update."""
+    learning_rate: float = 1e-3
+    """Initial learning rate of Adam; then steered by the divergence."""
+    target_kl: float = 0.02
+    """Divergence between old and new policy that the learning rate aims at."""
+    gamma: float = 0.99
+    """Discount factor."""
+    gae_lambda: float = 0.95
+    """Trace decay of the advantages."""
+    clip_range: float = 0.2
+    """Clipping of the policy's ratio, and of the normalised value."""
+    value_coef: float = 4.0
+    """Weight of half the squared value error."""
+    entropy_coef: float = 0.0
+    """Weight of the entropy bonus."""
+    max_grad_norm: float = 1.0
+    """The gradient is clipped to this norm."""
+    reward_scale: float = 0.01
+    """Factor of the reward that PPO sees."""
+    randomize: bool = True
+    """Whether to randomise the physics, the start and the noise."""
+    threads: int = 0
+    """Threads of simulation and learning; 0 takes all CPUs."""
+    checkpoint_every: int = 100_000
+    """Control steps between checkpoints."""
+    evaluation_episodes: int = 64
+    """Episodes of the final evaluation, with a fresh seed and without exploration noise; 0 skips it."""
+    video: bool = True
+    """Whether to end with a video of one episode, where there is OpenGL."""
+
+
+@dataclass(frozen=True)
+class Agent:
+    """What tells one agent from another."""
+
+    name: str
+    """Name in run folders."""
+    observe: tuple[str, ...]
+    """Keys of the observation that it learns from."""
+    policy_kwargs: dict[str, Any]
+    """Arguments of its `DexScrewActorCritic`."""
+
+
+class RunFolderError(ValueError):
+    """The run folder cannot be used as it is."""
+
+
+def train(agent: Agent, config: TrainConfig, command: Sequence[str]) -> int:
+    """Train until `config.steps`, going on from a checkpoint if there is one; return the exit status.
+
+    Raises:
+        RunFolderError: the run folder holds another configuration.
+        ValueError: a value of the configuration is not possible.
+    """
+    make_task(config.task)
+    if config.steps < 1:
+        raise ValueError(f"steps must be positive, got {config.steps}")
+    folder = config.run or Path("runs") / f"{agent.name}-{config.task}-{config.seed}"
+    wanted = {"agent": agent.name, **_jsonable(asdict(config))}
+    checkpoint = _open_run_folder(folder, wanted, command)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    env = DexScrewVectorEnv(
+        config.task, config.num_envs, randomize=config.randomize, observe=agent.observe, num_threads=config.threads
+    )
+    model = TensorPPO(
+        DexScrewActorCritic, TensorVecEnv(env), seed=config.seed, n_steps=config.n_steps, device="cpu",
+        batch_size=config.batch_size, n_epochs=config.epochs, learning_rate=config.learning_rate,
+        target_kl=config.target_kl, gamma=config.gamma, gae_lambda=config.gae_lambda, ent_coef=config.entropy_coef,
+        clip_range=config.clip_range, vf_coef=config.value_coef, max_grad_norm=config.max_grad_norm,
+        reward_scale=config.reward_scale, policy_kwargs=agent.policy_kwargs,
+    )  # fmt: skip
+    model.set_logger(configure(str(folder / "tensorboard"), ["tensorboard"]))
+    recorder = _Recorder(folder, config)
+    if checkpoint is not None:
+        recorder.restore(model, env, checkpoint)
+        print(f"going on from {model.num_timesteps:,} steps in {folder}", file=sys.stderr)
+    remaining = config.steps - model.num_timesteps
+    if remaining > 0:
+        try:
+            model.learn(remaining, callback=recorder, reset_num_timesteps=False)
+        except KeyboardInterrupt:
+            recorder.save(model)
+            print(
+                f"\ninterrupted at {model.num_timesteps:,} steps; the same command goes on from {folder}",
+                file=sys.stderr,
+            )
+            return 130
+        finally:
+            recorder.close()
+        recorder.save(model)
+    _finish(agent, config, model, env, recorder, folder, command)
+    return 0
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _jsonable(item) for key, item in value.items()}
+    return str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
+
+
+def _open_run_folder(folder: Path, wanted: dict[str, Any], command: Sequence[str]) -> dict[str, Any] | None:
+    """Claim the folder for this configuration; return its checkpoint, or None for a fresh run."""
+    path = folder / "config.json"
+    if path.exists():
+        try:
+            found = json.loads(path.read_text())["config"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunFolderError(f"{path} is not a configuration; give another folder with --run") from error
+        keys = [key for key in wanted if key not in _FREE]
+        differing = [
+            f"{key} (there {found.get(key)!r}, now {wanted[key]!r})" for key in keys if found.get(key) != wanted[key]
+        ]
+        if differing:
+            raise RunFolderError(
+                f"{folder} holds a run of another configuration: {', '.join(differing)}; "
+                "give another folder with --run, or remove that one"
+            )
+    elif folder.exists() and any(folder.iterdir()):
+        raise RunFolderError(f"{folder} is not empty and holds no run; give another folder with --run")
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"config": wanted, "command": list(command), "versions": versions()}, indent=2) + "\n")
+    checkpoint = folder / "checkpoint.pt"
+    return policies.read(checkpoint, CHECKPOINT_FORMAT) if checkpoint.exists() else None
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that decide a result."""
+    names = ("gymnasium", "mujoco", "numpy", "stable-baselines3", "torch")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+class _Recorder(BaseCallback):
+    """Shows progress, keeps the learning curve, and writes checkpoints."""
+
+    def __init__(self, folder: Path, config: TrainConfig) -> None:
+        super().__init__()
+        self.folder, self.config = folder, config
+        self.curve: list[dict[str, float]] = []
+        self.seconds = 0.0
+        self._bar: tqdm | None = None
+        self._clock = 0.0
+        self._saved = 0
+
+    def _on_training_start(self) -> None:
+        self._saved = self.model.num_timesteps
+        self._clock = time.monotonic()
+        self._bar = tqdm(
+            total=self.config.steps, initial=self.model.num_timesteps, unit="step", unit_scale=True, smoothing=0.1,
+            desc=self.config.task, mininterval=1.0, dynamic_ncols=True,
+        )  # fmt: skip
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_end(self) -> None:
+        model, bar = self.model, self._bar
+        assert isinstance(model, TensorPPO) and bar is not None
+        self._tick()
+        means = model.statistics.means()
+        if means:
+            rate = model.current_learning_rate
+            self.curve.append({"steps": model.num_timesteps, "seconds": self.seconds, "learning_rate": rate, **means})
+            bar.set_postfix_str(
+                f"turns/episode {means['rotations']:.1f}, length {means['episode_length']:.0f}", refresh=False
+            )
+        bar.update(model.num_timesteps - bar.n)
+        # A rollout that was not learned from yet is lost with a crash, so the checkpoint goes before it.
+        if model.num_timesteps - self._saved >= self.config.checkpoint_every:
+            self.save(model)
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        self.seconds += now - self._clock
+        self._clock = now
+
+    def save(self, model: TensorPPO) -> None:
+        """Write the checkpoint."""
+        content = {
+            "format": CHECKPOINT_FORMAT,
+            "version": policies.VERSION,
+            "steps": model.num_timesteps,
+            "learning_rate": model.current_learning_rate,
+            "policy": model.policy.state_dict(),
+            "optimizer": model.policy.optimizer.state_dict(),
+            "curve": self.curve,
+            "seconds": self.seconds,
+            "torch_rng": torch.get_rng_state(),
+            "env_rng": model.env.env._generator.get_state(),  # type: ignore[union-attr]
+            "invalid_physics": model.env.env.invalid_physics_count,  # type: ignore[union-attr]
+        }
+        policies.write_atomically(content, self.folder / "checkpoint.pt")
+        self._saved = model.num_timesteps
+
+    def restore(self, model: TensorPPO, env: DexScrewVectorEnv, content: dict[str, Any]) -> None:
+        """Go on from a checkpoint; the episodes that were running then begin anew."""
+        model.policy.load_state_dict(content["policy"])
+        model.policy.optimizer.load_state_dict(content["optimizer"])
+        model.num_timesteps = env.total_steps = content["steps"]
+        model.current_learning_rate = content["learning_rate"]
+        self.curve, self.seconds = content["curve"], content["seconds"]
+        torch.set_rng_state(content["torch_rng"])
+        env._generator.set_state(content["env_rng"])
+        env.invalid_physics_count = content["invalid_physics"]
+        model.env._reset_seeds()  # type: ignore[union-attr]  # the generator goes on instead
+
+    def close(self) -> None:
+        """End the progress bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _finish(
+    agent: Agent,
+    config: TrainConfig,
+    model: TensorPPO,
+    env: DexScrewVectorEnv,
+    recorder: _Recorder,
+    folder: Path,
+    command: Sequence[str],
+) -> None:
+    """Evaluate the policy and write all results."""
+    card: dict[str, Any] = {
+        "agent": agent.name, "command": " ".join(command), "seed": config.seed, "steps": model.num_timesteps,
+        "seconds": round(recorder.seconds), "versions": versions(),
+    }  # fmt: skip
+    policy = policies.ActorPolicy(model.policy, config.task, card)
+    results: dict[str, Any] = {**card, "invalid_physics": env.invalid_physics_count}
+    score, note = None, None
+    if config.evaluation_episodes:
+        score, note = _evaluate(policy, config, folder)
+        results["evaluation"] = {"seed": config.seed + EVALUATION_SEED_OFFSET, **score.summary()}
+        policy.card["evaluation"] = results["evaluation"]
+    policies.save(policy, folder / "policy.pt")
+    results["curve"] = recorder.curve
+    (folder / "metrics.json").write_text(json.dumps(results, indent=1) + "\n")
+    if recorder.curve:
+        draw_curve(recorder.curve, folder / "curve.png", f"{agent.name}, {config.task}, seed {config.seed}")
+    if score is not None:
+        print(table(score.summary()))
+    if note:
+        print(note)
+    print(f"results: {folder}")
+
+
+def _evaluate(policy: policies.ActorPolicy, config: TrainConfig, folder: Path) -> tuple[Score, str | None]:
+    env = DexScrewVectorEnv(
+        config.task, config.evaluation_episodes, observe=policy.observe, randomize=config.randomize,
+        num_threads=config.threads,
+    )  # fmt: skip
+    seed = config.seed + EVALUATION_SEED_OFFSET
+    frames: list[np.ndarray] | None = None
+    note = None
+    if config.video:
+        try:
+            env.reset(seed=seed)
+            env.frame(0)
+            frames = []
+        except gymnasium.error.DependencyNotInstalled as error:
+            note = f"no video: {error}"
+    score = evaluate(policy, env, seed=seed, frames=frames)
+    if frames:
+        write_video(folder / "video.mp4", frames, env.metadata["render_fps"])
+    env.close()
+    return score, note
+
+
+def draw_curve(curve: list[dict[str, float]], path: Path, title: str) -> None:
+    """Draw turns, length and reward of episodes over control steps."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    panels: list[tuple[str, str, Callable[[float], float]]] = [
+        ("rotations", "turns per episode", float),
+        ("episode_length", "episode length (steps)", float),
+        ("episode_reward", "reward per episode", float),
+    ]
+    figure, axes = pyplot.subplots(1, len(panels), figsize=(12, 3.4), layout="constrained")
+    steps = [row["steps"] / 1e6 for row in curve]
+    for axis, (key, label, _) in zip(axes, panels, strict=True):
+        axis.plot(steps, [row[key] for row in curve], color="#c8641e")
+        axis.set(xlabel="control steps (million)", ylabel=label)
+        axis.grid(alpha=0.3)
+        axis.set_ylim(bottom=0)
+    figure.suptitle(f"{title} (last 256 training episodes, with exploration noise)", fontsize=10)
+    figure.savefig(path, dpi=130)
+    pyplot.close(figure)

@@ -1,0 +1,1 @@
+"""The task as small pure functions on named tensors: observations, rewards, terminations, randomisation."""

@@ -1,0 +1,144 @@
+"""Observations: proprioception, its history, privileged information, and what may be asked for besides."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dexscrew_envs.sim.base import Episode, Rows, State
+from dexscrew_envs.tasks import JOINTS, Task
+
+HISTORY_STEPS = 30
+"""Pairs of (noisy joint position, target) that the history holds, oldest first."""
+PROPRIO_STEPS = 3
+"""Pairs that the actor sees."""
+PAIR = 2 * len(JOINTS)
+POINTS = 100
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A named part of the privileged observation."""
+
+    name: str
+    size: int
+    bound: float
+    """Values are clipped to plus and minus this."""
+    meaning: str
+
+
+PRIVILEGED_SLICES = {
+    s.name: s
+    for s in (
+        Slice("object_position", 3, 1.0, "position of the object's base, world frame (m)"),
+        Slice("object_scale", 1, 2.0, "scale of the object"),
+        Slice("object_mass", 1, 1.0, "mass of the nut (kg)"),
+        Slice("object_friction", 1, 20.0, "coefficient of friction"),
+        Slice("object_center_of_mass", 3, 0.1, "centre of mass of the nut in its frame (m)"),
+        Slice("object_orientation", 4, 1.0, "orientation of the nut, (w, x, y, z), world frame"),
+        Slice("object_linear_velocity", 3, 10.0, "linear velocity of the nut's frame, world frame (m/s)"),
+        Slice("object_angular_velocity", 3, 100.0, "angular velocity of the nut, world frame (rad/s)"),
+        Slice("object_restitution", 1, 1.0, "coefficient of restitution"),
+        Slice("fingertip_position", 15, 1.0, "fingertip positions, 5 x 3, world frame (m)"),
+        Slice("fingertip_orientation", 20, 1.0, "fingertip orientations, 5 x (w, x, y, z), world frame"),
+        Slice("fingertip_linear_velocity", 15, 20.0, "linear fingertip velocities, 5 x 3, world frame (m/s)"),
+        Slice("fingertip_angular_velocity", 15, 200.0, "angular fingertip velocities, 5 x 3, world frame (rad/s)"),
+        Slice("nut_contact_force", 1, 100.0, "size of the net contact force on the nut (N)"),
+        Slice("nut_position", 3, 1.0, "origin of the nut's frame, world frame (m)"),
+        Slice("nut_joint_velocity", 1, 100.0, "velocity of the nut's joint (rad/s)"),
+        Slice("nut_joint_angle", 1, math.pi, "angle of the nut's joint, wrapped to one turn (rad)"),
+        Slice("nut_joint_friction", 1, 1.0, "dry friction of the nut's joint (N m)"),
+        Slice("kp", 12, 10.0, "proportional gains of the joint controller (N m/rad)"),
+        Slice("kd", 12, 1.0, "derivative gains of the joint controller (N m s/rad)"),
+        Slice("start_pose", 12, math.pi, "joint positions at the start of the episode (rad)"),
+        Slice("hand_orientation", 4, 1.0, "orientation of the palm, (w, x, y, z), world frame"),
+        Slice("hand_position", 3, 1.0, "position of the palm, world frame (m)"),
+    )
+}
+"""Every slice that a task's `privileged` may name."""
+
+
+@dataclass
+class Constants(Rows):
+    """What the privileged observation needs of an episode and the state does not hold; N rows, float32."""
+
+    object_pos: Tensor
+    scale: Tensor
+    start_pose: Tensor
+    hand_quat: Tensor
+    hand_pos: Tensor
+    points: Tensor
+    """(N, 100, 3) points on the nut's surface in its frame (m)."""
+
+
+def privileged_layout(task: Task) -> dict[str, slice]:
+    """Return where each named slice stands in the task's privileged observation.
+
+    Raises:
+        ValueError: the task names a slice that does not exist.
+    """
+    layout, start = {}, 0
+    for name in task.privileged:
+        if name not in PRIVILEGED_SLICES:
+            raise ValueError(f"unknown privileged slice {name!r}; choose from {', '.join(PRIVILEGED_SLICES)}")
+        layout[name] = slice(start, start + PRIVILEGED_SLICES[name].size)
+        start = layout[name].stop
+    return layout
+
+
+def privileged_bounds(task: Task) -> Tensor:
+    """Return the bounds (P,) of the privileged observation."""
+    slices = [PRIVILEGED_SLICES[name] for name in privileged_layout(task)]
+    return torch.cat([torch.full((s.size,), s.bound) for s in slices])
+
+
+def privileged(task: Task, state: State, episode: Episode, constants: Constants, bounds: Tensor) -> Tensor:
+    """Return the privileged observation (N, P) of the state."""
+    values = {
+        "object_position": constants.object_pos,
+        "object_scale": constants.scale,
+        "object_mass": episode.mass,
+        "object_friction": episode.friction,
+        "object_center_of_mass": episode.center_of_mass,
+        "object_orientation": state.nut_quat,
+        "object_linear_velocity": state.nut_velocity[:, 3:],
+        "object_angular_velocity": state.nut_velocity[:, :3],
+        "object_restitution": episode.restitution,
+        "fingertip_position": state.tip_pos.flatten(1),
+        "fingertip_orientation": state.tip_quat.flatten(1),
+        "fingertip_linear_velocity": state.tip_velocity[..., 3:].flatten(1),
+        "fingertip_angular_velocity": state.tip_velocity[..., :3].flatten(1),
+        "nut_contact_force": state.nut_force.norm(dim=1, keepdim=True),
+        "nut_position": state.nut_pos,
+        "nut_joint_velocity": state.nut_speed[:, None],
+        "nut_joint_angle": (torch.remainder(state.nut_angle + math.pi, 2 * math.pi) - math.pi)[:, None],
+        "nut_joint_friction": episode.joint_friction,
+        "kp": episode.kp,
+        "kd": episode.kd,
+        "start_pose": constants.start_pose,
+        "hand_orientation": constants.hand_quat,
+        "hand_position": constants.hand_pos,
+    }
+    return torch.cat([values[name] for name in task.privileged], dim=1).clamp(-bounds, bounds)
+
+
+def rotate(quat: Tensor, vectors: Tensor) -> Tensor:
+    """Rotate vectors (N, K, 3) by unit quaternions (N, 4), (w, x, y, z)."""
+    axis = quat[:, None, 1:].expand_as(vectors)
+    twice = 2 * torch.linalg.cross(axis, vectors)
+    return vectors + quat[:, None, :1] * twice + torch.linalg.cross(axis, twice)
+
+
+def point_cloud(state: State, constants: Constants) -> Tensor:
+    """Return the points (N, 100, 3) on the nut's surface in the world frame (m)."""
+    return state.nut_pos[:, None] + rotate(state.nut_quat, constants.points)
+
+
+def heights(quat: Tensor, points: Tensor) -> Tensor:
+    """Return the vertical coordinates (N, K) of points (N, K, 3) after rotation by unit quaternions (N, 4)."""
+    w, x, y, z = quat.unbind(1)
+    row = torch.stack([2 * (x * z - w * y), 2 * (y * z + w * x), w * w - x * x - y * y + z * z], dim=1)
+    return torch.bmm(points, row[:, :, None])[:, :, 0]

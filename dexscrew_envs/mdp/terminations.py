@@ -1,0 +1,88 @@
+"""Terminations, each with a reason, and the windows over which two of them look."""
+
+from __future__ import annotations
+
+import math
+from enum import IntEnum
+
+import torch
+from torch import Tensor
+
+from dexscrew_envs.mdp.rewards import tip_distance
+from dexscrew_envs.sim.base import State
+from dexscrew_envs.tasks import Task
+
+
+class Reason(IntEnum):
+    """Why an episode ended; where several hold, the lowest number is reported."""
+
+    RUNNING = 0
+    INVALID_PHYSICS = 1
+    """The simulation diverged (a NaN or an infinity)."""
+    FINGERS_AWAY = 2
+    """The thumb's or index finger's tip left the nut."""
+    STAGNATION = 3
+    """The nut did not turn over the window."""
+    NO_CONTACT = 4
+    """Nothing touched the nut over the window."""
+    JOINT_END = 5
+    """The nut came close to the end of its joint."""
+    TIME_LIMIT = 6
+    """Truncation."""
+
+
+class IdleWindow:
+    """Remembers the nut's angle and the last contact, to judge stagnation and lost contact."""
+
+    def __init__(self, task: Task, num_envs: int, device: torch.device) -> None:
+        self.task = task
+        self.angles = torch.zeros(num_envs, task.idle_window, device=device)
+        self.steps = torch.zeros(num_envs, dtype=torch.int64, device=device)
+        self.without_contact = torch.zeros(num_envs, dtype=torch.int64, device=device)
+        self._cursor = 0
+
+    def reset(self, ids: Tensor) -> None:
+        """Forget the environments `ids`."""
+        self.steps[ids] = 0
+        self.without_contact[ids] = 0
+
+    def update(self, state: State) -> None:
+        """Take in the state after a control step."""
+        self.angles[:, self._cursor] = state.nut_angle
+        self._cursor = (self._cursor + 1) % self.task.idle_window
+        self.steps += 1
+        touched = state.nut_force.norm(dim=1) > self.task.contact_threshold
+        self.without_contact = torch.where(touched, 0, self.without_contact + 1)
+
+    def stagnant(self) -> Tensor:
+        """Return (N,) whether the window is full and the nut's angle hardly varied in it."""
+        variance = self.angles.var(dim=1, correction=0)
+        return (self.steps >= self.task.idle_window) & (variance < self.task.stagnation_variance)
+
+    def contact_lost(self) -> Tensor:
+        """Return (N,) whether nothing touched the nut over the window."""
+        return self.without_contact >= self.task.idle_window
+
+
+def terminations(task: Task, state: State, window: IdleWindow, steps: Tensor, valid: Tensor) -> Tensor:
+    """Return the reason (N,) to end, int64.
+
+    Args:
+        task: the task.
+        state: the state after the step.
+        window: updated with that state.
+        steps: (N,) control steps since the episode began.
+        valid: (N,) whether the physics is finite.
+    """
+    end = 2 * math.pi * task.joint_turns - task.joint_end_margin
+    reason = torch.zeros_like(steps)
+    for code, holds in (
+        (Reason.TIME_LIMIT, steps >= task.episode_steps),
+        (Reason.JOINT_END, state.nut_angle > end),
+        (Reason.NO_CONTACT, window.contact_lost()),
+        (Reason.STAGNATION, window.stagnant()),
+        (Reason.FINGERS_AWAY, (tip_distance(state) > task.reset_distance).any(dim=1)),
+        (Reason.INVALID_PHYSICS, ~valid),
+    ):
+        reason = torch.where(holds, int(code), reason)
+    return reason

@@ -1,0 +1,68 @@
+"""Frames and videos of a simulation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import mujoco
+import numpy as np
+
+NO_OPENGL = (
+    "there is no OpenGL to draw with ({reason}); on Debian or Ubuntu install it with "
+    "`apt-get install libegl1 libgl1`, or `apt-get install libosmesa6` and set MUJOCO_GL=osmesa"
+)
+
+
+class FrameRenderer:
+    """Draws frames of one model, off screen.
+
+    Args:
+        model: the model to draw, or one with the same sizes.
+        height: of a frame in pixels.
+        width: of a frame in pixels.
+        camera: name of the camera, or None for a free one.
+
+    Raises:
+        gymnasium.error.DependencyNotInstalled: there is no OpenGL; the message names the package that gives it.
+    """
+
+    def __init__(self, model: mujoco.MjModel, height: int, width: int, camera: str | None) -> None:
+        try:
+            self._renderer = mujoco.Renderer(model, height, width)
+        except (
+            Exception
+        ) as error:  # each backend fails in its own way: ImportError, AttributeError, GLError, RuntimeError
+            raise gymnasium.error.DependencyNotInstalled(NO_OPENGL.format(reason=error)) from error
+        self._size = height, width
+        self._camera = -1 if camera is None else camera
+
+    def draw(self, model: mujoco.MjModel, data: mujoco.MjData) -> np.ndarray:
+        """Return an RGB frame (height, width, 3), uint8, of a model that differs from the first only in its values."""
+        self._renderer._model = model  # shapes and sizes vary between environments; the meshes are the same
+        self._renderer.update_scene(data, camera=self._camera)
+        return self._renderer.render().copy()
+
+    def close(self) -> None:
+        """Free the OpenGL context."""
+        self._renderer.close()
+
+
+def write_video(path: Path, frames: list[np.ndarray], fps: int) -> None:
+    """Write RGB frames (height, width, 3), uint8, as an H.264 file.
+
+    Raises:
+        gymnasium.error.DependencyNotInstalled: imageio with ffmpeg is missing.
+    """
+    try:
+        import imageio.v2 as imageio
+    except ImportError as error:
+        raise gymnasium.error.DependencyNotInstalled(
+            "writing videos needs `pip install dexscrew[train]` (imageio and imageio-ffmpeg)"
+        ) from error
+    path.parent.mkdir(parents=True, exist_ok=True)
+    options: dict[str, Any] = {"fps": fps, "codec": "libx264", "quality": 7, "macro_block_size": 8}
+    with imageio.get_writer(path, **options) as writer:
+        for frame in frames:
+            writer.append_data(frame)

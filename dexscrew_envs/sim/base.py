@@ -1,0 +1,112 @@
+"""The protocol of a simulator, and the named tensors that it exchanges with the task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from dexscrew_envs.scene import Scene
+from dexscrew_envs.start_states import StartStates
+
+
+class Rows:
+    """A dataclass of tensors that all have one row per environment."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+
+    def write(self, ids: Tensor, other: Any) -> None:
+        """Overwrite the rows `ids` with all rows of `other`."""
+        for name, tensor in self.tensors().items():
+            tensor[ids] = getattr(other, name)
+
+
+@dataclass
+class Episode(Rows):
+    """What is drawn once for an episode and then stays: N rows, float32 unless said otherwise."""
+
+    start: Tensor
+    """(N,) int64 index into the bank of start states."""
+    mass: Tensor
+    """(N, 1) mass of the nut (kg)."""
+    center_of_mass: Tensor
+    """(N, 3) centre of mass of the nut in its frame (m)."""
+    friction: Tensor
+    """(N, 1) coefficient of friction of every contact."""
+    restitution: Tensor
+    """(N, 1) coefficient of restitution."""
+    joint_friction: Tensor
+    """(N, 1) dry friction of the nut's joint (N m)."""
+    kp: Tensor
+    """(N, 12) proportional gains of the hand (N m/rad)."""
+    kd: Tensor
+    """(N, 12) derivative gains of the hand (N m s/rad)."""
+    observation_bias: Tensor
+    """(N, 12) noise of the episode on observed joint positions (rad)."""
+    action_bias: Tensor
+    """(N, 12) noise of the episode on joint targets (rad)."""
+
+
+@dataclass
+class State(Rows):
+    """The simulated state after a control step: N rows, float32, world frame.
+
+    Joint positions and velocities and the nut's angle are current. What derives from them (fingertips, forces) is that
+    of the beginning of the last physics step, 5 ms before, as the engines leave it.
+    """
+
+    joint_pos: Tensor
+    """(N, 12) hand joint positions (rad)."""
+    joint_vel: Tensor
+    """(N, 12) hand joint velocities (rad/s)."""
+    torque: Tensor
+    """(N, 12) joint torques (N m)."""
+    nut_angle: Tensor
+    """(N,) angle of the nut since the episode began; positive is clockwise seen from above (rad)."""
+    nut_speed: Tensor
+    """(N,) its velocity (rad/s)."""
+    nut_pos: Tensor
+    """(N, 3) origin of the nut's frame (m)."""
+    nut_quat: Tensor
+    """(N, 4) orientation of the nut, (w, x, y, z)."""
+    nut_velocity: Tensor
+    """(N, 6) angular and linear velocity of the nut's frame (rad/s, m/s)."""
+    nut_force: Tensor
+    """(N, 3) net contact force on the nut (N)."""
+    tip_pos: Tensor
+    """(N, 5, 3) fingertip positions (m), in the order of FINGERS."""
+    tip_quat: Tensor
+    """(N, 5, 4) fingertip orientations, (w, x, y, z)."""
+    tip_velocity: Tensor
+    """(N, 5, 6) angular and linear fingertip velocities (rad/s, m/s)."""
+    tip_force: Tensor
+    """(N, 5, 3) force of the nut on each fingertip link (N)."""
+
+
+class Simulator(Protocol):
+    """Steps N copies of a scene."""
+
+    scene: Scene
+    start_states: StartStates
+    num_envs: int
+    device: torch.device
+
+    def reset(self, ids: Tensor, episode: Episode) -> None:
+        """Begin new episodes in the environments `ids` (K,), int64, sorted; `episode` has K rows."""
+
+    def step(self, targets: Tensor, push: Tensor) -> None:
+        """Advance by a control step.
+
+        Args:
+            targets: (N, 12) joint targets (rad).
+            push: (N, 3) force on the nut's centre of mass, in the world frame (N).
+        """
+
+    def read(self, ids: Tensor | None = None) -> State:
+        """Return a copy of the state of the environments `ids`, or of all."""
+
+    def render_state(self, env: int) -> tuple[Any, Any]:
+        """Return the MjModel and the MjData of one environment, ready to be drawn."""

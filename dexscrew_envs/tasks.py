@@ -1,0 +1,301 @@
+"""The two tasks: every number of the simplified simulation, in one readable place.
+
+A task is a frozen dataclass; `dataclasses.replace(NUT, reset_distance=0.12)` makes a variant of it, and every field is
+also a keyword of `gymnasium.make`. `docs/tasks.md` is generated from this file. Numbers are those of the paper
+"Learning Dexterous Manipulation Skills from Imperfect Simulations" and of its authors' release; a docstring that
+begins with "Ours:" marks a number that differs from theirs, and says why.
+Units are metres, radians, seconds, newtons and kilograms; the world frame has z up, with the object's base at z = 0.
+Both tasks call the turning part (nut or screwdriver handle) the nut, and what it turns on the bolt.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+Range = tuple[float, float]
+Vector3 = tuple[float, float, float]
+
+JOINTS = (
+    "index_bend", "index_1", "index_2", "mid_1", "mid_2", "pinky_1",
+    "pinky_2", "ring_1", "ring_2", "thumb_bend", "thumb_1", "thumb_2",
+)  # fmt: skip
+"""The hand's joints in policy order, the order of every 12-vector."""
+
+FINGERS = ("thumb", "index", "mid", "ring", "pinky")
+"""The order of everything that is given per fingertip."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One simplified fastening task."""
+
+    name: str
+    """Name of the task, as in `--task`."""
+
+    # -- time ---------------------------------------------------------------------------------------------------------
+    timestep: float = 0.005
+    """Physics step (s): 200 Hz."""
+    substeps: int = 10
+    """Physics steps in a control step: control runs at 20 Hz."""
+    episode_steps: int = 800
+    """Time limit of an episode in control steps (40 s); it truncates, it does not terminate."""
+
+    # -- object -------------------------------------------------------------------------------------------------------
+    shape: str | tuple[str, ...]
+    """Shape of the nut, or several of which each episode samples one."""
+    shapes: tuple[str, ...]
+    """All shapes that the task knows."""
+    bolt_radius: float
+    """Radius of the bolt or shaft under the nut (m)."""
+    bolt_height: float
+    """Height of the bolt or shaft above the base (m)."""
+    joint_height: float
+    """Height of the nut's frame, which is the frame of its revolute joint (m); the joint's axis is (0, 0, -1)."""
+    joint_turns: float = 100.0
+    """Range of the nut's joint in turns; an episode starts at 0."""
+    joint_friction: Range = (0.01, 0.03)
+    """Ours: dry friction of the nut's joint (N m). The release's 0.2 is a PhysX coefficient, not a torque; this range
+    makes the nut stop when the fingers let go, and turn under a fingertip's force."""
+    joint_damping: float = 5e-4
+    """Ours: viscous friction of the nut's joint (N m s/rad). The release limits the joint's speed to 6.28 rad/s
+    instead, a limit that MuJoCo's joints do not have."""
+    object_position: Vector3
+    """Position of the object's base before noise (m)."""
+    object_position_noise: Vector3 = (0.0075, 0.0075, 0.0)
+    """Width of the uniform noise U(0, width) added to it (m)."""
+    object_tilt: float = 0.0
+    """Largest tilt of the object from the vertical, in a random direction (degrees)."""
+    scales: tuple[float, ...]
+    """Nominal scales of the whole object, of which each episode samples one."""
+    scale_noise: float = 0.025
+    """Half width of the uniform noise on the scale. Ours: quantised to five values, since a mesh cannot be scaled
+    while the simulation runs."""
+
+    # -- hand ---------------------------------------------------------------------------------------------------------
+    hand_position: Vector3 = (0.0, 0.0, 0.21)
+    """Position of the hand's base before noise (m)."""
+    hand_position_noise: float = 0.001
+    """Width of the uniform noise U(0, width) on each coordinate (m)."""
+    hand_pitch: Range = (60.0, 70.0)
+    """Rotation of the hand about the world's x axis (degrees): 90 - U(20, 30)."""
+    hand_roll: Range = (-5.0, 5.0)
+    """Rotation of the hand about the world's y axis, applied after the pitch (degrees)."""
+    start_pose: tuple[float, ...]
+    """Joint positions at the start of an episode, before noise (rad). Ours: these push the fingertips into the object,
+    so the fingers that touch are opened in small steps until none does; see `start_states.py`."""
+    start_pose_noise: float = 0.05
+    """Half width of the uniform noise on the start pose, as a share of each joint's range."""
+    action_scale: float
+    """Change of a joint's target for an action of 1 (rad)."""
+    locked_joints: tuple[int, ...]
+    """Indices of the joints whose actions are ignored."""
+    thumb_bend_range: Range
+    """Limits of the target of the thumb's bend joint (rad)."""
+    kp: Range = (2.7, 3.3)
+    """Proportional gain of the joint controller, sampled per joint (N m/rad)."""
+    kd: Range = (0.009, 0.011)
+    """Derivative gain of the joint controller, sampled per joint (N m s/rad)."""
+
+    # -- randomisation ------------------------------------------------------------------------------------------------
+    mass: Range = (0.04, 0.06)
+    """Mass of the nut (kg)."""
+    center_of_mass: Range = (-0.001, 0.001)
+    """Offset of the nut's centre of mass from its frame along each axis (m)."""
+    friction: Range = (0.5, 8.0)
+    """Coefficient of friction, one for all shapes of an environment."""
+    restitution: Range = (0.0, 1.0)
+    """Ours: coefficient of restitution e, which MuJoCo has not. It enters as the damping ratio of the contacts,
+    -ln e / sqrt(pi^2 + ln^2 e), bounded below by `min_contact_damping_ratio`, since PhysX applies it only to
+    impacts and MuJoCo would to every contact."""
+    min_contact_damping_ratio: float = 0.5
+    """Ours: see `restitution`."""
+    observation_noise: tuple[float, float] = (0.01, 0.005)
+    """Standard deviations of the noise on observed joint positions: drawn per episode, and per step (rad)."""
+    action_noise: tuple[float, float] = (0.01, 0.005)
+    """The same for the noise on joint targets (rad)."""
+    push_probability: float = 0.25
+    """Probability of each push of the nut. Ours: two pushes are drawn a control step, as in the release, but both act
+    from its beginning rather than from a random physics step."""
+    push_force: float = 2.0
+    """Standard deviation of a push along each axis, per mass of the nut (N/kg)."""
+    push_decay: float = 0.9
+    """Factor by which a push decays in each `push_decay_interval`."""
+    push_decay_interval: float = 0.08
+    """See `push_decay` (s)."""
+
+    # -- reward: weights and parameters of the terms in `mdp/rewards.py` ----------------------------------------------
+    rotate_weight: float
+    """Weight of the nut's speed."""
+    rotate_clip: float = 4.0
+    """The nut's speed is rewarded between minus and plus this (rad/s)."""
+    proximity_weight: float = 2.0
+    """Weight of the closeness of thumb and index fingertips to the nut's frame."""
+    pose_weight: float
+    """Weight of the squared distance from the start pose, thumb left out."""
+    torque_weight: float
+    """Weight of the squared joint torques."""
+    work_weight: float = -0.01
+    """Weight of the squared mechanical power."""
+    overspeed_weight: float = -0.3
+    """Weight of the nut's speed above a threshold."""
+    overspeed_threshold: Range
+    """That threshold before and after its curriculum (rad/s)."""
+    overspeed_curriculum: tuple[float, float] = (30e6, 60e6)
+    """Control steps, all environments together, between which the threshold moves, in stages of 5 %."""
+    height_weight: float = -1.0
+    """Weight of the vertical extent of the object's point cloud."""
+    height_threshold: float = 0.03
+    """Extents below this cost nothing (m)."""
+
+    # -- termination --------------------------------------------------------------------------------------------------
+    reset_distance: float
+    """An episode ends when the thumb's or the index finger's tip is further than this from the nut's frame (m); also
+    the scale of the proximity reward."""
+    idle_window: int
+    """Length of the window over which stagnation and lost contact are judged (control steps)."""
+    stagnation_variance: float = 0.003
+    """An episode ends when the nut's angle varies less than this over the window (rad^2)."""
+    contact_threshold: float = 1e-3
+    """An episode ends when the net contact force on the nut stays at or below this over the window (N)."""
+    joint_end_margin: float = 5.0
+    """An episode ends when the nut is this close to the end of its joint (rad)."""
+
+    # -- observation --------------------------------------------------------------------------------------------------
+    privileged: tuple[str, ...]
+    """Slices of the privileged observation, in order; see `mdp/observations.py`."""
+    proprio_delay: int = 0
+    """Age of the newest pair in `proprio` (control steps). Ours: 0, so that `proprio` is the end of `history`; in the
+    release the actor's newest pair is one step old, while the student's history is current."""
+
+    def __post_init__(self) -> None:
+        wanted = (self.shape,) if isinstance(self.shape, str) else tuple(self.shape)
+        if not wanted:
+            raise ValueError(f"{self.name}: shape must name at least one of {', '.join(self.shapes)}")
+        for shape in wanted:
+            if shape not in self.shapes:
+                raise ValueError(f"{self.name}: unknown shape {shape!r}; choose from {', '.join(self.shapes)}")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type == "Range" and (len(value) != 2 or not value[0] <= value[1]):
+                raise ValueError(f"{self.name}: {field.name} must be (low, high) with low <= high, got {value!r}")
+        for name in ("timestep", "substeps", "episode_steps", "reset_distance", "idle_window", "action_scale"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{self.name}: {name} must be positive, got {getattr(self, name)!r}")
+        if len(self.start_pose) != len(JOINTS):
+            raise ValueError(f"{self.name}: start_pose must have {len(JOINTS)} numbers, got {len(self.start_pose)}")
+        if not 0 <= self.proprio_delay <= 27:
+            raise ValueError(f"{self.name}: proprio_delay must be between 0 and 27, got {self.proprio_delay!r}")
+
+    @property
+    def sampled_shapes(self) -> tuple[str, ...]:
+        """The shapes that episodes sample from."""
+        return (self.shape,) if isinstance(self.shape, str) else tuple(self.shape)
+
+    @property
+    def control_dt(self) -> float:
+        """Duration of a control step (s)."""
+        return self.timestep * self.substeps
+
+    def without_randomization(self) -> Task:
+        """The same task with every range collapsed to its centre, and no noise and no pushes."""
+
+        def centre(bounds: Range) -> Range:
+            return ((bounds[0] + bounds[1]) / 2,) * 2
+
+        ranges = ("joint_friction", "hand_pitch", "hand_roll", "kp", "kd", "mass", "center_of_mass", "friction")
+        x, y, z = (p + n / 2 for p, n in zip(self.object_position, self.object_position_noise, strict=True))
+        return replace(
+            self,
+            **{name: centre(getattr(self, name)) for name in ranges},
+            restitution=(0.0, 0.0),
+            object_position=(x, y, z),
+            object_position_noise=(0.0, 0.0, 0.0),
+            object_tilt=0.0,
+            scales=(1.0,),
+            scale_noise=0.0,
+            hand_position_noise=0.0,
+            start_pose_noise=0.0,
+            observation_noise=(0.0, 0.0),
+            action_noise=(0.0, 0.0),
+            push_probability=0.0,
+        )
+
+
+_OBJECT_SLICES = (
+    "object_position", "object_scale", "object_mass", "object_friction", "object_center_of_mass",
+    "object_orientation", "object_linear_velocity", "object_angular_velocity", "object_restitution",
+    "fingertip_position", "fingertip_orientation", "fingertip_linear_velocity", "fingertip_angular_velocity",
+    "nut_contact_force", "nut_position", "nut_joint_velocity", "nut_joint_angle", "nut_joint_friction",
+)  # fmt: skip
+_CONTROLLER_SLICES = ("kp", "kd", "start_pose", "hand_orientation", "hand_position")
+
+NUT = Task(
+    name="nut",
+    shape="triangle",
+    shapes=("triangle", "square", "hexagon", "cross"),
+    bolt_radius=0.0125,
+    bolt_height=0.1,
+    joint_height=0.1,
+    object_position=(0.0175, 0.06, 0.0),
+    scales=(0.95, 1.0, 1.05),
+    start_pose=(-0.17, 1.1, 0.4, 1.1, 0.4, 0.0, 0.0, 0.0, 0.0, 1.3, 0.5, 0.45),
+    action_scale=0.04167,
+    locked_joints=(5, 6, 7, 8),
+    thumb_bend_range=(0.0, 1.83),
+    rotate_weight=6.0,
+    pose_weight=-0.5,
+    torque_weight=-0.1,
+    overspeed_threshold=(10.0, 10.0),
+    reset_distance=0.07,
+    idle_window=70,
+    privileged=_OBJECT_SLICES + _CONTROLLER_SLICES,
+)
+"""Turn a nut: a thick triangular prism, which teaches gaits that clear the corners of thinner nuts."""
+
+SCREWDRIVER = Task(
+    name="screwdriver",
+    shape=("octagon", "dodecagon"),
+    shapes=("octagon", "dodecagon", "spheres"),
+    bolt_radius=0.00625,
+    bolt_height=0.02,
+    joint_height=0.01,
+    object_position=(0.009, 0.06, 0.0),
+    object_tilt=5.0,
+    scales=(0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2, 1.25),
+    start_pose=(-0.036, 1.15, 0.5, 0.925, 0.58, 0.0, 0.0, 1.3, 0.43, 1.455, 0.817, 0.154),
+    action_scale=0.05,
+    locked_joints=(5, 6),
+    thumb_bend_range=(0.6, 1.73),
+    rotate_weight=2.5,
+    pose_weight=-0.1,
+    torque_weight=-3.0,
+    overspeed_threshold=(7.5, 15.0),
+    reset_distance=0.1,
+    idle_window=60,
+    privileged=_OBJECT_SLICES,
+)
+"""Turn the handle of a screwdriver: prisms of 8 and 12 sides, which turn by friction."""
+
+TASKS: Mapping[str, Task] = {task.name: task for task in (NUT, SCREWDRIVER)}
+
+
+def make_task(name: str, *, randomize: bool = True, **changes: Any) -> Task:
+    """Return the task called `name` with some of its fields changed.
+
+    Raises:
+        ValueError: the task, a shape or a value is unknown; the message names what is known.
+        TypeError: a field is unknown.
+    """
+    if name not in TASKS:
+        raise ValueError(f"unknown task {name!r}; choose from {', '.join(TASKS)}")
+    known = [field.name for field in fields(Task) if field.name not in ("name", "shapes")]
+    for field in changes:
+        if field not in known:
+            close = difflib.get_close_matches(field, known, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else f"; the fields are {', '.join(known)}"
+            raise TypeError(f"the {name} task has no field {field!r}{hint}")
+    base = TASKS[name] if randomize else TASKS[name].without_randomization()
+    return replace(base, **{k: tuple(v) if isinstance(v, list) else v for k, v in changes.items()})

@@ -1,0 +1,372 @@
+"""The environment, batched: N hands and nuts behind Gymnasium's vector interface, in torch tensors."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from torch import Tensor
+
+from dexscrew_envs.mdp import observations as obs
+from dexscrew_envs.mdp import randomization
+from dexscrew_envs.mdp.rewards import overspeed_threshold, reward_terms
+from dexscrew_envs.mdp.terminations import IdleWindow, Reason, terminations
+from dexscrew_envs.sim import State, make_simulator
+from dexscrew_envs.start_states import joint_limits
+from dexscrew_envs.tasks import JOINTS, Task, make_task
+
+Observation = dict[str, Tensor]
+
+DEFAULT_OBSERVE = ("proprio", "history", "privileged")
+ALL_OBSERVE = (*DEFAULT_OBSERVE, "fingertip_force", "point_cloud")
+_FORCE_BOUND = 100.0
+_MAX_FINITE = 1e6
+
+
+class DexScrewVectorEnv(VectorEnv[Observation, Tensor, Tensor]):
+    """N environments of one task, stepped together.
+
+    **Observation**, a dict of float32 tensors:
+
+    - `proprio` (N, 3, 24): the last three pairs of noisy joint positions (12) and targets (12), oldest first (rad);
+    - `history` (N, 30, 24): the last thirty pairs;
+    - `privileged` (N, P): what only a simulator knows; `privileged_layout` names its slices;
+    - on request `fingertip_force` (N, 5, 3), the nut's force on each fingertip link (N), and `point_cloud`
+      (N, 100, 3), points on the nut's surface (m), both in the world frame.
+
+    **Action**: float32 (N, 12) between -1 and 1, clipped; a joint's target moves by `action_scale` times it.
+
+    **Infos** of a step: `rotations` (N,), signed turns of the nut since the episode began, before any reset;
+    `reward_terms`, the named, weighted terms (N,); `reason` (N,), why the episode ended, a code of
+    `dexscrew_envs.mdp.terminations.Reason`; and in steps that end an episode `final_obs`, the observation before the
+    reset, valid where `_final_obs` (N,) is true.
+
+    Episodes restart in the step in which they end (autoreset mode SAME_STEP), unless `autoreset` is False.
+
+    Args:
+        task: "nut" or "screwdriver", or a `Task`.
+        num_envs: number of environments.
+        shape: shape of the nut, or several of which each episode samples one; None takes the task's.
+        randomize: False collapses every range to its centre and switches off noise and pushes.
+        observe: the keys of the observation.
+        engine: the simulator, see `dexscrew_envs.sim`.
+        device: torch device.
+        num_threads: threads that step the simulations; 0 takes all CPUs. Results do not depend on it.
+        autoreset: whether episodes restart by themselves.
+        render_mode: None or "rgb_array".
+        camera: name of the camera to render from, or None for a free one.
+        render_size: height and width of a frame.
+        task_fields: changes of fields of the task, by name.
+
+    Raises:
+        ValueError: an argument has a value that is not known or not possible.
+        TypeError: a field is not one of the task's.
+    """
+
+    def __init__(
+        self,
+        task: str | Task = "nut",
+        num_envs: int = 1,
+        *,
+        shape: str | Sequence[str] | None = None,
+        randomize: bool = True,
+        observe: Sequence[str] = DEFAULT_OBSERVE,
+        engine: str = "mujoco",
+        device: str = "cpu",
+        num_threads: int = 0,
+        autoreset: bool = True,
+        render_mode: str | None = None,
+        camera: str | None = "side",
+        render_size: tuple[int, int] = (480, 640),
+        **task_fields: Any,
+    ) -> None:
+        if isinstance(num_envs, bool) or not isinstance(num_envs, (int, np.integer)) or num_envs < 1:
+            raise ValueError(f"num_envs must be an integer of at least 1, got {num_envs!r}")
+        observe = (observe,) if isinstance(observe, str) else tuple(observe)
+        for key in observe:
+            if key not in ALL_OBSERVE:
+                raise ValueError(f"unknown observation {key!r}; choose from {', '.join(ALL_OBSERVE)}")
+        if not observe:
+            raise ValueError(f"observe must name at least one of {', '.join(ALL_OBSERVE)}")
+        if render_mode not in (None, "rgb_array"):
+            raise ValueError(f"unknown render_mode {render_mode!r}; choose None or 'rgb_array'")
+        if shape is not None:
+            task_fields["shape"] = shape if isinstance(shape, str) else tuple(shape)
+        if isinstance(task, Task):
+            base = task if randomize else task.without_randomization()
+            self.task = replace(base, **task_fields)
+        else:
+            self.task = make_task(task, randomize=randomize, **task_fields)
+
+        self.num_envs = int(num_envs)
+        self.observe = observe
+        self.autoreset = autoreset
+        mode = AutoresetMode.SAME_STEP if autoreset else AutoresetMode.DISABLED
+        self.metadata = {
+            "render_modes": ["rgb_array"],
+            "render_fps": round(1 / self.task.control_dt),
+            "autoreset_mode": mode,
+        }
+        self.render_mode = render_mode
+        self.privileged_layout = obs.privileged_layout(self.task)
+        """Name of each slice of `privileged`, and where it stands."""
+        self.sim = make_simulator(engine, self.task, self.num_envs, device=device, num_threads=num_threads)
+        self.device = self.sim.device
+        self._make_spaces()
+
+        lower, upper = joint_limits(self.task, self.sim.scene.model)
+        self._lower, self._upper = self._tensor(lower), self._tensor(upper)
+        self._action_step = torch.full((len(JOINTS),), self.task.action_scale, device=self.device)
+        self._action_step[list(self.task.locked_joints)] = 0.0
+        keep = obs.HISTORY_STEPS if "history" in observe else obs.PROPRIO_STEPS + self.task.proprio_delay
+        self._history = torch.zeros(self.num_envs, keep, obs.PAIR, device=self.device)
+        self._targets = torch.zeros(self.num_envs, len(JOINTS), device=self.device)
+        self._push = torch.zeros(self.num_envs, 3, device=self.device)
+        self._steps = torch.zeros(self.num_envs, dtype=torch.int64, device=self.device)
+        self._window = IdleWindow(self.task, self.num_envs, self.device)
+        self._make_bank()
+        self._generator = torch.Generator(self.device)
+        self._generator.seed()
+        self._episode = randomization.sample_episode(self.task, self.num_envs, self._num_starts, self._generator)
+        self._constants = self._constants_of(self._episode.start)
+        self._state: State | None = None
+
+        self.total_steps = 0
+        """Control steps taken by all environments together; drives the over-speed curriculum, and may be set."""
+        self.invalid_physics_count = 0
+        """How many episodes ended because the simulation diverged."""
+        self._camera, self._render_size, self._renderer = camera, render_size, None
+
+    # -- spaces and constants -----------------------------------------------------------------------------------------
+
+    def _make_spaces(self) -> None:
+        def box(bound: float | np.ndarray, *shape: int) -> gymnasium.spaces.Box:
+            high = np.broadcast_to(np.asarray(bound, np.float32), shape).copy()
+            return gymnasium.spaces.Box(-high, high, shape, np.float32)
+
+        self._privileged_bounds = obs.privileged_bounds(self.task).to(self.device)
+        bounds = self._privileged_bounds.cpu().numpy()
+        spaces = {
+            "proprio": box(math.pi, obs.PROPRIO_STEPS, obs.PAIR),
+            "history": box(math.pi, obs.HISTORY_STEPS, obs.PAIR),
+            "privileged": box(bounds, len(bounds)),
+            "fingertip_force": box(_FORCE_BOUND, 5, 3),
+            "point_cloud": box(1.0, obs.POINTS, 3),
+        }
+        self.single_observation_space = gymnasium.spaces.Dict({key: spaces[key] for key in self.observe})
+        self.single_action_space = box(1.0, len(JOINTS))
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        return torch.as_tensor(array, dtype=torch.float32, device=self.device)
+
+    def _make_bank(self) -> None:
+        """Put what the observation needs of the start states on the device."""
+        bank, variants = self.sim.start_states, self.sim.scene.variants
+        self._num_starts = len(bank.variant)
+        self._variant_points = self._tensor(variants.points)
+        self._variant_scale = self._tensor(variants.scale[:, None])
+        self._bank_variant = torch.as_tensor(bank.variant, device=self.device)
+        self._bank = {
+            "object_pos": self._tensor(bank.object_pos),
+            "start_pose": self._tensor(bank.joint_pos),
+            "hand_quat": self._tensor(bank.hand_quat),
+            "hand_pos": self._tensor(bank.hand_pos),
+        }
+
+    def _constants_of(self, start: Tensor) -> obs.Constants:
+        variant = self._bank_variant[start]
+        return obs.Constants(
+            scale=self._variant_scale[variant],
+            points=self._variant_points[variant],
+            **{name: values[start] for name, values in self._bank.items()},
+        )
+
+    # -- the interface ------------------------------------------------------------------------------------------------
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Begin new episodes, in all environments or where `options["reset_mask"]` (N,) is true.
+
+        The same seed gives the same episodes, bit for bit.
+
+        Raises:
+            ValueError: the mask has the wrong shape, or resets nothing, or the seed is not a non-negative integer.
+        """
+        if seed is not None:
+            if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+                raise ValueError(f"seed must be a non-negative integer, got {seed!r}")
+            self._generator.manual_seed(int(seed))
+        ids = torch.arange(self.num_envs, device=self.device)
+        if options and options.get("reset_mask") is not None:
+            mask = torch.as_tensor(options["reset_mask"], device=self.device)
+            if mask.shape != (self.num_envs,) or mask.dtype != torch.bool or not mask.any():
+                raise ValueError(f"reset_mask must be {self.num_envs} booleans of which at least one is true")
+            ids = mask.nonzero()[:, 0]
+            if self._state is None and len(ids) < self.num_envs:
+                raise ValueError("the first reset must reset every environment; leave reset_mask out")
+        self._begin(ids)
+        return self._observe(), {}
+
+    def step(self, actions: Tensor) -> tuple[Observation, Tensor, Tensor, Tensor, dict[str, Any]]:
+        """Advance every environment by one control step (50 ms).
+
+        Args:
+            actions: float (N, 12), on the environment's device.
+
+        Returns:
+            Observation, reward (N,), terminated (N,), truncated (N,) and infos, as the class describes them.
+
+        Raises:
+            RuntimeError: the environment was never reset, or it is closed.
+            TypeError: the actions are not floating point.
+            ValueError: the actions have the wrong shape, or a value that is not finite.
+        """
+        if self._state is None:
+            raise RuntimeError("call reset() before step()")
+        actions = self._check(actions)
+        task, generator = self.task, self._generator
+        self._targets = torch.clamp(self._targets + self._action_step * actions, self._lower, self._upper)
+        noisy_targets = randomization.noisy(self._targets, self._episode.action_bias, task.action_noise[1], generator)
+        self._push = randomization.push(task, self._push, self._episode.mass, generator)
+        angle_before = self._state.nut_angle
+        self.sim.step(noisy_targets, self._push)
+        self._state = self.sim.read()
+        self._steps += 1
+        self.total_steps += self.num_envs
+        valid = self._drop_invalid()
+
+        rotated = self._state.nut_angle - angle_before
+        threshold = overspeed_threshold(task, self.total_steps)
+        terms = reward_terms(task, self._state, rotated, self._constants.start_pose, self._constants.points, threshold)
+        terms = {name: torch.where(valid, term, 0.0) for name, term in terms.items()}
+        reward = torch.stack(list(terms.values())).sum(dim=0)
+        self._window.update(self._state)
+        reason = terminations(task, self._state, self._window, self._steps, valid)
+        truncated = reason == Reason.TIME_LIMIT
+        terminated = (reason != Reason.RUNNING) & ~truncated
+        self._remember()
+        observation = self._observe()
+        infos: dict[str, Any] = {
+            "rotations": self._state.nut_angle / (2 * math.pi),
+            "reward_terms": terms,
+            "reason": reason,
+        }
+        if self.autoreset:
+            done = terminated | truncated
+            if done.any():
+                infos["final_obs"], infos["_final_obs"] = observation, done
+                self._begin(done.nonzero()[:, 0])
+                observation = self._observe()
+        return observation, reward, terminated, truncated, infos
+
+    def render(self) -> tuple[np.ndarray, ...] | None:  # type: ignore[override]
+        """Return an RGB frame (height, width, 3), uint8, of every environment, or None without a render mode.
+
+        Raises:
+            gymnasium.error.DependencyNotInstalled: there is no OpenGL; the message names the package that gives it.
+        """
+        if self.render_mode is None:
+            return None
+        return tuple(self.frame(env) for env in range(self.num_envs))
+
+    def frame(self, env: int = 0) -> np.ndarray:
+        """Return an RGB frame (height, width, 3), uint8, of one environment, whatever the render mode."""
+        from dexscrew_envs.rendering import FrameRenderer
+
+        if self._renderer is None:
+            self._renderer = FrameRenderer(self.sim.scene.model, *self._render_size, camera=self._camera)
+        return self._renderer.draw(*self.sim.render_state(env))
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Free the renderer."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+
+    # -- a step's parts -----------------------------------------------------------------------------------------------
+
+    def _check(self, actions: Tensor) -> Tensor:
+        if self.closed:
+            raise RuntimeError("the environment is closed")
+        actions = torch.as_tensor(actions, device=self.device)
+        if actions.shape != (self.num_envs, len(JOINTS)):
+            raise ValueError(f"actions must have shape ({self.num_envs}, {len(JOINTS)}), got {tuple(actions.shape)}")
+        if not actions.is_floating_point():
+            raise TypeError(f"actions must be floating point, got {actions.dtype}")
+        finite = torch.isfinite(actions).all(dim=1)
+        if not finite.all():
+            bad = (~finite).nonzero()[:, 0].tolist()
+            raise ValueError(f"actions must be finite; those of environments {bad[:8]} are not")
+        return actions.float().clamp(-1.0, 1.0)
+
+    def _begin(self, ids: Tensor) -> None:
+        """Begin new episodes in the environments `ids`."""
+        episode = randomization.sample_episode(self.task, len(ids), self._num_starts, self._generator)
+        self.sim.reset(ids, episode)
+        if self._state is None:
+            self._state = self.sim.read()
+        constants = self._constants_of(episode.start)
+        self._state.write(ids, self.sim.read(ids))
+        self._episode.write(ids, episode)
+        self._constants.write(ids, constants)
+        self._window.reset(ids)
+        self._targets[ids] = constants.start_pose
+        self._history[ids] = constants.start_pose.repeat(1, 2)[:, None]
+        self._push[ids] = 0.0
+        self._steps[ids] = 0
+
+    def _drop_invalid(self) -> Tensor:
+        """Find simulations that diverged, report them and blank their state; return (N,) which are valid."""
+        state = self._state
+        assert state is not None
+        size = state.joint_pos.abs().amax(dim=1) + state.joint_vel.abs().amax(dim=1) + state.nut_angle.abs()
+        valid = size < _MAX_FINITE  # false for NaN too
+        if not valid.all():
+            ids = (~valid).nonzero()[:, 0]
+            self.invalid_physics_count += len(ids)
+            where = ", ".join(f"environment {i} at its step {self._steps[i]}" for i in ids.tolist()[:8])
+            warnings.warn(f"the physics diverged and was reset: {where}", RuntimeWarning, stacklevel=3)
+            for tensor in state.tensors().values():
+                tensor[ids] = 0.0
+        return valid
+
+    def _remember(self) -> None:
+        """Append the newest pair to the history."""
+        state, episode = self._state, self._episode
+        assert state is not None
+        seen = randomization.noisy(
+            state.joint_pos, episode.observation_bias, self.task.observation_noise[1], self._generator
+        )
+        pair = torch.cat([seen, self._targets], dim=1)
+        self._history = torch.cat([self._history[:, 1:], pair[:, None]], dim=1)
+
+    def _observe(self) -> Observation:
+        """Return the observation of all environments, in tensors of its own."""
+        state, end = self._state, self._history.shape[1] - self.task.proprio_delay
+        assert state is not None
+        observation = {}
+        for key in self.observe:
+            if key == "proprio":
+                observation[key] = self._history[:, end - obs.PROPRIO_STEPS : end].clone()
+            elif key == "history":
+                observation[key] = self._history.clone()
+            elif key == "privileged":
+                observation[key] = obs.privileged(
+                    self.task, state, self._episode, self._constants, self._privileged_bounds
+                )
+            elif key == "fingertip_force":
+                observation[key] = state.tip_force.clamp(-_FORCE_BOUND, _FORCE_BOUND)
+            else:
+                observation[key] = obs.point_cloud(state, self._constants)
+        return observation
