@@ -56,9 +56,10 @@ class Task:
     """Height of the nut's frame, which is the frame of its revolute joint (m); the joint's axis is (0, 0, -1)."""
     joint_turns: float = 100.0
     """Range of the nut's joint in turns; an episode starts at 0."""
-    joint_friction: Range = (0.01, 0.03)
+    joint_friction: Range
     """Ours: dry friction of the nut's joint (N m). The release's 0.2 is a PhysX coefficient, not a torque; this range
-    makes the nut stop when the fingers let go, and turn under a fingertip's force."""
+    makes the nut stop when the fingers let go, and turn under a fingertip's force, which has less leverage on the
+    thinner handle."""
     joint_damping: float = 5e-4
     """Ours: viscous friction of the nut's joint (N m s/rad). The release limits the joint's speed to 6.28 rad/s
     instead, a limit that MuJoCo's joints do not have."""
@@ -239,6 +240,7 @@ NUT = Task(
     bolt_radius=0.0125,
     bolt_height=0.1,
     joint_height=0.1,
+    joint_friction=(0.01, 0.03),
     object_position=(0.0175, 0.06, 0.0),
     scales=(0.95, 1.0, 1.05),
     start_pose=(-0.17, 1.1, 0.4, 1.1, 0.4, 0.0, 0.0, 0.0, 0.0, 1.3, 0.5, 0.45),
@@ -262,6 +264,7 @@ SCREWDRIVER = Task(
     bolt_radius=0.00625,
     bolt_height=0.02,
     joint_height=0.01,
+    joint_friction=(0.005, 0.015),
     object_position=(0.009, 0.06, 0.0),
     object_tilt=5.0,
     scales=(0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2, 1.25),
