@@ -111,10 +111,12 @@ class _Opener:
         return None
 
 
-def _apply_variant(model: mujoco.MjModel, scene: Scene, variant: int) -> None:
+def _apply_variant(model: mujoco.MjModel, data: mujoco.MjData, scene: Scene, variant: int) -> None:
+    """Give the nut of `model` another shape and scale."""
     for field, values in scene.variants.geom_fields.items():
         getattr(model, field)[scene.variants.geoms] = values[variant]
     model.body("nut").pos = scene.variants.nut_position[variant]
+    mujoco.mj_setConst(model, data)  # without it the old bounding volumes hide contacts
 
 
 def build_start_states(task: Task, scene: Scene, count: int, seed: int = 0) -> StartStates:
@@ -144,7 +146,7 @@ def build_start_states(task: Task, scene: Scene, count: int, seed: int = 0) -> S
         variant = int(rng.integers(len(scene.variants.scale)))
         poses = _sample_poses(task, rng)
         sampled = np.clip(np.array(task.start_pose) + rng.uniform(-noise, noise), lower, upper)
-        _apply_variant(model, scene, variant)
+        _apply_variant(model, data, scene, variant)
         data.mocap_pos[palm], data.mocap_quat[palm], data.mocap_pos[base], data.mocap_quat[base] = poses
         free = opener.open_until_free(sampled, lower, upper)
         if free is not None:
