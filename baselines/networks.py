@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import gymnasium
@@ -40,6 +41,7 @@ class RunningNorm(nn.Module):
         self.count.copy_(total)
 
     def forward(self, values: Tensor) -> Tensor:
+        """Return the values (B, *shape), normalised and clipped."""
         scale = torch.rsqrt(self.var + self.epsilon).float()
         return ((values - self.mean.float()) * scale).clamp(-5.0, 5.0)
 
@@ -51,7 +53,7 @@ class RunningNorm(nn.Module):
 def mlp(sizes: Sequence[int], activation: type[nn.Module] = nn.ELU, last: bool = True) -> nn.Sequential:
     """Return linear layers of these sizes with activations between them, and after the last one if `last`."""
     layers: list[nn.Module] = []
-    for k, (inputs, outputs) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for k, (inputs, outputs) in enumerate(pairwise(sizes)):
         layers.append(nn.Linear(inputs, outputs))
         if last or k < len(sizes) - 2:
             layers.append(activation())
@@ -86,6 +88,7 @@ class OracleTrunk(BaseFeaturesExtractor):
     def update_norms(self, observations: dict[str, Tensor]) -> None:
         """Let the normalisation take in a batch of observations."""
         for key, norm in self.norms.items():
+            assert isinstance(norm, RunningNorm)
             norm.update(observations[key])
 
     def latent(self, observations: dict[str, Tensor]) -> Tensor:
@@ -94,6 +97,7 @@ class OracleTrunk(BaseFeaturesExtractor):
         return torch.tanh(self.encoder(self.norms["privileged"](observations["privileged"])))
 
     def forward(self, observations: dict[str, Tensor]) -> Tensor:
+        """Return the features (N, trunk[-1])."""
         parts = [self.norms["proprio"](observations["proprio"]).flatten(1)]
         if self.encoder is not None:
             parts.append(self.latent(observations))
@@ -106,9 +110,11 @@ class DexScrewActorCritic(MultiInputActorCriticPolicy):
     The value head speaks in normalised returns; `value_norm` translates.
     """
 
+    features_extractor: OracleTrunk
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        kwargs = {"features_extractor_class": OracleTrunk, "net_arch": [], "ortho_init": True} | kwargs
-        super().__init__(*args, **kwargs)
+        defaults: dict[str, Any] = {"features_extractor_class": OracleTrunk, "net_arch": []}
+        super().__init__(*args, **(defaults | kwargs))
         self.value_norm = RunningNorm((1,))
 
     def distribution_and_value(self, observations: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:

@@ -157,8 +157,8 @@ def load(name: str | Path) -> ActorPolicy:
         close = difflib.get_close_matches(str(name), shipped(), n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise ValueError(
-            f"unknown policy {str(name)!r}{hint}; the shipped ones are {', '.join(shipped()) or '(none)'}, and a file is "
-            "given by its path, such as runs/nut-oracle/policy.pt"
+            f"unknown policy {str(name)!r}{hint}; the shipped ones are {', '.join(shipped()) or '(none)'}, and a file "
+            "is given by its path, such as runs/nut-oracle/policy.pt"
         )
     if content["task"] not in TASKS:
         raise ValueError(f"{name} was made for the task {content['task']!r}, which does not exist")

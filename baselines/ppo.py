@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from baselines.networks import DexScrewActorCritic, gaussian_kl, log_probability
@@ -127,6 +126,8 @@ class TensorPPO(PPO):
 
     def _setup_model(self) -> None:
         super()._setup_model()
+        if type(self.env) is not TensorVecEnv:
+            raise TypeError(f"TensorPPO runs on a TensorVecEnv, got {type(self.env).__name__}")
         size = self.n_steps * self.n_envs
         if size % self.batch_size:
             raise ValueError(f"batch_size must divide n_steps x environments = {size}, got {self.batch_size}")
@@ -139,9 +140,8 @@ class TensorPPO(PPO):
         return [*super()._excluded_save_params(), "rollout", "statistics"]
 
     @torch.no_grad()
-    def collect_rollouts(self, env: VecEnv, callback: BaseCallback, rollout_buffer: Any, n_rollout_steps: int) -> bool:
+    def collect_rollouts(self, env: Any, callback: BaseCallback, rollout_buffer: Any, n_rollout_steps: int) -> bool:
         """Fill `self.rollout` with steps of all environments."""
-        assert isinstance(env, TensorVecEnv), "TensorPPO runs on a TensorVecEnv"
         policy = self.policy
         policy.set_training_mode(False)
         callback.on_rollout_start()

@@ -1,4 +1,4 @@
-"""DexScrew environments as Stable-Baselines3 vector environments: in torch tensors for our PPO, in NumPy for the rest."""
+"""DexScrew environments for Stable-Baselines3: in torch tensors for our PPO, in NumPy for all other algorithms."""
 
 from __future__ import annotations
 

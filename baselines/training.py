@@ -49,7 +49,7 @@ class TrainConfig:
     seed: int = 0
     """Seed of networks, exploration and episodes."""
     run: Path | None = None
-    """Run folder; by default runs/<agent>-<task>-<seed>. A folder with a checkpoint of the same configuration goes on."""
+    """Run folder; by default runs/<agent>-<task>-<seed>. A run that was interrupted there goes on."""
     num_envs: int = 256
     """Environments side by side."""
     n_steps: int = 16

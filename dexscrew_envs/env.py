@@ -75,7 +75,7 @@ class DexScrewEnv(gymnasium.Env[Observation, np.ndarray]):
         }
         return self._numpy(observation), float(reward[0]), bool(terminated[0]), bool(truncated[0]), info
 
-    def render(self) -> np.ndarray | None:  # type: ignore[override]
+    def render(self) -> np.ndarray | None:
         """Return an RGB frame (height, width, 3), uint8, or None without a render mode."""
         frames = self.vector.render()
         return None if frames is None else frames[0]

@@ -63,6 +63,7 @@ def write_video(path: Path, frames: list[np.ndarray], fps: int) -> None:
         ) from error
     path.parent.mkdir(parents=True, exist_ok=True)
     options: dict[str, Any] = {"fps": fps, "codec": "libx264", "quality": 7, "macro_block_size": 8}
+    writer: Any
     with imageio.get_writer(path, **options) as writer:
         for frame in frames:
             writer.append_data(frame)

@@ -70,8 +70,8 @@ def build_scene(task: Task) -> Scene:
         spec = mujoco.MjSpec.from_file(str(path))
     spec.modelname = f"dexscrew_{task.name}"
     spec.option.timestep = task.timestep
-    # A pyramidal cone softens a contact's normal direction with the square of the friction coefficient: at 8, fingertips
-    # sink 10 to 20 mm into the handle. An elliptic cone keeps them within 1 mm, at the same cost.
+    # A pyramidal cone softens a contact's normal direction with the square of the friction coefficient: at 8,
+    # fingertips sink 10 to 20 mm into the handle. An elliptic cone keeps them within 1 mm, at the same cost.
     spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
     # Autoreset would hide a diverged simulation by silently restarting it from a pose that no task has.
     spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET.value

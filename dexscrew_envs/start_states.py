@@ -157,7 +157,8 @@ def build_start_states(task: Task, scene: Scene, count: int, seed: int = 0) -> S
                 continue
         rejected += 1
     columns = [np.array(column) for column in zip(*states, strict=True)]
-    return StartStates(*columns, variant=np.array(chosen), rejected=rejected)
+    joint_pos, hand_pos, hand_quat, object_pos, object_quat = columns
+    return StartStates(joint_pos, hand_pos, hand_quat, object_pos, object_quat, np.array(chosen), rejected)
 
 
 @lru_cache(maxsize=8)

@@ -207,11 +207,12 @@ class Task:
         def centre(bounds: Range) -> Range:
             return ((bounds[0] + bounds[1]) / 2,) * 2
 
-        ranges = ("joint_friction", "hand_pitch", "hand_roll", "kp", "kd", "mass", "center_of_mass", "friction")
+        names = ("joint_friction", "hand_pitch", "hand_roll", "kp", "kd", "mass", "center_of_mass", "friction")
+        ranges: dict[str, Any] = {name: centre(getattr(self, name)) for name in names}
         x, y, z = (p + n / 2 for p, n in zip(self.object_position, self.object_position_noise, strict=True))
         return replace(
             self,
-            **{name: centre(getattr(self, name)) for name in ranges},
+            **ranges,
             restitution=(0.0, 0.0),
             object_position=(x, y, z),
             object_position_noise=(0.0, 0.0, 0.0),
@@ -302,4 +303,5 @@ def make_task(name: str, *, randomize: bool = True, **changes: Any) -> Task:
             hint = f"; did you mean {close[0]!r}?" if close else f"; the fields are {', '.join(known)}"
             raise TypeError(f"the {name} task has no field {field!r}{hint}")
     base = TASKS[name] if randomize else TASKS[name].without_randomization()
-    return replace(base, **{k: tuple(v) if isinstance(v, list) else v for k, v in changes.items()})
+    values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in changes.items()}
+    return replace(base, **values)

@@ -19,6 +19,7 @@ from dexscrew_envs.mdp import observations as obs
 from dexscrew_envs.mdp import randomization
 from dexscrew_envs.mdp.rewards import overspeed_threshold, reward_terms
 from dexscrew_envs.mdp.terminations import IdleWindow, Reason, terminations
+from dexscrew_envs.rendering import FrameRenderer
 from dexscrew_envs.sim import State, make_simulator
 from dexscrew_envs.start_states import joint_limits
 from dexscrew_envs.tasks import JOINTS, Task, make_task
@@ -143,7 +144,8 @@ class DexScrewVectorEnv(VectorEnv[Observation, Tensor, Tensor]):
         """Control steps taken by all environments together; drives the over-speed curriculum, and may be set."""
         self.invalid_physics_count = 0
         """How many episodes ended because the simulation diverged."""
-        self._camera, self._render_size, self._renderer = camera, render_size, None
+        self._camera, self._render_size = camera, render_size
+        self._renderer: FrameRenderer | None = None
 
     # -- spaces and constants -----------------------------------------------------------------------------------------
 
@@ -270,7 +272,7 @@ class DexScrewVectorEnv(VectorEnv[Observation, Tensor, Tensor]):
                 observation = self._observe()
         return observation, reward, terminated, truncated, infos
 
-    def render(self) -> tuple[np.ndarray, ...] | None:  # type: ignore[override]
+    def render(self) -> tuple[np.ndarray, ...] | None:
         """Return an RGB frame (height, width, 3), uint8, of every environment, or None without a render mode.
 
         Raises:
@@ -282,8 +284,6 @@ class DexScrewVectorEnv(VectorEnv[Observation, Tensor, Tensor]):
 
     def frame(self, env: int = 0) -> np.ndarray:
         """Return an RGB frame (height, width, 3), uint8, of one environment, whatever the render mode."""
-        from dexscrew_envs.rendering import FrameRenderer
-
         if self._renderer is None:
             self._renderer = FrameRenderer(self.sim.scene.model, *self._render_size, camera=self._camera)
         return self._renderer.draw(*self.sim.render_state(env))

@@ -14,6 +14,8 @@ def make_simulator(engine: str, task: Task, num_envs: int, *, device: str = "cpu
 
     Args:
         engine: one of `ENGINES`.
+        task: the task.
+        num_envs: how many copies.
         device: torch device on which the tensors live; the mujoco engine has only "cpu".
         num_threads: threads that step the simulations; 0 takes all CPUs.
 

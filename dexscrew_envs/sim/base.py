@@ -16,6 +16,7 @@ class Rows:
     """A dataclass of tensors that all have one row per environment."""
 
     def tensors(self) -> dict[str, Tensor]:
+        """Return the tensors by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
 
     def write(self, ids: Tensor, other: Any) -> None:
