@@ -227,6 +227,20 @@ class Task:
         )
 
 
+DEVIATIONS: Mapping[str, str] = {
+    "contacts": "Friction cones are elliptic. MuJoCo's default, pyramidal cones, soften a contact with the square of "
+    "its friction coefficient, so that at 8 the fingertips sink 10 to 20 mm into the nut.",
+    "armature": "Every joint of the hand has a rotor inertia of 2e-4 kg m^2, an estimate. The URDF has none, and then "
+    "a saturated motor (0.4 N m) speeds a 16 g link (1e-5 kg m^2) up by 200 rad/s within one physics step.",
+    "inertia of the nut": "It is that of a shell of its shape and mass; the release's numbers do not fit its meshes.",
+    "privileged joint angle": "It is wrapped to one turn, so that it does not grow over the episode.",
+    "randomisation": "Shape, scale, friction, masses and gains are drawn anew for every episode, rather than once per "
+    "environment.",
+    "derived quantities": "Fingertip poses and forces in rewards and observations are those of 5 ms before; joint "
+    "angles are current.",
+}
+"""What differs from the paper and its release and is no field of a task."""
+
 _OBJECT_SLICES = (
     "object_position", "object_scale", "object_mass", "object_friction", "object_center_of_mass",
     "object_orientation", "object_linear_velocity", "object_angular_velocity", "object_restitution",
