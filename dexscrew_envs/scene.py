@@ -14,7 +14,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from dexscrew_envs.shapes import convex_parts, surface_points
+from dexscrew_envs.shapes import SYMMETRY, convex_parts, surface_points
 from dexscrew_envs.tasks import FINGERS, JOINTS, Task
 
 NUT_JOINT = "nut"
@@ -32,6 +32,8 @@ class Variants:
     """(V,) index into `shapes`."""
     scale: NDArray[np.float64]
     """(V,) scale of the whole object."""
+    symmetry: NDArray[np.float64]
+    """(V,) order of the rotational symmetry of its shape."""
     points: NDArray[np.float64]
     """(V, 100, 3) points on the nut's surface, in the nut's frame (m)."""
     geoms: NDArray[np.int64]
@@ -118,10 +120,10 @@ def _decorate(spec: mujoco.MjSpec) -> None:
     spec.worldbody.add_light(pos=[0.3, -0.2, 0.8], dir=[-0.35, 0.3, -0.9], **light)
     spec.worldbody.add_light(pos=[-0.4, 0.5, 0.6], dir=[0.5, -0.5, -0.7], castshadow=False, diffuse=[0.25, 0.25, 0.25])
     spec.worldbody.add_camera(
-        name="side", pos=[0.31, 0.30, 0.235], fovy=38, mode=mujoco.mjtCamLight.mjCAMLIGHT_TARGETBODY,
+        name="side", pos=[0.34, 0.32, 0.25], fovy=38, mode=mujoco.mjtCamLight.mjCAMLIGHT_TARGETBODY,
         targetbody="target",
     )  # fmt: skip
-    spec.worldbody.add_body(name="target", pos=[0.005, 0.052, 0.115])
+    spec.worldbody.add_body(name="target", pos=[0.005, 0.052, 0.105])
 
 
 def _add_object(spec: mujoco.MjSpec, task: Task, meshes: list[str]) -> None:
@@ -210,7 +212,8 @@ def _variants(
     height = np.zeros((len(scale), 3))
     height[:, 2] = task.joint_height * scale
     shape_index = np.repeat(np.arange(len(shapes)), len(scales))
-    return Variants(shapes, shape_index, scale, np.array(points), geoms, values, height, np.array(inertia))
+    symmetry = np.array([SYMMETRY[shape] for shape in shapes], dtype=np.float64)[shape_index]
+    return Variants(shapes, shape_index, scale, symmetry, np.array(points), geoms, values, height, np.array(inertia))
 
 
 def _triangles(model: mujoco.MjModel, name: str) -> NDArray[np.float64]:

@@ -14,6 +14,12 @@ from numpy.typing import NDArray
 
 Vertices = NDArray[np.float64]
 
+SYMMETRY = {
+    "triangle": 3, "square": 4, "hexagon": 6, "cross": 4, "octagon": 8, "dodecagon": 12, "spheres": 12,
+}  # fmt: skip
+"""Order of each shape's rotational symmetry: turned by 360 degrees over this, it looks the same. The stack of spheres
+looks the same at any angle."""
+
 _THIN = (0.0, 0.014)  # a 14 mm nut on top of the bolt
 _THICK = (-0.08, 0.0175)  # the training nut: 15 mm stretched 6.5 times around the bolt
 _HANDLE = (0.01, 0.11)

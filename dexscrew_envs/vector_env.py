@@ -177,6 +177,7 @@ class DexScrewVectorEnv(VectorEnv[Observation, Tensor, Tensor]):
         self._num_starts = len(bank.variant)
         self._variant_points = self._tensor(variants.points)
         self._variant_scale = self._tensor(variants.scale[:, None])
+        self._variant_symmetry = self._tensor(variants.symmetry[:, None])
         self._bank_variant = torch.as_tensor(bank.variant, device=self.device)
         self._bank = {
             "object_pos": self._tensor(bank.object_pos),
@@ -189,6 +190,7 @@ class DexScrewVectorEnv(VectorEnv[Observation, Tensor, Tensor]):
         variant = self._bank_variant[start]
         return obs.Constants(
             scale=self._variant_scale[variant],
+            symmetry=self._variant_symmetry[variant],
             points=self._variant_points[variant],
             **{name: values[start] for name, values in self._bank.items()},
         )

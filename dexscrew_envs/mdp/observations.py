@@ -38,7 +38,7 @@ PRIVILEGED_SLICES = {
         Slice("object_mass", 1, 1.0, "mass of the nut (kg)"),
         Slice("object_friction", 1, 20.0, "coefficient of friction"),
         Slice("object_center_of_mass", 3, 0.1, "centre of mass of the nut in its frame (m)"),
-        Slice("object_orientation", 4, 1.0, "orientation of the nut, (w, x, y, z), world frame"),
+        Slice("object_orientation", 4, 1.0, "orientation of the nut, (w, x, y, z), world frame, up to its symmetry"),
         Slice("object_linear_velocity", 3, 10.0, "linear velocity of the nut's frame, world frame (m/s)"),
         Slice("object_angular_velocity", 3, 100.0, "angular velocity of the nut, world frame (rad/s)"),
         Slice("object_restitution", 1, 1.0, "coefficient of restitution"),
@@ -49,7 +49,7 @@ PRIVILEGED_SLICES = {
         Slice("nut_contact_force", 1, 100.0, "size of the net contact force on the nut (N)"),
         Slice("nut_position", 3, 1.0, "origin of the nut's frame, world frame (m)"),
         Slice("nut_joint_velocity", 1, 100.0, "velocity of the nut's joint (rad/s)"),
-        Slice("nut_joint_angle", 1, math.pi, "angle of the nut's joint, wrapped to one turn (rad)"),
+        Slice("nut_joint_angle", 1, math.pi, "angle of the nut's joint, up to its symmetry (rad)"),
         Slice("nut_joint_friction", 1, 1.0, "dry friction of the nut's joint (N m)"),
         Slice("kp", 12, 10.0, "proportional gains of the joint controller (N m/rad)"),
         Slice("kd", 12, 1.0, "derivative gains of the joint controller (N m s/rad)"),
@@ -67,6 +67,8 @@ class Constants(Rows):
 
     object_pos: Tensor
     scale: Tensor
+    symmetry: Tensor
+    """(N, 1) order of the rotational symmetry of the nut."""
     start_pose: Tensor
     hand_quat: Tensor
     hand_pos: Tensor
@@ -97,13 +99,14 @@ def privileged_bounds(task: Task) -> Tensor:
 
 def privileged(task: Task, state: State, episode: Episode, constants: Constants, bounds: Tensor) -> Tensor:
     """Return the privileged observation (N, P) of the state."""
+    angle, orientation = up_to_symmetry(state.nut_angle, state.nut_quat, constants.symmetry[:, 0])
     values = {
         "object_position": constants.object_pos,
         "object_scale": constants.scale,
         "object_mass": episode.mass,
         "object_friction": episode.friction,
         "object_center_of_mass": episode.center_of_mass,
-        "object_orientation": state.nut_quat,
+        "object_orientation": orientation,
         "object_linear_velocity": state.nut_velocity[:, 3:],
         "object_angular_velocity": state.nut_velocity[:, :3],
         "object_restitution": episode.restitution,
@@ -114,7 +117,7 @@ def privileged(task: Task, state: State, episode: Episode, constants: Constants,
         "nut_contact_force": state.nut_force.norm(dim=1, keepdim=True),
         "nut_position": state.nut_pos,
         "nut_joint_velocity": state.nut_speed[:, None],
-        "nut_joint_angle": (torch.remainder(state.nut_angle + math.pi, 2 * math.pi) - math.pi)[:, None],
+        "nut_joint_angle": angle[:, None],
         "nut_joint_friction": episode.joint_friction,
         "kp": episode.kp,
         "kd": episode.kd,
@@ -123,6 +126,25 @@ def privileged(task: Task, state: State, episode: Episode, constants: Constants,
         "hand_position": constants.hand_pos,
     }
     return torch.cat([values[name] for name in task.privileged], dim=1).clamp(-bounds, bounds)
+
+
+def up_to_symmetry(angle: Tensor, quat: Tensor, symmetry: Tensor) -> tuple[Tensor, Tensor]:
+    """Return angle (N,) and orientation (N, 4) of nuts turned back by whole periods of their symmetry.
+
+    Of all poses in which a nut looks the same this is the one nearest to the start of its joint. A network need then
+    not learn by itself that corners recur.
+
+    Args:
+        angle: (N,) angle of the joint, about the nut's own -z axis (rad).
+        quat: (N, 4) orientation of the nut, (w, x, y, z).
+        symmetry: (N,) order of the nut's rotational symmetry.
+    """
+    period = 2 * math.pi / symmetry
+    periods = period * torch.round(angle / period)
+    cos, sin = torch.cos(periods / 2), torch.sin(periods / 2)
+    w, x, y, z = quat.unbind(1)
+    turned = torch.stack([w * cos - z * sin, x * cos + y * sin, y * cos - x * sin, z * cos + w * sin], dim=1)
+    return angle - periods, torch.where(turned[:, :1] < 0, -turned, turned)
 
 
 def rotate(quat: Tensor, vectors: Tensor) -> Tensor:
