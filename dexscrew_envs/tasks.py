@@ -233,8 +233,8 @@ DEVIATIONS: Mapping[str, str] = {
     "armature": "Every joint of the hand has a rotor inertia of 2e-4 kg m^2, an estimate. The URDF has none, and then "
     "a saturated motor (0.4 N m) speeds a 16 g link (1e-5 kg m^2) up by 200 rad/s within one physics step.",
     "inertia of the nut": "It is that of a shell of its shape and mass; the release's numbers do not fit its meshes.",
-    "privileged angle and orientation of the nut": "They are given up to the nut's rotational symmetry, so that the angle "
-    "does not grow over the episode, and a network need not learn that corners recur.",
+    "privileged angle and orientation of the nut": "They are given up to the nut's rotational symmetry, so that the "
+    "angle does not grow over the episode, and a network need not learn that corners recur.",
     "randomisation": "Shape, scale, friction, masses and gains are drawn anew for every episode, rather than once per "
     "environment.",
     "derived quantities": "Fingertip poses and forces in rewards and observations are those of 5 ms before; joint "
