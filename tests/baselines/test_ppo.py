@@ -239,6 +239,11 @@ def test_a_batch_size_that_does_not_divide_is_refused():
         make(FakeEnv([4] * 4), n_steps=8, batch_size=24)
 
 
+def test_an_environment_in_numpy_is_refused():
+    with pytest.raises(TypeError, match="runs on a TensorVecEnv, got NumpyVecEnv"):
+        TensorPPO(DexScrewActorCritic, NumpyVecEnv(FakeEnv([4] * 4)), n_steps=8, batch_size=32, device="cpu")
+
+
 # -- what is left to Stable-Baselines3 --------------------------------------------------------------------------------
 
 
