@@ -110,7 +110,7 @@ class MujocoSimulator:
         tip_pos, nut_pos = out["site_xpos"][:, tips], out["xpos"][:, nut]
         com = out["subtree_com"]
         object_root = self.scene.model.body_rootid[nut]
-        sensors = out["sensordata"]
+        sensors = -out["sensordata"]  # MuJoCo's contact sensor gives the force of its first body on the second
         tip_velocity = _velocity_at(tip_pos, out["cvel"][:, tip_bodies], com[:, None, self._root])
         nut_velocity = _velocity_at(nut_pos, out["cvel"][:, nut], com[:, object_root])
         tip_force = sensors[:, self._tip_force : self._tip_force + 15].reshape(-1, 5, 3)

@@ -23,6 +23,7 @@ from baselines import evaluate, policies, ppo_oracle, training
 from baselines.ppo import TensorPPO
 from baselines.ppo_oracle import OracleConfig
 from baselines.training import CHECKPOINT_FORMAT
+from dexscrew_envs.vector_env import DexScrewVectorEnv
 
 UPDATE = 32
 """Control steps between updates of a tiny training."""
@@ -123,12 +124,20 @@ def test_going_on_restores_policy_optimizer_learning_rate_and_random_numbers(run
             policy={key: value.clone() for key, value in self.policy.state_dict().items()},
             optimizer=self.policy.optimizer.state_dict(),
             learning_rate=self.current_learning_rate,
+            group=self.policy.optimizer.param_groups[0]["lr"],
             total_steps=self.env.env.total_steps,
-            seeds=self.env._seeds,
         )
         raise KeyboardInterrupt
 
+    seeds: list[int | None] = []
+    reset = DexScrewVectorEnv.reset
+
+    def record(self: DexScrewVectorEnv, *, seed: int | None = None, options: dict | None = None) -> tuple:
+        seeds.append(seed)
+        return reset(self, seed=seed, options=options)
+
     monkeypatch.setattr(TensorPPO, "train", stop)
+    monkeypatch.setattr(DexScrewVectorEnv, "reset", record)
     content = checkpoint_of(run)
     assert train(copy_of(run, tmp_path), "--steps", str(20 * UPDATE)) == 130
     norms = [key for key in content["policy"] if "features_extractor.norms" in key]  # these move with the rollout
@@ -140,9 +149,9 @@ def test_going_on_restores_policy_optimizer_learning_rate_and_random_numbers(run
             assert torch.equal(found["policy"][key], value)
     for index, state in content["optimizer"]["state"].items():
         assert torch.equal(found["optimizer"]["state"][index]["exp_avg"], state["exp_avg"])
-    assert found["learning_rate"] == content["learning_rate"]
+    assert found["learning_rate"] == found["group"] == content["learning_rate"] != 1e-3
     assert found["total_steps"] == 6 * UPDATE
-    assert not any(found["seeds"])  # else episodes would begin as in the first call
+    assert seeds == [None]  # with the seed, episodes would begin as in the first call
 
 
 def test_going_on_is_repeatable(run, tmp_path, train):
@@ -364,7 +373,7 @@ def start(tiny) -> Iterator[Callable[[Path], subprocess.Popen]]:
             env=environment,
         )  # fmt: skip
         processes.append(process)
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while not (folder / "checkpoint.pt").exists():
             assert process.poll() is None, process.communicate()[1]
             assert time.monotonic() < deadline, "no checkpoint"
@@ -386,7 +395,7 @@ def goes_on(folder: Path, train: Callable[..., int]) -> bool:
 def test_sigint_ends_a_training_with_status_130_and_it_goes_on(tmp_path, start, train):
     process = start(tmp_path / "run")
     process.send_signal(signal.SIGINT)
-    _, message = process.communicate(timeout=60)
+    _, message = process.communicate(timeout=300)
     assert process.returncode == 130, message
     assert "the same command goes on from" in message and "Traceback" not in message
     assert goes_on(tmp_path / "run", train)
@@ -395,7 +404,7 @@ def test_sigint_ends_a_training_with_status_130_and_it_goes_on(tmp_path, start, 
 def test_a_killed_training_goes_on_from_its_last_checkpoint(tmp_path, start, train):
     process = start(tmp_path / "run")
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     assert process.returncode == -signal.SIGKILL
     assert goes_on(tmp_path / "run", train)
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import mujoco
 import pytest
 import torch
 
@@ -76,6 +75,8 @@ def make_state():
 @pytest.fixture(scope="session")
 def has_opengl():
     """Whether frames can be drawn here."""
+    import mujoco  # not above: the package chooses MuJoCo's OpenGL when it is the first of the two to be imported
+
     try:
         FrameRenderer(mujoco.MjModel.from_xml_string("<mujoco/>"), 8, 8, camera=None).close()
     except Exception:

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import sys
+
+import gymnasium
+import mujoco
+import numpy as np
+import pytest
+import torch
+
+from dexscrew_envs.env import DexScrewEnv
+from dexscrew_envs.rendering import FrameRenderer, write_video
+
+SIZE = (60, 80)
+
+
+def is_orange(frame):
+    """Return which pixels show the nut, the only thing in the scene of its colour."""
+    red, green, blue = np.moveaxis(frame.astype(int), 2, 0)
+    return (red > green + 25) & (green > blue + 25)
+
+
+def with_variant(sim, env, variant):
+    """Return model and data of an environment that takes on another shape or scale, and nothing else."""
+    model, data = sim.batch.get_model(env), sim.batch.get_data(env)
+    variants = sim.scene.variants
+    for field, values in variants.geom_fields.items():
+        getattr(model, field)[variants.geoms] = values[variant]
+    mujoco.mj_forward(model, data)
+    return model, data
+
+
+def variant_of(sim, shape, scale):
+    variants = sim.scene.variants
+    return int(np.flatnonzero((variants.shape == variants.shapes.index(shape)) & np.isclose(variants.scale, scale))[0])
+
+
+@pytest.fixture
+def still(make_env):
+    """Two environments in the same state, with all nuts to choose from."""
+    env = make_env(
+        "nut", 2, randomize=False, render_mode="rgb_array", render_size=SIZE,
+        shape=("triangle", "square", "cross"), scales=(0.8, 1.2),
+    )  # fmt: skip
+    env.reset(seed=0)
+    return env
+
+
+@pytest.mark.usefixtures("opengl")
+def test_frames_have_their_shape_and_show_something(still):
+    frames = still.render()
+    assert isinstance(frames, tuple)
+    assert len(frames) == 2
+    for frame in frames:
+        assert frame.shape == (*SIZE, 3)
+        assert frame.dtype == np.uint8
+        assert frame.std() > 10
+        assert 0.003 < is_orange(frame).mean() < 0.5
+
+
+@pytest.mark.usefixtures("opengl")
+def test_frames_differ_between_states(still):
+    first = still.frame(0)
+    np.testing.assert_array_equal(still.frame(0), first)
+    closing = torch.zeros(2, 12)
+    closing[0, [1, 3]] = -1.0
+    for _ in range(5):
+        still.step(closing)
+    assert np.abs(still.frame(0).astype(int) - first).max() > 30
+
+
+@pytest.mark.usefixtures("opengl")
+def test_frames_are_arrays_of_their_own(still):
+    first = still.frame(0)
+    kept = first.copy()
+    still.sim.batch.qpos[0, 1:5] = 0.0
+    assert not np.array_equal(still.frame(0), kept)
+    np.testing.assert_array_equal(first, kept)
+
+
+@pytest.mark.usefixtures("opengl")
+def test_frames_show_the_turn_of_the_nut(still):
+    triangle = variant_of(still.sim, "triangle", 1.2)
+    still.frame(0)
+    model, data = with_variant(still.sim, 0, triangle)
+    first = is_orange(still._renderer.draw(model, data))
+    data.qpos[12] = 0.5
+    mujoco.mj_forward(model, data)
+    assert (is_orange(still._renderer.draw(model, data)) != first).sum() > 10
+
+
+@pytest.mark.usefixtures("opengl")
+def test_frames_show_shape_and_scale(still):
+    still.frame(0)
+    renderer, sim = still._renderer, still.sim
+    frames = {
+        key: renderer.draw(*with_variant(sim, 0, variant_of(sim, *key)))
+        for key in (("triangle", 0.8), ("triangle", 1.2), ("square", 1.2), ("cross", 1.2))
+    }
+    small, large = (is_orange(frames["triangle", scale]).sum() for scale in (0.8, 1.2))
+    assert large > 1.3 * small
+    for other in ("square", "cross"):  # thin nuts, where the training nut is thick
+        assert is_orange(frames[other, 1.2]).sum() < 0.8 * large
+    assert not np.array_equal(frames["square", 1.2], frames["cross", 1.2])
+
+
+@pytest.mark.usefixtures("opengl")
+def test_environments_of_one_batch_show_their_own_nut(make_env):
+    env = make_env("nut", 6, render_size=SIZE, shape=("triangle", "hexagon"), scale_noise=0.0)
+    env.reset(seed=0)
+    thick = np.array([env.sim.batch.get_model(k).geom("nut_0").size.max() > 0.03 for k in range(6)])  # half of 97.5 mm
+    assert 0 < thick.sum() < 6
+    areas = np.array([is_orange(env.frame(k)).sum() for k in range(6)])
+    assert areas[thick].min() > areas[~thick].max()
+
+
+@pytest.mark.usefixtures("opengl")
+def test_single_environment_gives_one_frame():
+    env = DexScrewEnv("nut", render_mode="rgb_array", render_size=SIZE, num_threads=1)
+    env.reset(seed=0)
+    assert env.render().shape == (*SIZE, 3)
+    env.close()
+
+
+@pytest.mark.usefixtures("opengl")
+def test_free_camera_and_unknown_camera(make_env):
+    env = make_env("nut", 1, camera=None, render_size=SIZE)
+    env.reset(seed=0)
+    assert env.frame().std() > 5
+    env = make_env("nut", 1, camera="nowhere", render_size=SIZE)
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match="nowhere"):
+        env.frame()
+
+
+def test_without_render_mode_there_is_no_frame(make_env):
+    env = make_env("nut", 2)
+    env.reset(seed=0)
+    assert env.render() is None
+    single = DexScrewEnv("nut", num_threads=1)
+    single.reset(seed=0)
+    assert single.render() is None
+
+
+@pytest.mark.parametrize("error", [ImportError, AttributeError, RuntimeError, mujoco.FatalError])
+def test_missing_opengl_names_the_package_that_gives_it(make_env, monkeypatch, error):
+    def fail(*_, **__):
+        raise error("no GL here")
+
+    monkeypatch.setattr(mujoco, "Renderer", fail)
+    env = make_env("nut", 1, render_mode="rgb_array")
+    env.reset(seed=0)
+    message = "no OpenGL to draw with .*no GL here.*apt-get install libegl1 libgl1.*MUJOCO_GL=osmesa"
+    with pytest.raises(gymnasium.error.DependencyNotInstalled, match=message):
+        env.render()
+    env.step(torch.zeros(1, 12))  # it still runs
+    env.close()
+    with pytest.raises(gymnasium.error.DependencyNotInstalled, match="libegl1"):
+        FrameRenderer(mujoco.MjModel.from_xml_string("<mujoco/>"), 8, 8, camera=None)
+
+
+def test_video_without_imageio_names_the_extra(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "imageio", None)
+    monkeypatch.setitem(sys.modules, "imageio.v2", None)
+    with pytest.raises(gymnasium.error.DependencyNotInstalled, match=r"pip install dexscrew\[train\]"):
+        write_video(tmp_path / "video.mp4", [np.zeros((16, 16, 3), np.uint8)], 20)
+
+
+def test_video_holds_the_frames(tmp_path):
+    imageio = pytest.importorskip("imageio.v2")
+    pytest.importorskip("imageio_ffmpeg")
+    frames = [np.full((48, 64, 3), level, np.uint8) for level in (0, 120, 240)]
+    path = tmp_path / "new" / "video.mp4"
+    write_video(path, frames, 20)
+    with imageio.get_reader(path) as reader:
+        assert reader.get_meta_data()["fps"] == 20
+        seen = [frame.mean() for frame in reader]
+    np.testing.assert_allclose(seen, [0, 120, 240], atol=8)
