@@ -243,6 +243,7 @@ class _Recorder(BaseCallback):
             "policy": model.policy.state_dict(),
             "optimizer": model.policy.optimizer.state_dict(),
             "curve": self.curve,
+            "episodes": list(model.statistics.finished),
             "seconds": self.seconds,
             "torch_rng": torch.get_rng_state(),
             "env_rng": model.env.env._generator.get_state(),  # type: ignore[union-attr]
@@ -258,6 +259,7 @@ class _Recorder(BaseCallback):
         model.num_timesteps = env.total_steps = content["steps"]
         model.current_learning_rate = content["learning_rate"]
         self.curve, self.seconds = content["curve"], content["seconds"]
+        model.statistics.finished.extend(content["episodes"])
         torch.set_rng_state(content["torch_rng"])
         env._generator.set_state(content["env_rng"])
         env.invalid_physics_count = content["invalid_physics"]

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dexscrew_envs.rendering import FrameRenderer
 from dexscrew_envs.mdp.randomization import sample_episode
+from dexscrew_envs.rendering import FrameRenderer
 from dexscrew_envs.sim import State, make_simulator
 from dexscrew_envs.tasks import make_task
 from dexscrew_envs.vector_env import DexScrewVectorEnv

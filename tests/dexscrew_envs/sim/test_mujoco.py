@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import mujoco
@@ -14,7 +15,7 @@ from dexscrew_envs.sim import ENGINES, make_simulator
 from dexscrew_envs.tasks import FINGERS, JOINTS, NUT, TASKS
 
 TASK_NAMES = list(TASKS)
-NEIGHBOURS = {frozenset(pair) for pair in zip(JOINTS, JOINTS[1:], strict=False) if pair[0][:3] == pair[1][:3]}
+NEIGHBOURS = {frozenset(pair) for pair in itertools.pairwise(JOINTS) if pair[0][:3] == pair[1][:3]}
 NEIGHBOURS |= {frozenset(("palm", name)) for name in JOINTS if name not in ("index_2", "mid_2", "pinky_2", "ring_2")}
 NEIGHBOURS -= {frozenset(("palm", "thumb_2"))}
 
