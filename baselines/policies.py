@@ -123,7 +123,15 @@ def read(path: Path, expected_format: str) -> dict[str, Any]:
         raise FileNotFoundError(f"there is no file {path}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile, KeyError, ValueError) as error:
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        OSError,
+        zipfile.BadZipFile,
+        LookupError,
+        ValueError,
+    ) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"{path} is not a whole {expected_format} file ({reason}); copy or train it again") from error
     if not isinstance(content, dict) or content.get("format") != expected_format:

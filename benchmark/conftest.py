@@ -9,6 +9,7 @@ COLUMNS = {
     "task": "task",
     "num_envs": "environments",
     "threads": "threads",
+    "torch_threads": "torch's",
     "control_steps_per_second": "control steps/s",
     "raw_control_steps_per_second": "bare MuJoCo",
     "ratio": "ratio",

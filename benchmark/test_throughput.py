@@ -124,6 +124,7 @@ def test_control_steps_per_second(benchmark, task, num_envs):
         "task": task,
         "num_envs": num_envs,
         "threads": pair.simulated.nthread,
+        "torch_threads": torch.get_num_threads(),
         "control_steps_per_second": round(done / float(np.median(env_seconds)), 1),
         "raw_control_steps_per_second": round(done / float(np.median(raw_seconds)), 1),
         "ratio": round(float(np.median(raw_seconds / env_seconds)), 4),

@@ -31,7 +31,9 @@ def box(bound: float, shape: tuple[int, ...]) -> gymnasium.spaces.Box:
 
 
 class FakeEnv:
-    """`DexScrewVectorEnv` without physics: rewards -mean((action - 0.5)^2), and turns 0.1 a step.
+    """`DexScrewVectorEnv` without physics: rewards -mean((action - 0.5)^2).
+
+    In each step the nut turns by 0.1, in the second episode by 0.2, and so on.
 
     Args:
         lengths: control steps of the episodes of each environment.
@@ -75,7 +77,7 @@ class FakeEnv:
         self.steps += 1
         done = self.steps >= self.lengths
         reason = torch.where(self.terminates, int(Reason.FINGERS_AWAY), int(Reason.TIME_LIMIT)) * done
-        infos = {"rotations": 0.1 * self.steps, "reason": reason}
+        infos = {"rotations": 0.1 * self.steps * (1 + self.episode), "reason": reason}
         observation = self.observe()
         if self.autoreset and done.any():
             infos |= {"final_obs": observation, "_final_obs": done}

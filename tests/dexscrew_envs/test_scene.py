@@ -162,7 +162,7 @@ def test_only_fingers_collide(scene_name, request):
     assert collidable == {"palm", "object", "nut"} | FINGER_BODIES
 
 
-def test_neighbours_are_excluded(nuts):
+def test_neighbours_and_fingers_that_begin_in_each_other_are_excluded(nuts):
     model = nuts.model
     excluded = set()
     for signature in model.exclude_signature:
