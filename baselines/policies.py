@@ -7,9 +7,7 @@ A policy file is a dictionary of tensors, numbers and strings written by `torch.
 from __future__ import annotations
 
 import difflib
-import pickle
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Protocol
@@ -79,15 +77,22 @@ class ActorPolicy:
         return mean.clamp(-1.0, 1.0)
 
 
-def space_of(shapes: Mapping[str, tuple[int, ...]]) -> gymnasium.spaces.Dict:
+def space_of(shapes: Mapping[str, Sequence[int]]) -> gymnasium.spaces.Dict:
     """Return an observation space of these shapes."""
     box = gymnasium.spaces.Box
     return gymnasium.spaces.Dict({key: box(-1e6, 1e6, tuple(shape)) for key, shape in shapes.items()})
 
 
-def build_network(shapes: Mapping[str, tuple[int, ...]]) -> DexScrewActorCritic:
-    """Return an untrained network for observations of these shapes."""
-    return DexScrewActorCritic(space_of(shapes), gymnasium.spaces.Box(-1.0, 1.0, (12,)), lambda _: 1e-3)
+def build_network(
+    shapes: Mapping[str, Sequence[int]], widths: Mapping[str, Sequence[int]] | None = None
+) -> DexScrewActorCritic:
+    """Return an untrained network for observations of these shapes, its `encoder` and `trunk` of these widths."""
+    return DexScrewActorCritic(
+        space_of(shapes),
+        gymnasium.spaces.Box(-1.0, 1.0, (12,)),
+        lambda _: 1e-3,
+        features_extractor_kwargs={key: tuple(value) for key, value in (widths or {}).items()},
+    )
 
 
 def save(policy: ActorPolicy, path: Path) -> None:
@@ -98,6 +103,7 @@ def save(policy: ActorPolicy, path: Path) -> None:
         "kind": "actor",
         "task": policy.task,
         "shapes": {key: list(shape) for key, shape in policy.shapes.items()},
+        "widths": {key: list(value) for key, value in policy.network.features_extractor_kwargs.items()},
         "state": {key: value.cpu() for key, value in policy.network.state_dict().items()},
         "card": policy.card,
     }
@@ -123,15 +129,7 @@ def read(path: Path, expected_format: str) -> dict[str, Any]:
         raise FileNotFoundError(f"there is no file {path}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        pickle.UnpicklingError,
-        RuntimeError,
-        EOFError,
-        OSError,
-        zipfile.BadZipFile,
-        LookupError,
-        ValueError,
-    ) as error:
+    except Exception as error:  # a broken file fails in as many ways as there are bytes to lose
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"{path} is not a whole {expected_format} file ({reason}); copy or train it again") from error
     if not isinstance(content, dict) or content.get("format") != expected_format:
@@ -168,14 +166,14 @@ def load(name: str | Path) -> ActorPolicy:
             f"unknown policy {str(name)!r}{hint}; the shipped ones are {', '.join(shipped()) or '(none)'}, and a file "
             "is given by its path, such as runs/nut-oracle/policy.pt"
         )
-    if content["task"] not in TASKS:
-        raise ValueError(f"{name} was made for the task {content['task']!r}, which does not exist")
-    network = build_network({key: tuple(shape) for key, shape in content["shapes"].items()})
     try:
+        if content["task"] not in TASKS:
+            raise ValueError(f"it was made for the task {content['task']!r}, which does not exist")
+        network = build_network(content["shapes"], content.get("widths"))
         network.load_state_dict(content["state"])
-    except RuntimeError as error:
-        raise ValueError(f"{name} holds another network than this version builds: {error}") from error
-    return ActorPolicy(network, content["task"], content["card"])
+        return ActorPolicy(network, content["task"], content["card"])
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError) as error:
+        raise ValueError(f"{name} does not hold a policy that this version can build: {error}") from error
 
 
 __all__ = ["ActorPolicy", "Policy", "build_network", "load", "read", "save", "shipped", "write_atomically"]

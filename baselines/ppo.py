@@ -122,11 +122,11 @@ class TensorPPO(PPO):
         self.learning_rate_range = (min_learning_rate, max_learning_rate)
         self.bounds_coef = bounds_coef
         super().__init__(policy, env, **kwargs)
-        self.current_learning_rate = float(self.lr_schedule(1.0))
+        self.current_learning_rate = float(self.learning_rate)  # type: ignore[arg-type]
 
     def _setup_model(self) -> None:
         super()._setup_model()
-        if type(self.env) is not TensorVecEnv:
+        if self.env is not None and type(self.env) is not TensorVecEnv:
             raise TypeError(f"TensorPPO runs on a TensorVecEnv, got {type(self.env).__name__}")
         size = self.n_steps * self.n_envs
         if size % self.batch_size:

@@ -6,6 +6,7 @@ A run folder holds `config.json` (what was asked for, with versions), `checkpoin
 
 from __future__ import annotations
 
+import copy
 import json
 import platform
 import sys
@@ -111,9 +112,7 @@ def train(agent: Agent, config: TrainConfig, command: Sequence[str]) -> int:
         RunFolderError: the run folder holds another configuration.
         ValueError: a value of the configuration is not possible.
     """
-    make_task(config.task)
-    if config.steps < 1:
-        raise ValueError(f"steps must be positive, got {config.steps}")
+    _check(config)
     folder = config.run or Path("runs") / f"{agent.name}-{config.task}-{config.seed}"
     wanted = {"agent": agent.name, **_jsonable(asdict(config))}
     checkpoint = _open_run_folder(folder, wanted, command)
@@ -135,21 +134,37 @@ def train(agent: Agent, config: TrainConfig, command: Sequence[str]) -> int:
         recorder.restore(model, env, checkpoint)
         print(f"going on from {model.num_timesteps:,} steps in {folder}", file=sys.stderr)
     remaining = config.steps - model.num_timesteps
-    if remaining > 0:
-        try:
+    try:
+        if remaining > 0:
             model.learn(remaining, callback=recorder, reset_num_timesteps=False)
-        except KeyboardInterrupt:
-            recorder.save(model)
-            print(
-                f"\ninterrupted at {model.num_timesteps:,} steps; the same command goes on from {folder}",
-                file=sys.stderr,
-            )
-            return 130
-        finally:
+            recorder.remember()
+            recorder.save()
             recorder.close()
-        recorder.save(model)
-    _finish(agent, config, model, env, recorder, folder, command)
+        _finish(agent, config, model, env, recorder, folder, command)
+    except KeyboardInterrupt:
+        recorder.close()
+        steps = recorder.save()
+        print(f"interrupted at {steps:,} steps; the same command goes on from {folder}", file=sys.stderr)
+        return 130
+    finally:
+        recorder.close()
     return 0
+
+
+def _check(config: TrainConfig) -> None:
+    """Refuse impossible values before the run folder is claimed."""
+    make_task(config.task)
+    for name in ("steps", "num_envs", "n_steps", "batch_size", "epochs", "checkpoint_every"):
+        if getattr(config, name) < 1:
+            raise ValueError(f"{name} must be at least 1, got {getattr(config, name)}")
+    for name in ("seed", "threads", "evaluation_episodes"):
+        if getattr(config, name) < 0:
+            raise ValueError(f"{name} must not be negative, got {getattr(config, name)}")
+    if config.batch_size < 2 or config.num_envs * config.n_steps % config.batch_size:
+        raise ValueError(
+            f"batch_size must divide num_envs x n_steps = {config.num_envs * config.n_steps} and be at least 2, got "
+            f"{config.batch_size}"
+        )
 
 
 def _jsonable(value: Any) -> Any:
@@ -200,9 +215,11 @@ class _Recorder(BaseCallback):
         self._bar: tqdm | None = None
         self._clock = 0.0
         self._saved = 0
+        self._snapshot: dict[str, Any] | None = None
 
     def _on_training_start(self) -> None:
         self._saved = self.model.num_timesteps
+        self.remember()
         self._clock = time.monotonic()
         self._bar = tqdm(
             total=self.config.steps, initial=self.model.num_timesteps, unit="step", unit_scale=True, smoothing=0.1,
@@ -224,17 +241,19 @@ class _Recorder(BaseCallback):
                 f"turns/episode {means['rotations']:.1f}, length {means['episode_length']:.0f}", refresh=False
             )
         bar.update(model.num_timesteps - bar.n)
-        # A rollout that was not learned from yet is lost with a crash, so the checkpoint goes before it.
+        self.remember()
         if model.num_timesteps - self._saved >= self.config.checkpoint_every:
-            self.save(model)
+            self.save()
 
     def _tick(self) -> None:
         now = time.monotonic()
         self.seconds += now - self._clock
         self._clock = now
 
-    def save(self, model: TensorPPO) -> None:
-        """Write the checkpoint."""
+    def remember(self) -> None:
+        """Take a snapshot of the training: an interruption in the middle of an update leaves nothing to go on from."""
+        model = self.model
+        assert isinstance(model, TensorPPO)
         content = {
             "format": CHECKPOINT_FORMAT,
             "version": policies.VERSION,
@@ -242,15 +261,21 @@ class _Recorder(BaseCallback):
             "learning_rate": model.current_learning_rate,
             "policy": model.policy.state_dict(),
             "optimizer": model.policy.optimizer.state_dict(),
-            "curve": self.curve,
+            "curve": list(self.curve),
             "episodes": list(model.statistics.finished),
             "seconds": self.seconds,
             "torch_rng": torch.get_rng_state(),
             "env_rng": model.env.env._generator.get_state(),  # type: ignore[union-attr]
             "invalid_physics": model.env.env.invalid_physics_count,  # type: ignore[union-attr]
         }
-        policies.write_atomically(content, self.folder / "checkpoint.pt")
-        self._saved = model.num_timesteps
+        self._snapshot = copy.deepcopy(content)
+
+    def save(self) -> int:
+        """Write the last snapshot as the checkpoint; return its steps, or those of the one that is there."""
+        if self._snapshot is not None:
+            policies.write_atomically(self._snapshot, self.folder / "checkpoint.pt")
+            self._saved = self._snapshot["steps"]
+        return self._saved
 
     def restore(self, model: TensorPPO, env: DexScrewVectorEnv, content: dict[str, Any]) -> None:
         """Go on from a checkpoint; the episodes that were running then begin anew."""
@@ -258,7 +283,7 @@ class _Recorder(BaseCallback):
         model.policy.optimizer.load_state_dict(content["optimizer"])
         model.num_timesteps = env.total_steps = content["steps"]
         model.current_learning_rate = content["learning_rate"]
-        self.curve, self.seconds = content["curve"], content["seconds"]
+        self.curve, self.seconds, self._saved = content["curve"], content["seconds"], content["steps"]
         model.statistics.finished.extend(content["episodes"])
         torch.set_rng_state(content["torch_rng"])
         env._generator.set_state(content["env_rng"])

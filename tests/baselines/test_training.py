@@ -284,7 +284,7 @@ def test_a_policy_in_the_place_of_a_checkpoint_is_an_error(run, tmp_path, train,
     "arguments, expected",
     [
         (("--task", "bolt"), "unknown task 'bolt'; choose from nut, screwdriver"),
-        (("--steps", "0"), "steps must be positive"),
+        (("--steps", "0"), "steps must be at least 1"),
         (("--num-envs", "0"), "num_envs"),
         (("--batch-size", "12"), "batch_size must divide"),
         (("--batch-size", "0"), "batch_size"),

@@ -322,17 +322,27 @@ def test_dry_friction_holds_the_nut_and_more_turns_it(make_sim, task, sign):
         assert (turned.min() > 0.1) if turns else (turned.abs().max() < 0.01)
 
 
-@pytest.mark.parametrize(("amplitude", "bound"), [(0.0, 0.1), (1.0, 1.0)], ids=["held", "random"])
+QUIET = {"action_noise": (0.0, 0.0), "push_probability": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("amplitude", "changes", "typical", "worst"),
+    [(0.0, QUIET, 0.01, 0.01), (0.0, {}, 0.05, 0.3), (1.0, {}, 0.5, 1.0)],
+    ids=["held still", "held", "random"],
+)
 @pytest.mark.parametrize("task", TASK_NAMES)
-def test_nut_hardly_turns_without_skill(make_env, task, amplitude, bound):
-    env = make_env(task, 24, autoreset=False, observe="proprio")  # episodes go on beyond their end
+def test_nut_hardly_turns_without_skill(make_env, task, amplitude, changes, typical, worst):
+    """In 40 s; noise on the targets shakes the nut, a few handles in a hundred by more than a tenth of a turn."""
+    env = make_env(task, 24, autoreset=False, observe="proprio", **changes)  # episodes go on beyond their end
     env.reset(seed=0)
     generator = torch.Generator().manual_seed(0)
     furthest = torch.zeros(24)
     for _ in range(799):
         actions = amplitude * (2 * torch.rand(24, 12, generator=generator) - 1)
         furthest = torch.maximum(furthest, env.step(actions)[-1]["rotations"].abs())
-    assert 0.0 < furthest.max() < bound, furthest.sort().values[-5:]
+    assert furthest.mean() < typical
+    assert furthest.max() < worst
+    assert changes or furthest.max() > 1e-3, "nothing moves"
 
 
 # -- the factory ------------------------------------------------------------------------------------------------------
