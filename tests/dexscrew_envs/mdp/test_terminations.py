@@ -60,7 +60,7 @@ def test_stagnation_needs_a_full_window(make_state, task):
         assert reason_of(make_state(1), task, idle(make_state, task, [0.0] * steps)) == [reason]
 
 
-@pytest.mark.parametrize(("variance", "reason"), [(0.0029, Reason.STAGNATION), (0.0031, Reason.RUNNING)])
+@pytest.mark.parametrize(("variance", "reason"), [(0.00297, Reason.STAGNATION), (0.00303, Reason.RUNNING)])
 def test_stagnation_is_a_small_variance(make_state, variance, reason):
     angles = [5 + math.sqrt(variance) * (-1) ** k for k in range(70)]  # a population variance
     assert reason_of(make_state(1), window=idle(make_state, NUT, angles)) == [reason]

@@ -9,6 +9,7 @@ import mujoco
 import numpy as np
 import pytest
 import torch
+from mujoco.batch import SimulationError
 
 from dexscrew_envs.mdp.randomization import sample_episode
 from dexscrew_envs.sim import ENGINES, make_simulator
@@ -217,6 +218,18 @@ def test_results_do_not_depend_on_threads():
             sim.step(sim.read().joint_pos + 0.1, torch.randn(7, 3, generator=generator))
         states.append(sim.batch.state.copy())
     np.testing.assert_array_equal(*states)
+
+
+def test_simulation_that_mujoco_gives_up_is_marked_as_diverged(make_sim, monkeypatch):
+    sim, _ = make_sim("nut", 3)
+
+    def fail(**_):
+        raise SimulationError(np.array([1]), "stack overflow")
+
+    monkeypatch.setattr(sim.batch, "step", fail)
+    sim.step(sim.read().joint_pos, torch.zeros(3, 3))
+    assert torch.isnan(sim.read().joint_pos).all(dim=1).tolist() == [False, True, False]
+    assert torch.isnan(sim.read().nut_angle).tolist() == [False, True, False]
 
 
 # -- forces -----------------------------------------------------------------------------------------------------------
