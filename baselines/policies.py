@@ -157,7 +157,7 @@ def load(name: str | Path) -> ActorPolicy:
     if str(name) in shipped():
         with as_file(files("baselines") / "checkpoints" / f"{name}.pt") as path:
             content = read(path, FORMAT)
-    elif Path(name).suffix:
+    elif Path(name).suffix or Path(name).is_file():
         content = read(Path(name), FORMAT)
     else:
         close = difflib.get_close_matches(str(name), shipped(), n=1)

@@ -284,7 +284,7 @@ class _Recorder(BaseCallback):
         model.num_timesteps = env.total_steps = content["steps"]
         model.current_learning_rate = content["learning_rate"]
         self.curve, self.seconds, self._saved = content["curve"], content["seconds"], content["steps"]
-        model.statistics.finished.extend(content["episodes"])
+        model.statistics.finished.extend(content.get("episodes", []))
         torch.set_rng_state(content["torch_rng"])
         env._generator.set_state(content["env_rng"])
         env.invalid_physics_count = content["invalid_physics"]
