@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from baselines import policies
 from dexscrew_envs.mdp.terminations import Reason
-from dexscrew_envs.rendering import write_video
+from dexscrew_envs.rendering import video_writer
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 
 
@@ -53,7 +53,11 @@ class Score:
 
 @torch.no_grad()
 def evaluate(
-    policy: policies.Policy, env: DexScrewVectorEnv, *, seed: int, frames: list[np.ndarray] | None = None
+    policy: policies.Policy,
+    env: DexScrewVectorEnv,
+    *,
+    seed: int,
+    show: Callable[[np.ndarray], None] | None = None,
 ) -> Score:
     """Run one episode in each environment and return the scores.
 
@@ -61,7 +65,7 @@ def evaluate(
         policy: acts on the observations.
         env: gives one episode per environment; its keys must hold those that the policy needs.
         seed: of the episodes.
-        frames: where to append a frame of environment 0 after each step of its episode.
+        show: takes a frame of environment 0 after each step of its episode.
     """
     observation, _ = env.reset(seed=seed)
     policy.reset(None)
@@ -78,13 +82,25 @@ def evaluate(
             ended = running & done
             rotations = torch.where(ended, infos["rotations"], rotations)
             reason = torch.where(ended, infos["reason"], reason)
-            if frames is not None and running[0]:
-                frames.append(env.frame(0))
+            if show is not None and running[0]:
+                show(env.frame(0))
             policy.reset(done)
             running &= ~done
             bar.update()
     counts = {r.name.lower(): int((reason == r).sum()) for r in Reason if (reason == r).any()}
     return Score(_array(rotations), _array(length), _array(reward_sum), counts)
+
+
+def evaluate_on_video(policy: policies.Policy, env: DexScrewVectorEnv, path: Path, *, seed: int) -> Score:
+    """Like `evaluate`, with a video of environment 0.
+
+    Raises:
+        gymnasium.error.DependencyNotInstalled: there is no OpenGL or no video writer; nothing was run or written.
+    """
+    env.reset(seed=seed)
+    env.frame(0)
+    with policies.replacing(path) as beside, video_writer(beside, env.metadata["render_fps"]) as show:
+        return evaluate(policy, env, seed=seed, show=show)
 
 
 def _array(tensor: Tensor) -> np.ndarray:
@@ -136,14 +152,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             policy.task, args.episodes, shape=args.shape or None, randomize=args.randomize, observe=policy.observe,
             num_threads=args.threads,
         )  # fmt: skip
-        frames: list[np.ndarray] | None = None
-        if args.video is not None:
-            frames = []
-            env.reset(seed=args.seed)
-            env.frame(0)  # fails now rather than after the episodes
-        score = evaluate(policy, env, seed=args.seed, frames=frames)
-        if args.video is not None and frames:
-            write_video(args.video, frames, env.metadata["render_fps"])
+        if args.video is None:
+            score = evaluate(policy, env, seed=args.seed)
+        else:
+            score = evaluate_on_video(policy, env, args.video, seed=args.seed)
     except (ValueError, TypeError, OSError, gymnasium.error.DependencyNotInstalled) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -15,7 +15,10 @@ from torch import Tensor, nn
 
 
 class RunningNorm(nn.Module):
-    """Normalises to zero mean and unit variance by the statistics of all that it was shown, then clips to ±5."""
+    """Normalises to zero mean and unit variance by the statistics of all that it was shown, then clips to ±5.
+
+    The statistics begin as one sample of mean 0 and variance 1, so that a first batch of equal values does no harm.
+    """
 
     mean: Tensor
     var: Tensor
@@ -136,6 +139,12 @@ class DexScrewActorCritic(MultiInputActorCriticPolicy):
         mean, std, value = self.distribution_and_value(obs)
         actions = mean if deterministic else mean + std * torch.randn_like(mean)
         return actions, self.value_norm.denormalize(value)[:, None], log_probability(actions, mean, std)
+
+    def evaluate_actions(self, obs: Any, actions: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """See Stable-Baselines3; values in units of the return."""
+        mean, std, value = self.distribution_and_value(obs)
+        entropy = torch.distributions.Normal(mean, std, validate_args=False).entropy().sum(dim=1)
+        return self.value_norm.denormalize(value)[:, None], log_probability(actions, mean, std), entropy
 
     def get_distribution(self, obs: Any) -> DiagGaussianDistribution:
         """See Stable-Baselines3."""

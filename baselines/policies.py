@@ -7,7 +7,8 @@ A policy file is a dictionary of tensors, numbers and strings written by `torch.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Protocol
@@ -110,12 +111,22 @@ def save(policy: ActorPolicy, path: Path) -> None:
     write_atomically(content, path)
 
 
-def write_atomically(content: Any, path: Path) -> None:
-    """`torch.save` to a neighbour, then rename: a crash leaves the old file."""
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give the path of a neighbour to write, which then takes the place of `path`: a crash leaves the old file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".partial")
-    torch.save(content, beside)
-    beside.replace(path)
+    beside = path.with_name("partial-" + path.name)
+    try:
+        yield beside
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_atomically(content: Any, path: Path) -> None:
+    """`torch.save`, whole or not at all."""
+    with replacing(path) as beside:
+        torch.save(content, beside)
 
 
 def read(path: Path, expected_format: str) -> dict[str, Any]:
@@ -176,4 +187,4 @@ def load(name: str | Path) -> ActorPolicy:
         raise ValueError(f"{name} does not hold a policy that this version can build: {error}") from error
 
 
-__all__ = ["ActorPolicy", "Policy", "build_network", "load", "read", "save", "shipped", "write_atomically"]
+__all__ = ["ActorPolicy", "Policy", "build_network", "load", "read", "replacing", "save", "shipped", "write_atomically"]

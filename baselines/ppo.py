@@ -8,12 +8,14 @@ what the paper's recipe needs: normalised observations and values, and a learnin
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.preprocessing import get_action_dim
 from torch import Tensor
 
 from baselines.networks import DexScrewActorCritic, gaussian_kl, log_probability
@@ -100,6 +102,8 @@ class TensorPPO(PPO):
         min_learning_rate: its lower limit.
         max_learning_rate: its upper limit.
         bounds_coef: weight of the cost of action means beyond the action's range.
+        idle_actions: indices of actions without effect. They are left out of probabilities and divergence: their means
+            drift, and would use up the divergence that the learning rate aims at.
         kwargs: as of `stable_baselines3.PPO`; `batch_size` must divide `n_steps` times the environments.
     """
 
@@ -115,14 +119,17 @@ class TensorPPO(PPO):
         min_learning_rate: float = 1e-6,
         max_learning_rate: float = 1e-2,
         bounds_coef: float = 1e-3,
+        idle_actions: Sequence[int] = (),
         **kwargs: Any,
     ) -> None:
         self.reward_scale = reward_scale
         self.kl_goal = target_kl
         self.learning_rate_range = (min_learning_rate, max_learning_rate)
         self.bounds_coef = bounds_coef
+        self.idle_actions = tuple(idle_actions)
         super().__init__(policy, env, **kwargs)
-        self.current_learning_rate = float(self.learning_rate)  # type: ignore[arg-type]
+        rate = self.learning_rate
+        self.current_learning_rate = float(rate(1.0) if callable(rate) else rate)
 
     def _setup_model(self) -> None:
         super()._setup_model()
@@ -135,9 +142,15 @@ class TensorPPO(PPO):
         self.rollout_buffer = None  # type: ignore[assignment]
         self.rollout: Rollout | None = None
         self.statistics = EpisodeStatistics(self.n_envs, self.device)
+        acting = [k for k in range(get_action_dim(self.action_space)) if k not in self.idle_actions]
+        self._acting = torch.tensor(acting, device=self.device)
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "rollout", "statistics"]
+        return [*super()._excluded_save_params(), "rollout", "statistics", "_acting"]
+
+    def _log_probability(self, actions: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+        acting = self._acting
+        return log_probability(actions[:, acting], mean[:, acting], std[acting])
 
     @torch.no_grad()
     def collect_rollouts(self, env: Any, callback: BaseCallback, rollout_buffer: Any, n_rollout_steps: int) -> bool:
@@ -165,7 +178,7 @@ class TensorPPO(PPO):
                 scaled[truncated] += self.gamma * policy.values(cut_off)
             seen.append(observation)
             for name, tensor in (
-                ("actions", action), ("log_probs", log_probability(action, mean, std)), ("means", mean),
+                ("actions", action), ("log_probs", self._log_probability(action, mean, std)), ("means", mean),
                 ("values", policy.value_norm.denormalize(value)), ("rewards", scaled), ("dones", done),
             ):  # fmt: skip
                 steps[name].append(tensor)
@@ -208,6 +221,7 @@ class TensorPPO(PPO):
         actions, means = rollout.actions.flatten(0, 1), rollout.means.flatten(0, 1)
         log_probs = rollout.log_probs.flatten()
         clip = float(self.clip_range(self._current_progress_remaining))  # type: ignore[operator]
+        acting = self._acting
         sums: dict[str, Tensor] = {}
         updates = 0
         for _ in range(self.n_epochs):
@@ -215,7 +229,7 @@ class TensorPPO(PPO):
             order = torch.randperm(len(actions), device=self.device)
             for batch in order.split(self.batch_size):
                 mean, std, value = policy.distribution_and_value({k: v[batch] for k, v in flat.items()})
-                ratio = torch.exp(log_probability(actions[batch], mean, std) - log_probs[batch])
+                ratio = torch.exp(self._log_probability(actions[batch], mean, std) - log_probs[batch])
                 gain = advantages[batch]
                 policy_loss = -torch.min(ratio * gain, ratio.clamp(1 - clip, 1 + clip) * gain).mean()
                 clipped = old_values[batch] + (value - old_values[batch]).clamp(-clip, clip)
@@ -231,7 +245,7 @@ class TensorPPO(PPO):
                 self.policy.optimizer.step()
                 updates += 1
                 with torch.no_grad():
-                    kl = gaussian_kl(mean, std, means[batch], rollout.std).mean()
+                    kl = gaussian_kl(mean[:, acting], std[acting], means[batch][:, acting], rollout.std[acting]).mean()
                     divergence += kl * len(batch) / len(actions)
                     losses = {"policy_loss": policy_loss, "value_loss": value_loss, "kl": kl}
                     for name, tensor in losses.items():
@@ -240,7 +254,7 @@ class TensorPPO(PPO):
         self._n_updates += self.n_epochs
         for name, tensor in sums.items():
             self.logger.record(f"train/{name}", float(tensor) / updates)
-        self.logger.record("train/std", float(policy.log_std.detach().exp().mean()))
+        self.logger.record("train/std", float(policy.log_std.detach()[acting].exp().mean()))
         self.logger.record("train/learning_rate", self.current_learning_rate)
 
     def _steer_learning_rate(self, divergence: float) -> None:

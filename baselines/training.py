@@ -12,24 +12,23 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import gymnasium
-import numpy as np
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 from tqdm import tqdm
 
 from baselines import policies
-from baselines.evaluate import Score, evaluate, table
+from baselines.evaluate import Score, evaluate, evaluate_on_video, table
 from baselines.networks import DexScrewActorCritic
 from baselines.ppo import TensorPPO
 from baselines.sb3_env import TensorVecEnv
-from dexscrew_envs.rendering import write_video
 from dexscrew_envs.tasks import make_task
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 
@@ -126,7 +125,7 @@ def train(agent: Agent, config: TrainConfig, command: Sequence[str]) -> int:
         batch_size=config.batch_size, n_epochs=config.epochs, learning_rate=config.learning_rate,
         target_kl=config.target_kl, gamma=config.gamma, gae_lambda=config.gae_lambda, ent_coef=config.entropy_coef,
         clip_range=config.clip_range, vf_coef=config.value_coef, max_grad_norm=config.max_grad_norm,
-        reward_scale=config.reward_scale, policy_kwargs=agent.policy_kwargs,
+        reward_scale=config.reward_scale, idle_actions=env.task.locked_joints, policy_kwargs=agent.policy_kwargs,
     )  # fmt: skip
     model.set_logger(configure(str(folder / "tensorboard"), ["tensorboard"]))
     recorder = _Recorder(folder, config)
@@ -193,7 +192,7 @@ def _open_run_folder(folder: Path, wanted: dict[str, Any], command: Sequence[str
     elif folder.exists() and any(folder.iterdir()):
         raise RunFolderError(f"{folder} is not empty and holds no run; give another folder with --run")
     folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"config": wanted, "command": list(command), "versions": versions()}, indent=2) + "\n")
+    _write_json({"config": wanted, "command": list(command), "versions": versions()}, path)
     checkpoint = folder / "checkpoint.pt"
     return policies.read(checkpoint, CHECKPOINT_FORMAT) if checkpoint.exists() else None
 
@@ -219,7 +218,6 @@ class _Recorder(BaseCallback):
 
     def _on_training_start(self) -> None:
         self._saved = self.model.num_timesteps
-        self.remember()
         self._clock = time.monotonic()
         self._bar = tqdm(
             total=self.config.steps, initial=self.model.num_timesteps, unit="step", unit_scale=True, smoothing=0.1,
@@ -228,6 +226,12 @@ class _Recorder(BaseCallback):
 
     def _on_step(self) -> bool:
         return True
+
+    def _on_rollout_start(self) -> None:
+        """Take the snapshot here, after an update and before the next rollout moves the normalisation."""
+        self.remember()
+        if self.model.num_timesteps - self._saved >= self.config.checkpoint_every:
+            self.save()
 
     def _on_rollout_end(self) -> None:
         model, bar = self.model, self._bar
@@ -241,9 +245,6 @@ class _Recorder(BaseCallback):
                 f"turns/episode {means['rotations']:.1f}, length {means['episode_length']:.0f}", refresh=False
             )
         bar.update(model.num_timesteps - bar.n)
-        self.remember()
-        if model.num_timesteps - self._saved >= self.config.checkpoint_every:
-            self.save()
 
     def _tick(self) -> None:
         now = time.monotonic()
@@ -278,7 +279,20 @@ class _Recorder(BaseCallback):
         return self._saved
 
     def restore(self, model: TensorPPO, env: DexScrewVectorEnv, content: dict[str, Any]) -> None:
-        """Go on from a checkpoint; the episodes that were running then begin anew."""
+        """Go on from a checkpoint; the episodes that were running then begin anew.
+
+        Raises:
+            ValueError: the checkpoint lacks something, or holds networks of other sizes.
+        """
+        try:
+            self._restore(model, env, content)
+        except (KeyError, TypeError, RuntimeError, AttributeError) as error:
+            raise ValueError(
+                f"{self.folder / 'checkpoint.pt'} does not fit this version or these sizes ({error}); "
+                "give another folder with --run, or remove that one"
+            ) from error
+
+    def _restore(self, model: TensorPPO, env: DexScrewVectorEnv, content: dict[str, Any]) -> None:
         model.policy.load_state_dict(content["policy"])
         model.policy.optimizer.load_state_dict(content["optimizer"])
         model.num_timesteps = env.total_steps = content["steps"]
@@ -312,43 +326,45 @@ def _finish(
     }  # fmt: skip
     policy = policies.ActorPolicy(model.policy, config.task, card)
     results: dict[str, Any] = {**card, "invalid_physics": env.invalid_physics_count}
-    score, note = None, None
+    policies.save(policy, folder / "policy.pt")  # before the evaluation, which may fail or be interrupted
+    score = None
     if config.evaluation_episodes:
-        score, note = _evaluate(policy, config, folder)
+        score, note = _evaluate(policy, config, folder / "video.mp4")
         results["evaluation"] = {"seed": config.seed + EVALUATION_SEED_OFFSET, **score.summary()}
         policy.card["evaluation"] = results["evaluation"]
-    policies.save(policy, folder / "policy.pt")
+        policies.save(policy, folder / "policy.pt")
     results["curve"] = recorder.curve
-    (folder / "metrics.json").write_text(json.dumps(results, indent=1) + "\n")
+    _write_json(results, folder / "metrics.json")
     if recorder.curve:
         draw_curve(recorder.curve, folder / "curve.png", f"{agent.name}, {config.task}, seed {config.seed}")
     if score is not None:
         print(table(score.summary()))
-    if note:
-        print(note)
+        if note:
+            print(note)
     print(f"results: {folder}")
 
 
-def _evaluate(policy: policies.ActorPolicy, config: TrainConfig, folder: Path) -> tuple[Score, str | None]:
+def _evaluate(policy: policies.ActorPolicy, config: TrainConfig, video: Path) -> tuple[Score, str]:
+    """Return the score, and why there is no video, if one was wanted."""
     env = DexScrewVectorEnv(
         config.task, config.evaluation_episodes, observe=policy.observe, randomize=config.randomize,
         num_threads=config.threads,
     )  # fmt: skip
     seed = config.seed + EVALUATION_SEED_OFFSET
-    frames: list[np.ndarray] | None = None
-    note = None
-    if config.video:
-        try:
-            env.reset(seed=seed)
-            env.frame(0)
-            frames = []
-        except gymnasium.error.DependencyNotInstalled as error:
-            note = f"no video: {error}"
-    score = evaluate(policy, env, seed=seed, frames=frames)
-    if frames:
-        write_video(folder / "video.mp4", frames, env.metadata["render_fps"])
-    env.close()
-    return score, note
+    video.unlink(missing_ok=True)  # that of an earlier policy
+    note = ""
+    with closing(env):
+        if config.video:
+            try:
+                return evaluate_on_video(policy, env, video, seed=seed), note
+            except gymnasium.error.DependencyNotInstalled as error:
+                note = f"no video: {error}"
+        return evaluate(policy, env, seed=seed), note
+
+
+def _write_json(content: Any, path: Path) -> None:
+    with policies.replacing(path) as beside:
+        beside.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def draw_curve(curve: list[dict[str, float]], path: Path, title: str) -> None:

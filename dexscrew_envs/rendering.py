@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +51,16 @@ class FrameRenderer:
         self._renderer.close()
 
 
-def write_video(path: Path, frames: list[np.ndarray], fps: int) -> None:
-    """Write RGB frames (height, width, 3), uint8, as an H.264 file.
+@contextmanager
+def video_writer(path: Path, fps: int) -> Iterator[Callable[[np.ndarray], None]]:
+    """Give a function that appends an RGB frame (height, width, 3), uint8, to an H.264 file.
 
     Raises:
         gymnasium.error.DependencyNotInstalled: imageio with ffmpeg is missing.
     """
     try:
         import imageio.v2 as imageio
+        import imageio_ffmpeg  # type: ignore[import-untyped]  # noqa: F401  # imageio names another package
     except ImportError as error:
         raise gymnasium.error.DependencyNotInstalled(
             "writing videos needs `pip install dexscrew[train]` (imageio and imageio-ffmpeg)"
@@ -65,5 +69,4 @@ def write_video(path: Path, frames: list[np.ndarray], fps: int) -> None:
     options: dict[str, Any] = {"fps": fps, "codec": "libx264", "quality": 7, "macro_block_size": 8}
     writer: Any
     with imageio.get_writer(path, **options) as writer:
-        for frame in frames:
-            writer.append_data(frame)
+        yield writer.append_data

@@ -234,7 +234,8 @@ DEVIATIONS: Mapping[str, str] = {
     "a saturated motor (0.4 N m) speeds a 16 g link (1e-5 kg m^2) up by 200 rad/s within one physics step.",
     "inertia of the nut": "It is that of a shell of its shape and mass; the release's numbers do not fit its meshes.",
     "privileged angle and orientation of the nut": "They are given up to the nut's rotational symmetry, so that the "
-    "angle does not grow over the episode, and a network need not learn that corners recur.",
+    "angle does not grow over the episode, and a network need not learn that corners recur. Both jump where the next "
+    "corner takes the place of the last one; `nut_phase`, which is ours, tells the same without a jump.",
     "randomisation": "Shape, scale, friction, masses and gains are drawn anew for every episode, rather than once per "
     "environment.",
     "derived quantities": "Fingertip poses and forces in rewards and observations are those of 5 ms before; joint "
@@ -246,7 +247,7 @@ _OBJECT_SLICES = (
     "object_position", "object_scale", "object_mass", "object_friction", "object_center_of_mass",
     "object_orientation", "object_linear_velocity", "object_angular_velocity", "object_restitution",
     "fingertip_position", "fingertip_orientation", "fingertip_linear_velocity", "fingertip_angular_velocity",
-    "nut_contact_force", "nut_position", "nut_joint_velocity", "nut_joint_angle", "nut_joint_friction",
+    "nut_contact_force", "nut_position", "nut_joint_velocity", "nut_joint_angle", "nut_phase", "nut_joint_friction",
 )  # fmt: skip
 _CONTROLLER_SLICES = ("kp", "kd", "start_pose", "hand_orientation", "hand_position")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -30,6 +31,17 @@ DEFAULT_OBSERVE = ("proprio", "history", "privileged")
 ALL_OBSERVE = (*DEFAULT_OBSERVE, "fingertip_force", "point_cloud")
 _FORCE_BOUND = 100.0
 _MAX_FINITE = 1e6
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep torch to one thread: its tensors are small here, and its threads would compete with the simulator's."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class DexScrewVectorEnv(VectorEnv[Observation, Tensor, Tensor]):
@@ -219,8 +231,9 @@ class DexScrewVectorEnv(VectorEnv[Observation, Tensor, Tensor]):
             ids = mask.nonzero()[:, 0]
             if self._state is None and len(ids) < self.num_envs:
                 raise ValueError("the first reset must reset every environment; leave reset_mask out")
-        self._begin(ids)
-        return self._observe(), {}
+        with _one_thread():
+            self._begin(ids)
+            return self._observe(), {}
 
     def step(self, actions: Tensor) -> tuple[Observation, Tensor, Tensor, Tensor, dict[str, Any]]:
         """Advance every environment by one control step (50 ms).
@@ -239,6 +252,12 @@ class DexScrewVectorEnv(VectorEnv[Observation, Tensor, Tensor]):
         if self._state is None:
             raise RuntimeError("call reset() before step()")
         actions = self._check(actions)
+        with _one_thread():
+            return self._advance(actions)
+
+    def _advance(self, actions: Tensor) -> tuple[Observation, Tensor, Tensor, Tensor, dict[str, Any]]:
+        """Advance by one control step with checked actions."""
+        assert self._state is not None
         task, generator = self.task, self._generator
         self._targets = torch.clamp(self._targets + self._action_step * actions, self._lower, self._upper)
         noisy_targets = randomization.noisy(self._targets, self._episode.action_bias, task.action_noise[1], generator)
@@ -306,9 +325,8 @@ class DexScrewVectorEnv(VectorEnv[Observation, Tensor, Tensor]):
             raise ValueError(f"actions must have shape ({self.num_envs}, {len(JOINTS)}), got {tuple(actions.shape)}")
         if not actions.is_floating_point():
             raise TypeError(f"actions must be floating point, got {actions.dtype}")
-        finite = torch.isfinite(actions).all(dim=1)
-        if not finite.all():
-            bad = (~finite).nonzero()[:, 0].tolist()
+        if not torch.isfinite(actions).all():
+            bad = (~torch.isfinite(actions).all(dim=1)).nonzero()[:, 0].tolist()
             raise ValueError(f"actions must be finite; those of environments {bad[:8]} are not")
         return actions.float().clamp(-1.0, 1.0)
 

@@ -50,6 +50,7 @@ PRIVILEGED_SLICES = {
         Slice("nut_position", 3, 1.0, "origin of the nut's frame, world frame (m)"),
         Slice("nut_joint_velocity", 1, 100.0, "velocity of the nut's joint (rad/s)"),
         Slice("nut_joint_angle", 1, math.pi, "angle of the nut's joint, up to its symmetry (rad)"),
+        Slice("nut_phase", 2, 1.0, "cosine and sine of the nut's angle times the order of its symmetry"),
         Slice("nut_joint_friction", 1, 1.0, "dry friction of the nut's joint (N m)"),
         Slice("kp", 12, 10.0, "proportional gains of the joint controller (N m/rad)"),
         Slice("kd", 12, 1.0, "derivative gains of the joint controller (N m s/rad)"),
@@ -99,7 +100,9 @@ def privileged_bounds(task: Task) -> Tensor:
 
 def privileged(task: Task, state: State, episode: Episode, constants: Constants, bounds: Tensor) -> Tensor:
     """Return the privileged observation (N, P) of the state."""
-    angle, orientation = up_to_symmetry(state.nut_angle, state.nut_quat, constants.symmetry[:, 0])
+    symmetry = constants.symmetry[:, 0]
+    angle, orientation = up_to_symmetry(state.nut_angle, state.nut_quat, symmetry)
+    phase = symmetry * angle
     values = {
         "object_position": constants.object_pos,
         "object_scale": constants.scale,
@@ -114,10 +117,11 @@ def privileged(task: Task, state: State, episode: Episode, constants: Constants,
         "fingertip_orientation": state.tip_quat.flatten(1),
         "fingertip_linear_velocity": state.tip_velocity[..., 3:].flatten(1),
         "fingertip_angular_velocity": state.tip_velocity[..., :3].flatten(1),
-        "nut_contact_force": state.nut_force.norm(dim=1, keepdim=True),
+        "nut_contact_force": torch.linalg.vector_norm(state.nut_force, dim=1, keepdim=True),
         "nut_position": state.nut_pos,
         "nut_joint_velocity": state.nut_speed[:, None],
         "nut_joint_angle": angle[:, None],
+        "nut_phase": torch.stack([torch.cos(phase), torch.sin(phase)], dim=1),
         "nut_joint_friction": episode.joint_friction,
         "kp": episode.kp,
         "kd": episode.kd,

@@ -9,7 +9,7 @@ from dexscrew_envs.mdp.observations import heights
 from dexscrew_envs.sim.base import State
 from dexscrew_envs.tasks import JOINTS, Task
 
-_NOT_THUMB = [k for k, name in enumerate(JOINTS) if not name.startswith("thumb")]
+_THUMB = JOINTS.index("thumb_bend")
 
 
 def overspeed_threshold(task: Task, total_steps: float) -> float:
@@ -40,7 +40,7 @@ def reward_terms(
     distance = tip_distance(state).mean(dim=1)
     extent = heights(state.nut_quat, points)
     extent = extent.amax(dim=1) - extent.amin(dim=1)
-    bent = (state.joint_pos - start_pose)[:, _NOT_THUMB]
+    bent = (state.joint_pos - start_pose)[:, :_THUMB]
     power = (state.torque.abs() * state.joint_vel.abs()).sum(dim=1)
     return {
         "rotate": task.rotate_weight * speed.clamp(-task.rotate_clip, task.rotate_clip),
@@ -55,4 +55,4 @@ def reward_terms(
 
 def tip_distance(state: State) -> Tensor:
     """Return the distances (N, 2) of thumb and index fingertip from the nut's frame (m)."""
-    return (state.tip_pos[:, :2] - state.nut_pos[:, None]).norm(dim=2)
+    return torch.linalg.vector_norm(state.tip_pos[:, :2] - state.nut_pos[:, None], dim=2)

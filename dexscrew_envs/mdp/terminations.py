@@ -51,7 +51,7 @@ class IdleWindow:
         self.angles[:, self._cursor] = state.nut_angle
         self._cursor = (self._cursor + 1) % self.task.idle_window
         self.steps += 1
-        touched = state.nut_force.norm(dim=1) > self.task.contact_threshold
+        touched = torch.linalg.vector_norm(state.nut_force, dim=1) > self.task.contact_threshold
         self.without_contact = torch.where(touched, 0, self.without_contact + 1)
 
     def stagnant(self) -> Tensor:

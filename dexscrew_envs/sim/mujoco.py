@@ -40,11 +40,12 @@ class MujocoSimulator:
         self._nut_body = model.body("nut").id
         self._nut = model.joint(NUT_JOINT).qposadr[0]
         self._root = model.body("palm").id
-        self._tip_sites = np.array([model.site(f"{finger}_tip").id for finger in FINGERS])
-        self._tip_bodies = np.array([model.site_bodyid[site] for site in self._tip_sites])
+        self._object_root = model.body_rootid[self._nut_body]
+        self._tip_sites = torch.tensor([model.site(f"{finger}_tip").id for finger in FINGERS])
+        self._tip_bodies = torch.tensor(model.site_bodyid[self._tip_sites])
         self._force = model.sensor(CONTACT_SENSOR).adr[0]
         self._tip_force = model.sensor(f"{FINGERS[0]}_force").adr[0]
-
+        self._start_rows = self._make_start_rows()
         self._state = {name: torch.from_numpy(batch.bind(name)) for name in ("qpos", "qvel", "ctrl", "xfrc_applied")}
         outputs = ("xpos", "xquat", "cvel", "subtree_com", "site_xpos", "site_xquat", "actuator_force", "sensordata")
         self._output = {name: _view(batch.bind(name)) for name in outputs}
@@ -52,19 +53,20 @@ class MujocoSimulator:
         fields += ["body_ipos", "body_inertia", "dof_frictionloss", "actuator_gainprm", "actuator_biasprm"]
         self._model = {name: batch.expand(name) for name in fields}
 
+    def _make_start_rows(self) -> np.ndarray:
+        """Return the state rows (B, nstate) of the bank's start states, which a reset copies."""
+        bank = self.start_states
+        rows = Batch(self.scene.model, len(bank.variant), 1)
+        rows.qpos[:, _HAND] = rows.ctrl[:] = bank.joint_pos
+        rows.mocap_pos[:, self._palm], rows.mocap_quat[:, self._palm] = bank.hand_pos, bank.hand_quat
+        rows.mocap_pos[:, self._base], rows.mocap_quat[:, self._base] = bank.object_pos, bank.object_quat
+        return rows.state.copy()
+
     def reset(self, ids: Tensor, episode: Episode) -> None:
         """See `Simulator.reset`."""
         rows, batch = ids.numpy(), self.batch
-        batch.reset(rows, stage=mujoco.mjtStage.mjSTAGE_NONE)
         bank, start = self.start_states, episode.start.numpy()
-        batch.qpos[rows, _HAND] = bank.joint_pos[start]
-        batch.ctrl[rows] = bank.joint_pos[start]
-        for mocap, pos, quat in (
-            (self._palm, bank.hand_pos, bank.hand_quat),
-            (self._base, bank.object_pos, bank.object_quat),
-        ):
-            batch.mocap_pos[rows, mocap] = pos[start]
-            batch.mocap_quat[rows, mocap] = quat[start]
+        batch.state[rows] = self._start_rows[start]
 
         variants, variant, fields = self.scene.variants, bank.variant[start], self._model
         for name, values in variants.geom_fields.items():
@@ -76,18 +78,18 @@ class MujocoSimulator:
         fields["body_inertia"][rows, nut] = mass * variants.nut_inertia[variant]
         fields["dof_frictionloss"][rows, self._nut] = episode.joint_friction[:, 0].numpy()
         fields["geom_friction"][rows, :, 0] = episode.friction.numpy()
-        fields["geom_solref"][rows, :, 1] = self._damping_ratio(episode.restitution).numpy()
+        fields["geom_solref"][rows, :, 1] = self._damping_ratio(episode.restitution.double().numpy())
         fields["actuator_gainprm"][rows, :, 0] = episode.kp.numpy()
         fields["actuator_biasprm"][rows, :, 1] = -episode.kp.numpy()
         fields["actuator_biasprm"][rows, :, 2] = -episode.kd.numpy()
         batch.set_const(rows)
         batch.forward(rows)
 
-    def _damping_ratio(self, restitution: Tensor) -> Tensor:
+    def _damping_ratio(self, restitution: np.ndarray) -> np.ndarray:
         """Damping ratio of a linear contact with this coefficient of restitution."""
-        log = torch.log(restitution.double().clamp(1e-6, 1 - 1e-6))
-        ratio = -log / torch.sqrt(torch.pi**2 + log**2)
-        return ratio.clamp(min=self.task.min_contact_damping_ratio)
+        log = np.log(restitution.clip(1e-6, 1 - 1e-6))
+        ratio = -log / np.sqrt(np.pi**2 + log**2)
+        return np.maximum(ratio, self.task.min_contact_damping_ratio)
 
     def step(self, targets: Tensor, push: Tensor) -> None:
         """See `Simulator.step`."""
@@ -102,16 +104,16 @@ class MujocoSimulator:
         """See `Simulator.read`."""
 
         def rows(tensor: Tensor) -> Tensor:
-            return tensor if ids is None else tensor[ids]
+            return tensor if ids is None else tensor.index_select(0, ids)
 
         qpos, qvel = rows(self._state["qpos"]), rows(self._state["qvel"])
         out = {name: rows(tensor) for name, tensor in self._output.items()}
         tips, tip_bodies, nut = self._tip_sites, self._tip_bodies, self._nut_body
-        tip_pos, nut_pos = out["site_xpos"][:, tips], out["xpos"][:, nut]
+        tip_pos, nut_pos = out["site_xpos"].index_select(1, tips), out["xpos"][:, nut]
         com = out["subtree_com"]
-        object_root = self.scene.model.body_rootid[nut]
+        object_root = self._object_root
         sensors = -out["sensordata"]  # MuJoCo's contact sensor gives the force of its first body on the second
-        tip_velocity = _velocity_at(tip_pos, out["cvel"][:, tip_bodies], com[:, None, self._root])
+        tip_velocity = _velocity_at(tip_pos, out["cvel"].index_select(1, tip_bodies), com[:, None, self._root])
         nut_velocity = _velocity_at(nut_pos, out["cvel"][:, nut], com[:, object_root])
         tip_force = sensors[:, self._tip_force : self._tip_force + 15].reshape(-1, 5, 3)
         return State(
@@ -125,7 +127,7 @@ class MujocoSimulator:
             nut_velocity=nut_velocity.float(),
             nut_force=sensors[:, self._force : self._force + 3].float(),
             tip_pos=tip_pos.float(),
-            tip_quat=out["site_xquat"][:, tips].float(),
+            tip_quat=out["site_xquat"].index_select(1, tips).float(),
             tip_velocity=tip_velocity.float(),
             tip_force=tip_force.float(),
         )

@@ -291,6 +291,6 @@ def test_a_failed_write_leaves_the_old_file(saved, tmp_path, monkeypatch):
         policies.save(make_policy(seed=5), path)
     monkeypatch.undo()
     assert path.read_bytes() == saved.read_bytes()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["policy.pt"]
     policies.save(make_policy(seed=5), path)
     assert torch.equal(policies.load(path).act(observations()), make_policy(seed=5).act(observations()))
-    assert [entry.name for entry in tmp_path.iterdir()] == ["policy.pt"]

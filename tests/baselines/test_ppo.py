@@ -307,3 +307,21 @@ def test_a_model_is_loaded_without_an_environment_to_predict(tmp_path):
 def test_stock_callbacks_save_the_model_while_it_learns(tmp_path):
     make(FakeEnv([4] * 4)).learn(64, callback=CheckpointCallback(save_freq=10, save_path=str(tmp_path)))
     assert {path.name for path in tmp_path.iterdir()} == {"rl_model_40_steps.zip"}
+
+
+@pytest.mark.parametrize("idle", [(), (5, 6, 7, 8)])
+def test_idle_actions_neither_learn_nor_count(idle):
+    model = make(FakeEnv([4] * 8), n_steps=8, idle_actions=idle)
+    collect(model)
+    before = {key: value.clone() for key, value in model.policy.state_dict().items()}
+    rows = list(idle) or [5, 6, 7, 8]
+    rollout = model.rollout
+    acting = [k for k in range(12) if k not in idle]
+    normal = Normal(rollout.means, rollout.std)
+    expected = normal.log_prob(rollout.actions)[..., acting].sum(dim=-1)
+    torch.testing.assert_close(rollout.log_probs, expected)
+    model.train()
+    after = model.policy.state_dict()
+    for key in ("action_net.weight", "action_net.bias", "log_std"):
+        assert torch.equal(after[key][rows], before[key][rows]) == bool(idle)
+        assert not torch.equal(after[key][:5], before[key][:5])

@@ -335,11 +335,11 @@ def test_ctrl_c_keeps_what_was_learned_and_the_same_call_goes_on(tmp_path, train
         patch.setattr(TensorPPO, "train", interrupted)
         assert train(folder, *steps) == 130
     message = capsys.readouterr().err
-    assert f"interrupted at {(updates + 1) * UPDATE} steps; the same command goes on from {folder}" in message
+    assert f"interrupted at {updates * UPDATE} steps; the same command goes on from {folder}" in message
     assert not (folder / "policy.pt").exists()
-    assert checkpoint_of(folder)["steps"] == (updates + 1) * UPDATE
+    assert checkpoint_of(folder)["steps"] == updates * UPDATE
     assert train(folder, *steps) == 0
-    assert f"going on from {(updates + 1) * UPDATE} steps" in capsys.readouterr().err
+    assert (updates == 0) or f"going on from {updates * UPDATE} steps" in capsys.readouterr().err
     assert read_json(folder / "metrics.json")["steps"] == 8 * UPDATE
 
 
@@ -351,8 +351,47 @@ def test_ctrl_c_in_the_final_evaluation_is_no_traceback_and_the_same_call_finish
         patch.setattr(training, "evaluate", interrupted)
         assert train(tmp_path / "run", "--steps", "64") == 130
     assert checkpoint_of(tmp_path / "run")["steps"] == 64
+    assert (tmp_path / "run" / "policy.pt").is_file()
     assert train(tmp_path / "run", "--steps", "64") == 0
     assert (tmp_path / "run" / "metrics.json").is_file()
+
+
+def test_ctrl_c_in_a_rollout_keeps_the_update_before_it(tmp_path, train, monkeypatch):
+    learned: dict[str, torch.Tensor] = {}
+    learn, collect = TensorPPO.train, TensorPPO.collect_rollouts
+
+    def remembering(self: TensorPPO) -> None:
+        learn(self)
+        learned.update({key: value.clone() for key, value in self.policy.state_dict().items()})
+
+    def interrupted(self: TensorPPO, env, callback, *args) -> bool:
+        if not learned:
+            return collect(self, env, callback, *args)
+        callback.on_rollout_start()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TensorPPO, "train", remembering)
+    monkeypatch.setattr(TensorPPO, "collect_rollouts", interrupted)
+    assert train(tmp_path / "run", "--steps", str(8 * UPDATE)) == 130
+    assert equal(checkpoint_of(tmp_path / "run")["policy"], learned)
+
+
+@pytest.mark.parametrize("damage", [lambda c: c.pop("optimizer"), lambda c: c["policy"].popitem()])
+def test_a_checkpoint_that_lacks_something_is_an_error_that_names_the_file(run, tmp_path, train, capsys, damage):
+    folder = copy_of(run, tmp_path)
+    content = checkpoint_of(folder)
+    damage(content)
+    torch.save(content, folder / "checkpoint.pt")
+    assert train(folder, "--steps", str(6 * UPDATE)) == 2
+    message = capsys.readouterr().err
+    assert str(folder / "checkpoint.pt") in message and "does not fit" in message
+
+
+def test_a_run_without_a_video_leaves_none_of_an_earlier_policy(run, tmp_path, train):
+    folder = copy_of(run, tmp_path)
+    (folder / "video.mp4").write_bytes(b"old")
+    assert train(folder, "--steps", str(6 * UPDATE)) == 0
+    assert not (folder / "video.mp4").exists()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from dexscrew_envs.env import DexScrewEnv
-from dexscrew_envs.rendering import FrameRenderer, write_video
+from dexscrew_envs.rendering import FrameRenderer, video_writer
 
 SIZE = (60, 80)
 
@@ -162,8 +162,11 @@ def test_missing_opengl_names_the_package_that_gives_it(make_env, monkeypatch, e
 def test_video_without_imageio_names_the_extra(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "imageio", None)
     monkeypatch.setitem(sys.modules, "imageio.v2", None)
-    with pytest.raises(gymnasium.error.DependencyNotInstalled, match=r"pip install dexscrew\[train\]"):
-        write_video(tmp_path / "video.mp4", [np.zeros((16, 16, 3), np.uint8)], 20)
+    with (
+        pytest.raises(gymnasium.error.DependencyNotInstalled, match=r"pip install dexscrew\[train\]"),
+        video_writer(tmp_path / "video.mp4", 20),
+    ):
+        pytest.fail("it has no writer to give")
 
 
 def test_video_holds_the_frames(tmp_path):
@@ -171,7 +174,9 @@ def test_video_holds_the_frames(tmp_path):
     pytest.importorskip("imageio_ffmpeg")
     frames = [np.full((48, 64, 3), level, np.uint8) for level in (0, 120, 240)]
     path = tmp_path / "new" / "video.mp4"
-    write_video(path, frames, 20)
+    with video_writer(path, 20) as append:
+        for frame in frames:
+            append(frame)
     with imageio.get_reader(path) as reader:
         assert reader.get_meta_data()["fps"] == 20
         seen = [frame.mean() for frame in reader]

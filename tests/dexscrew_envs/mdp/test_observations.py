@@ -66,7 +66,7 @@ def moving(make_sim):
     return build
 
 
-@pytest.mark.parametrize(("task", "size"), [(NUT, 135), (SCREWDRIVER, 92)])
+@pytest.mark.parametrize(("task", "size"), [(NUT, 137), (SCREWDRIVER, 94)])
 def test_layout_has_its_size_without_gaps(task, size):
     layout = obs.privileged_layout(task)
     ends = [place.stop for place in layout.values()]
@@ -145,6 +145,8 @@ def test_angle_and_orientation_are_those_of_a_nut_that_looks_the_same(moving, na
         assert abs(angle) <= period / 2 + 1e-4
         turns = (data.qpos[12] - angle) / period
         assert turns == pytest.approx(round(turns), abs=1e-3)
+        phase = 2 * math.pi * data.qpos[12] / period
+        np.testing.assert_allclose(slices["nut_phase"][k], [math.cos(phase), math.sin(phase)], atol=2e-3)
         # The orientation seen is that of the nut, turned back about its own axis by those whole periods.
         back, expected = np.zeros(4), np.zeros(4)
         mujoco.mju_axisAngle2Quat(back, np.array([0.0, 0.0, 1.0]), data.qpos[12] - angle)
