@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from tqdm import tqdm
 from baselines import policies
 from dexscrew_envs.mdp.terminations import Reason
 from dexscrew_envs.rendering import video_writer
+from dexscrew_envs.tasks import make_task
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 
 
@@ -119,6 +121,26 @@ def table(summary: dict[str, Any]) -> str:
     return tabulate(rows, tablefmt="simple")
 
 
+def conditions(policy: policies.Policy, *, randomize: bool, noise: float = 1.0, push: float = 1.0) -> dict[str, Any]:
+    """Return the fields of the task in which a policy is scored: those of its training, with factors on two of them.
+
+    Args:
+        policy: the policy.
+        randomize: False leaves out noise and pushes altogether.
+        noise: factor of the noise on observed joint positions and on targets.
+        push: factor of the force of the random pushes.
+    """
+    task = make_task(policy.task, **policy.task_fields)
+    scaled: dict[str, Any] = {
+        "observation_noise": tuple(noise * deviation for deviation in task.observation_noise),
+        "action_noise": tuple(noise * deviation for deviation in task.action_noise),
+        "push_force": push * task.push_force,
+    }
+    if not randomize:
+        return {name: value for name, value in policy.task_fields.items() if name not in scaled}
+    return policy.task_fields | scaled
+
+
 @dataclass(kw_only=True)
 class Args:
     """Score a policy over whole episodes, without exploration noise."""
@@ -133,6 +155,10 @@ class Args:
     """Shape of the nut, or several that episodes sample from; by default those of training."""
     randomize: bool = True
     """Whether to randomise the physics, the start and the noise."""
+    noise: float = 1.0
+    """Factor of the noise on observed joint positions and on targets."""
+    push: float = 1.0
+    """Factor of the force of the random pushes on the nut."""
     video: Path | None = None
     """Where to write a video of one episode (mp4)."""
     json: bool = False
@@ -147,10 +173,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if args.episodes < 1:
             raise ValueError(f"--episodes must be at least 1, got {args.episodes}")
+        for name in ("noise", "push"):
+            if not 0 <= getattr(args, name) < math.inf:
+                raise ValueError(f"--{name} must be a factor of at least 0, got {getattr(args, name)}")
         policy = policies.load(args.policy)
         env = DexScrewVectorEnv(
             policy.task, args.episodes, shape=args.shape or None, randomize=args.randomize, observe=policy.observe,
             num_threads=args.threads,
+            **conditions(policy, randomize=args.randomize, noise=args.noise, push=args.push),
         )  # fmt: skip
         if args.video is None:
             score = evaluate(policy, env, seed=args.seed)

@@ -1,16 +1,13 @@
-"""Networks of the agents, as Stable-Baselines3 policies with their normalisation inside."""
+"""The networks that all agents are made of, with their normalisation inside."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
 
 import gymnasium
 import torch
-from stable_baselines3.common.distributions import DiagGaussianDistribution
-from stable_baselines3.common.policies import MultiInputActorCriticPolicy
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 
 
@@ -63,95 +60,105 @@ def mlp(sizes: Sequence[int], activation: type[nn.Module] = nn.ELU, last: bool =
     return nn.Sequential(*layers)
 
 
-class OracleTrunk(BaseFeaturesExtractor):
-    """The oracle's body: privileged information through an encoder to a latent, joined to proprioception, then a trunk.
+class HistoryEncoder(nn.Module):
+    """Infers a latent from a history of proprioception: an MLP for each step, then convolutions along time.
+
+    Sizes are the paper's: widths 32, kernels 9, 5 and 5, strides 2, 1 and 1.
 
     Args:
-        observation_space: with `proprio` (3, 24) and, to use it, `privileged` (P,).
-        encoder: widths of the privileged encoder; the last one is the size of the latent.
+        steps: length of the history (control steps).
+        pair: numbers in a step.
+        latent: size of the latent.
+    """
+
+    def __init__(self, steps: int, pair: int, latent: int, width: int = 32) -> None:
+        super().__init__()
+        self.each = mlp([pair, width, width], nn.ReLU)
+        layers: list[nn.Module] = []
+        for kernel, stride in ((9, 2), (5, 1), (5, 1)):
+            layers += [nn.Conv1d(width, width, kernel, stride), nn.ReLU()]
+            steps = (steps - kernel) // stride + 1
+        self.along = nn.Sequential(*layers)
+        self.last = nn.Linear(width * steps, latent)
+
+    def forward(self, history: Tensor) -> Tensor:
+        """Return the latent (N, latent) of histories (N, steps, pair), oldest first."""
+        return self.last(self.along(self.each(history).transpose(1, 2)).flatten(1))
+
+
+class Trunk(nn.Module):
+    """The body of every agent: proprioception joined to a latent of what else the agent sees, then an MLP.
+
+    The latent comes from the history by a `HistoryEncoder`, or from all other keys together by an MLP. It is what a
+    student shares with its oracle.
+
+    Args:
+        observation_space: has at least the keys.
+        keys: what the agent sees: `proprio`, and, for a latent, either `history` or anything else.
+        encoder: widths of the encoder; the last one is the size of the latent.
         trunk: widths of the trunk; the last one is the size of the features.
     """
 
     def __init__(
         self,
         observation_space: gymnasium.spaces.Dict,
+        keys: Sequence[str],
         encoder: Sequence[int] = (256, 128, 8),
         trunk: Sequence[int] = (512, 256, 128),
     ) -> None:
-        super().__init__(observation_space, trunk[-1])
-        shapes = {key: space.shape or () for key, space in observation_space.spaces.items()}
-        self.norms = nn.ModuleDict({key: RunningNorm(shape) for key, shape in shapes.items()})
-        joined = shapes["proprio"][0] * shapes["proprio"][1]
-        self.encoder = None
-        if "privileged" in shapes:
-            self.encoder = mlp([shapes["privileged"][0], *encoder], last=False)
-            joined += encoder[-1]
-        self.trunk = mlp([joined, *trunk])
+        super().__init__()
+        self.shapes = {key: tuple(observation_space[key].shape or ()) for key in keys}
+        self.widths = {"encoder": tuple(encoder), "trunk": tuple(trunk)}
+        self.features_dim = trunk[-1]
+        self.norms = nn.ModuleDict({key: RunningNorm(shape) for key, shape in self.shapes.items()})
+        self.encoded = tuple(key for key in keys if key != "proprio")
+        self.encoder: nn.Module | None = None
+        if self.encoded == ("history",):
+            steps, pair = self.shapes["history"]
+            self.encoder = HistoryEncoder(steps, pair, encoder[-1])
+        elif self.encoded:
+            self.encoder = mlp([sum(math.prod(self.shapes[key]) for key in self.encoded), *encoder], last=False)
+        self.trunk = mlp([math.prod(self.shapes["proprio"]) + (encoder[-1] if self.encoded else 0), *trunk])
 
-    def update_norms(self, observations: dict[str, Tensor]) -> None:
+    def update_norms(self, observations: Mapping[str, Tensor]) -> None:
         """Let the normalisation take in a batch of observations."""
         for key, norm in self.norms.items():
             assert isinstance(norm, RunningNorm)
             norm.update(observations[key])
 
-    def latent(self, observations: dict[str, Tensor]) -> Tensor:
-        """Return the latent (N, 8) of the privileged information."""
+    def latent(self, observations: Mapping[str, Tensor]) -> Tensor:
+        """Return the latent (N, encoder[-1]), between minus and plus one."""
         assert self.encoder is not None
-        return torch.tanh(self.encoder(self.norms["privileged"](observations["privileged"])))
+        values = [self.norms[key](observations[key]) for key in self.encoded]
+        inputs = values[0] if self.encoded == ("history",) else torch.cat([v.flatten(1) for v in values], dim=1)
+        return torch.tanh(self.encoder(inputs))
 
-    def forward(self, observations: dict[str, Tensor]) -> Tensor:
+    def features(self, proprio: Tensor, latent: Tensor | None) -> Tensor:
+        """Return the features (N, trunk[-1]) of proprioception (N, 3, 24), not yet normalised, and a latent."""
+        parts = [self.norms["proprio"](proprio).flatten(1)]
+        return self.trunk(torch.cat(parts if latent is None else [*parts, latent], dim=1))
+
+    def forward(self, observations: Mapping[str, Tensor]) -> Tensor:
         """Return the features (N, trunk[-1])."""
-        parts = [self.norms["proprio"](observations["proprio"]).flatten(1)]
-        if self.encoder is not None:
-            parts.append(self.latent(observations))
-        return self.trunk(torch.cat(parts, dim=1))
+        return self.features(observations["proprio"], None if self.encoder is None else self.latent(observations))
 
 
-class DexScrewActorCritic(MultiInputActorCriticPolicy):
-    """Actor and critic on one trunk, one linear head each, a state-independent standard deviation.
+class Actor(nn.Module):
+    """A trunk and a linear head: what remains of an agent when it acts."""
 
-    The value head speaks in normalised returns; `value_norm` translates.
-    """
+    def __init__(self, trunk: Trunk, head: nn.Linear) -> None:
+        super().__init__()
+        self.body = trunk
+        self.head = head
 
-    features_extractor: OracleTrunk
+    def forward(self, observations: Mapping[str, Tensor]) -> Tensor:
+        """Return the mean action (N, 12); the environment clips it to between -1 and 1."""
+        return self.head(self.body(observations))
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        defaults: dict[str, Any] = {"features_extractor_class": OracleTrunk, "net_arch": []}
-        super().__init__(*args, **(defaults | kwargs))
-        self.value_norm = RunningNorm((1,))
-
-    def distribution_and_value(self, observations: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the mean (N, 12) and standard deviation (12,) of the action, and the normalised value (N,)."""
-        features = self.features_extractor(observations)
-        return self.action_net(features), self.log_std.exp(), self.value_net(features)[:, 0]
-
-    def values(self, observations: dict[str, Tensor]) -> Tensor:
-        """Return the values (N,) in units of the return."""
-        _, _, value = self.distribution_and_value(observations)
-        return self.value_norm.denormalize(value)
-
-    def predict_values(self, obs: Any) -> Tensor:
-        """See Stable-Baselines3; in units of the return."""
-        return self.values(obs)[:, None]
-
-    def forward(self, obs: Any, deterministic: bool = False) -> tuple[Tensor, Tensor, Tensor]:
-        """See Stable-Baselines3; values in units of the return."""
-        mean, std, value = self.distribution_and_value(obs)
-        actions = mean if deterministic else mean + std * torch.randn_like(mean)
-        return actions, self.value_norm.denormalize(value)[:, None], log_probability(actions, mean, std)
-
-    def evaluate_actions(self, obs: Any, actions: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """See Stable-Baselines3; values in units of the return."""
-        mean, std, value = self.distribution_and_value(obs)
-        entropy = torch.distributions.Normal(mean, std, validate_args=False).entropy().sum(dim=1)
-        return self.value_norm.denormalize(value)[:, None], log_probability(actions, mean, std), entropy
-
-    def get_distribution(self, obs: Any) -> DiagGaussianDistribution:
-        """See Stable-Baselines3."""
-        mean, _, _ = self.distribution_and_value(obs)
-        distribution = self.action_dist
-        assert isinstance(distribution, DiagGaussianDistribution)
-        return distribution.proba_distribution(mean, self.log_std)
+    def act_and_latent(self, observations: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the mean action (N, 12) and the latent that it came from."""
+        latent = self.body.latent(observations)
+        return self.head(self.body.features(observations["proprio"], latent)), latent
 
 
 def log_probability(actions: Tensor, mean: Tensor, std: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ import gymnasium
 import torch
 from torch import Tensor
 
-from baselines.networks import DexScrewActorCritic
+from baselines.networks import Actor, Trunk
 from dexscrew_envs.tasks import TASKS
 
 FORMAT = "dexscrew-policy"
@@ -31,6 +31,8 @@ class Policy(Protocol):
     """Name of the task that it was made for."""
     observe: tuple[str, ...]
     """Keys of the observation that it needs."""
+    task_fields: dict[str, Any]
+    """Fields of the task that differ from it where this policy is scored."""
 
     def reset(self, mask: Tensor | None = None) -> None:
         """Begin new episodes where `mask` (N,) is true, or everywhere."""
@@ -40,20 +42,23 @@ class Policy(Protocol):
 
 
 class ActorPolicy:
-    """The actor of a trained `DexScrewActorCritic`, without exploration noise.
+    """The actor of a trained agent, without exploration noise.
 
     Args:
-        network: the trained network.
+        actor: the trained network.
         task: name of its task.
         card: how it was made: command, seed, steps, score, versions.
+        task_fields: fields of the task in which its training differed.
     """
 
-    def __init__(self, network: DexScrewActorCritic, task: str, card: Mapping[str, Any]) -> None:
-        self.network = network.eval()
+    def __init__(
+        self, actor: Actor, task: str, card: Mapping[str, Any], task_fields: Mapping[str, Any] | None = None
+    ) -> None:
+        self.actor = actor.eval()
         self.task = task
         self.card = dict(card)
-        assert isinstance(network.observation_space, gymnasium.spaces.Dict)
-        self.shapes = {key: tuple(space.shape or ()) for key, space in network.observation_space.spaces.items()}
+        self.task_fields = dict(task_fields or {})
+        self.shapes = actor.body.shapes
         self.observe = tuple(self.shapes)
 
     def reset(self, mask: Tensor | None = None) -> None:
@@ -66,34 +71,25 @@ class ActorPolicy:
         Raises:
             ValueError: a key is missing from the observation, or has another shape than in training.
         """
+        self.check({key: tuple(value.shape[1:]) for key, value in observation.items()})
+        return self.actor(observation).clamp(-1.0, 1.0)
+
+    def check(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Raise ValueError unless observations of these shapes hold what the policy needs."""
         for key, shape in self.shapes.items():
-            if key not in observation:
+            if key not in shapes:
                 raise ValueError(f"the policy needs {key!r} in the observation; make the environment with observe="
                                  f"{self.observe}")  # fmt: skip
-            if tuple(observation[key].shape[1:]) != shape:
-                raise ValueError(
-                    f"the policy was trained with {key} of shape {shape}, got {tuple(observation[key].shape[1:])}"
-                )
-        mean, _, _ = self.network.distribution_and_value({key: observation[key] for key in self.shapes})
-        return mean.clamp(-1.0, 1.0)
+            if tuple(shapes[key]) != shape:
+                raise ValueError(f"the policy was trained with {key} of shape {shape}, got {tuple(shapes[key])}")
 
 
-def space_of(shapes: Mapping[str, Sequence[int]]) -> gymnasium.spaces.Dict:
-    """Return an observation space of these shapes."""
+def build_actor(shapes: Mapping[str, Sequence[int]], widths: Mapping[str, Sequence[int]] | None = None) -> Actor:
+    """Return an untrained actor for observations of these shapes, its `encoder` and `trunk` of these widths."""
     box = gymnasium.spaces.Box
-    return gymnasium.spaces.Dict({key: box(-1e6, 1e6, tuple(shape)) for key, shape in shapes.items()})
-
-
-def build_network(
-    shapes: Mapping[str, Sequence[int]], widths: Mapping[str, Sequence[int]] | None = None
-) -> DexScrewActorCritic:
-    """Return an untrained network for observations of these shapes, its `encoder` and `trunk` of these widths."""
-    return DexScrewActorCritic(
-        space_of(shapes),
-        gymnasium.spaces.Box(-1.0, 1.0, (12,)),
-        lambda _: 1e-3,
-        features_extractor_kwargs={key: tuple(value) for key, value in (widths or {}).items()},
-    )
+    space = gymnasium.spaces.Dict({key: box(-1e6, 1e6, tuple(shape)) for key, shape in shapes.items()})
+    trunk = Trunk(space, tuple(shapes), **{key: tuple(value) for key, value in (widths or {}).items()})
+    return Actor(trunk, torch.nn.Linear(trunk.features_dim, 12))
 
 
 def save(policy: ActorPolicy, path: Path) -> None:
@@ -103,9 +99,10 @@ def save(policy: ActorPolicy, path: Path) -> None:
         "version": VERSION,
         "kind": "actor",
         "task": policy.task,
+        "task_fields": policy.task_fields,
         "shapes": {key: list(shape) for key, shape in policy.shapes.items()},
-        "widths": {key: list(value) for key, value in policy.network.features_extractor_kwargs.items()},
-        "state": {key: value.cpu() for key, value in policy.network.state_dict().items()},
+        "widths": {key: list(value) for key, value in policy.actor.body.widths.items()},
+        "state": {key: value.cpu() for key, value in policy.actor.state_dict().items()},
         "card": policy.card,
     }
     write_atomically(content, path)
@@ -180,11 +177,11 @@ def load(name: str | Path) -> ActorPolicy:
     try:
         if content["task"] not in TASKS:
             raise ValueError(f"it was made for the task {content['task']!r}, which does not exist")
-        network = build_network(content["shapes"], content.get("widths"))
-        network.load_state_dict(content["state"])
-        return ActorPolicy(network, content["task"], content["card"])
+        actor = build_actor(content["shapes"], content["widths"])
+        actor.load_state_dict(content["state"])
+        return ActorPolicy(actor, content["task"], content["card"], content["task_fields"])
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError) as error:
         raise ValueError(f"{name} does not hold a policy that this version can build: {error}") from error
 
 
-__all__ = ["ActorPolicy", "Policy", "build_network", "load", "read", "replacing", "save", "shipped", "write_atomically"]
+__all__ = ["ActorPolicy", "Policy", "build_actor", "load", "read", "replacing", "save", "shipped", "write_atomically"]

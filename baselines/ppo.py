@@ -7,7 +7,6 @@ what the paper's recipe needs: normalised observations and values, and a learnin
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +17,9 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.preprocessing import get_action_dim
 from torch import Tensor
 
-from baselines.networks import DexScrewActorCritic, gaussian_kl, log_probability
-from baselines.sb3_env import TensorVecEnv
+from baselines.actor_critic import DexScrewActorCritic
+from baselines.networks import gaussian_kl, log_probability
+from baselines.on_policy import TensorOnPolicy
 
 _BOUND = 1.1
 """Action means beyond plus and minus this cost, so that they do not drift where clipping hides them."""
@@ -63,42 +63,17 @@ def generalized_advantages(
     return advantages
 
 
-class EpisodeStatistics:
-    """Running sums of each environment's episode, and the last finished ones."""
-
-    def __init__(self, num_envs: int, device: torch.device, keep: int = 256) -> None:
-        self.reward = torch.zeros(num_envs, device=device)
-        self.length = torch.zeros(num_envs, dtype=torch.int64, device=device)
-        self.finished: deque[tuple[float, int, float]] = deque(maxlen=keep)
-        """Reward, length in control steps, and turns."""
-
-    def update(self, reward: Tensor, done: Tensor, rotations: Tensor) -> None:
-        """Take in one step of all environments."""
-        self.reward += reward
-        self.length += 1
-        if done.any():
-            ended = zip(self.reward[done].tolist(), self.length[done].tolist(), rotations[done].tolist(), strict=True)
-            self.finished.extend(ended)
-            self.reward[done] = 0.0
-            self.length[done] = 0
-
-    def means(self) -> dict[str, float]:
-        """Return the means over the last finished episodes, or nothing before the first."""
-        if not self.finished:
-            return {}
-        columns = zip(*self.finished, strict=True)
-        names = ("episode_reward", "episode_length", "rotations")
-        return {name: sum(column) / len(self.finished) for name, column in zip(names, columns, strict=True)}
-
-
-class TensorPPO(PPO):
+class TensorPPO(TensorOnPolicy, PPO):
     """PPO on a `TensorVecEnv`.
 
     Args:
         policy: `DexScrewActorCritic`, or a subclass.
         env: the environment.
         reward_scale: factor of the reward that the algorithm sees.
-        target_kl: divergence per update that the learning rate aims at.
+        target_kl: divergence per pass over a rollout that the learning rate aims at.
+        final_kl: what that falls to, by equal factors in equal steps: small batches make noisy steps, which must
+            shrink. None keeps it.
+        kl_steps: control steps over which it falls.
         min_learning_rate: its lower limit.
         max_learning_rate: its upper limit.
         bounds_coef: weight of the cost of action means beyond the action's range.
@@ -116,6 +91,8 @@ class TensorPPO(PPO):
         *,
         reward_scale: float = 0.01,
         target_kl: float = 0.02,
+        final_kl: float | None = None,
+        kl_steps: int = 4_000_000,
         min_learning_rate: float = 1e-6,
         max_learning_rate: float = 1e-2,
         bounds_coef: float = 1e-3,
@@ -123,30 +100,21 @@ class TensorPPO(PPO):
         **kwargs: Any,
     ) -> None:
         self.reward_scale = reward_scale
-        self.kl_goal = target_kl
+        self.kl_range = (target_kl, target_kl if final_kl is None else final_kl)
+        self.kl_steps = kl_steps
         self.learning_rate_range = (min_learning_rate, max_learning_rate)
         self.bounds_coef = bounds_coef
         self.idle_actions = tuple(idle_actions)
         super().__init__(policy, env, **kwargs)
-        rate = self.learning_rate
-        self.current_learning_rate = float(rate(1.0) if callable(rate) else rate)
 
     def _setup_model(self) -> None:
         super()._setup_model()
-        if self.env is not None and type(self.env) is not TensorVecEnv:
-            raise TypeError(f"TensorPPO runs on a TensorVecEnv, got {type(self.env).__name__}")
-        size = self.n_steps * self.n_envs
-        if size % self.batch_size:
-            raise ValueError(f"batch_size must divide n_steps x environments = {size}, got {self.batch_size}")
-        # The stock buffer is never used; it would hold a second copy of every rollout in NumPy.
-        self.rollout_buffer = None  # type: ignore[assignment]
         self.rollout: Rollout | None = None
-        self.statistics = EpisodeStatistics(self.n_envs, self.device)
         acting = [k for k in range(get_action_dim(self.action_space)) if k not in self.idle_actions]
         self._acting = torch.tensor(acting, device=self.device)
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "rollout", "statistics", "_acting"]
+        return [*super()._excluded_save_params(), "rollout", "_acting"]
 
     def _log_probability(self, actions: Tensor, mean: Tensor, std: Tensor) -> Tensor:
         acting = self._acting
@@ -165,7 +133,7 @@ class TensorPPO(PPO):
         observation: Any = self._last_obs
         std = policy.log_std.exp().clone()
         for _ in range(n_rollout_steps):
-            policy.features_extractor.update_norms(observation)
+            policy.update_norms(observation)
             mean, _, value = policy.distribution_and_value(observation)
             action = mean + std * torch.randn_like(mean)
             new_observation, reward, done, infos = env.step(action)
@@ -200,13 +168,6 @@ class TensorPPO(PPO):
         callback.on_rollout_end()
         return True
 
-    def dump_logs(self, iteration: int = 0) -> None:
-        """Write the means of the last episodes, and what the update recorded, to the logger."""
-        for name, value in self.statistics.means().items():
-            self.logger.record(f"rollout/{name}", value)
-        self.logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
-        self.logger.dump(step=self.num_timesteps)
-
     def train(self) -> None:
         """Update the policy with the rollout."""
         rollout, policy = self.rollout, self.policy
@@ -226,8 +187,7 @@ class TensorPPO(PPO):
         updates = 0
         for _ in range(self.n_epochs):
             divergence = torch.zeros((), device=self.device)
-            order = torch.randperm(len(actions), device=self.device)
-            for batch in order.split(self.batch_size):
+            for batch in self.minibatches(len(actions)):
                 mean, std, value = policy.distribution_and_value({k: v[batch] for k, v in flat.items()})
                 ratio = torch.exp(self._log_probability(actions[batch], mean, std) - log_probs[batch])
                 gain = advantages[batch]
@@ -239,10 +199,7 @@ class TensorPPO(PPO):
                 entropy = torch.log(std).sum()
                 loss = policy_loss + self.vf_coef * value_loss + self.bounds_coef * bounds_loss
                 loss = loss - self.ent_coef * entropy
-                self.policy.optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(policy.parameters(), self.max_grad_norm)
-                self.policy.optimizer.step()
+                self.descend(loss)
                 updates += 1
                 with torch.no_grad():
                     kl = gaussian_kl(mean[:, acting], std[acting], means[batch][:, acting], rollout.std[acting]).mean()
@@ -257,11 +214,15 @@ class TensorPPO(PPO):
         self.logger.record("train/std", float(policy.log_std.detach()[acting].exp().mean()))
         self.logger.record("train/learning_rate", self.current_learning_rate)
 
+    def kl_goal(self) -> float:
+        """Return the divergence that the learning rate aims at now."""
+        first, last = self.kl_range
+        return first * (last / first) ** min(self.num_timesteps / self.kl_steps, 1.0)
+
     def _steer_learning_rate(self, divergence: float) -> None:
-        low, high = self.learning_rate_range
-        if divergence > 2 * self.kl_goal:
+        (low, high), goal = self.learning_rate_range, self.kl_goal()
+        if divergence > 2 * goal:
             self.current_learning_rate = max(self.current_learning_rate / 1.5, low)
-        elif divergence < self.kl_goal / 2:
+        elif divergence < goal / 2:
             self.current_learning_rate = min(self.current_learning_rate * 1.5, high)
-        for group in self.policy.optimizer.param_groups:
-            group["lr"] = self.current_learning_rate
+        self.apply_learning_rate()

@@ -7,34 +7,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import tyro
-
-from baselines.training import Agent, TrainConfig, train
+from baselines.ppo_agents import PPOConfig, ppo_agent
+from baselines.training import Agent, run_command
 
 
-@dataclass(kw_only=True)
-class OracleConfig(TrainConfig):
-    """Train the oracle, which learns finger gaits with privileged information."""
-
-    encoder: tuple[int, ...] = (256, 128, 8)
-    """Widths of the encoder of privileged information; the last one is the size of the latent."""
-    trunk: tuple[int, ...] = (512, 256, 128)
-    """Widths of the trunk that actor and critic share."""
+def agent(config: PPOConfig) -> Agent:
+    """Return the oracle, which learns finger gaits with privileged information."""
+    return ppo_agent("oracle", config, actor=("proprio", "privileged"))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    config = tyro.cli(OracleConfig, args=argv, description=__doc__)
-    extractor = {"encoder": tuple(config.encoder), "trunk": tuple(config.trunk)}
-    agent = Agent("oracle", ("proprio", "privileged"), {"features_extractor_kwargs": extractor})
-    command = ["python", "-m", "baselines.ppo_oracle", *(sys.argv[1:] if argv is None else argv)]
-    try:
-        return train(agent, config, command)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return run_command("baselines.ppo_oracle", PPOConfig, agent, argv, __doc__ or "")
 
 
 if __name__ == "__main__":

@@ -11,23 +11,23 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gymnasium
 import torch
+import tyro
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 from tqdm import tqdm
 
 from baselines import policies
 from baselines.evaluate import Score, evaluate, evaluate_on_video, table
-from baselines.networks import DexScrewActorCritic
-from baselines.ppo import TensorPPO
+from baselines.on_policy import TensorOnPolicy
 from baselines.sb3_env import TensorVecEnv
 from dexscrew_envs.tasks import make_task
 from dexscrew_envs.vector_env import DexScrewVectorEnv
@@ -59,23 +59,9 @@ class TrainConfig:
     epochs: int = 4
     """Passes over the data of an update."""
     learning_rate: float = 1e-3
-    """Initial learning rate of Adam; then steered by the divergence."""
-    target_kl: float = 0.02
-    """Divergence between old and new policy that the learning rate aims at."""
-    gamma: float = 0.99
-    """Discount factor."""
-    gae_lambda: float = 0.95
-    """Trace decay of the advantages."""
-    clip_range: float = 0.2
-    """Clipping of the policy's ratio, and of the normalised value."""
-    value_coef: float = 4.0
-    """Weight of half the squared value error."""
-    entropy_coef: float = 0.0
-    """Weight of the entropy bonus."""
+    """Learning rate of Adam."""
     max_grad_norm: float = 1.0
     """The gradient is clipped to this norm."""
-    reward_scale: float = 0.01
-    """Factor of the reward that PPO sees."""
     randomize: bool = True
     """Whether to randomise the physics, the start and the noise."""
     threads: int = 0
@@ -96,12 +82,31 @@ class Agent:
     """Name in run folders."""
     observe: tuple[str, ...]
     """Keys of the observation that it learns from."""
-    policy_kwargs: dict[str, Any]
-    """Arguments of its `DexScrewActorCritic`."""
+    build: Callable[[TensorVecEnv], TensorOnPolicy]
+    """Makes the algorithm that learns."""
+    task_fields: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the task that differ from it, in training and evaluation."""
 
 
 class RunFolderError(ValueError):
     """The run folder cannot be used as it is."""
+
+
+Config = TypeVar("Config", bound=TrainConfig)
+
+
+def run_command(
+    module: str, config_type: type[Config], make_agent: Callable[[Config], Agent], argv: Sequence[str] | None, doc: str
+) -> int:
+    """Run the command line of an agent's module; return the exit status: 0, 2 for an error, 130 for an interruption."""
+    config = tyro.cli(config_type, args=argv, description=doc)
+    command = ["python", "-m", module, *(sys.argv[1:] if argv is None else argv)]
+    try:
+        _check(config)
+        return train(make_agent(config), config, command)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
 
 
 def train(agent: Agent, config: TrainConfig, command: Sequence[str]) -> int:
@@ -114,19 +119,14 @@ def train(agent: Agent, config: TrainConfig, command: Sequence[str]) -> int:
     _check(config)
     folder = config.run or Path("runs") / f"{agent.name}-{config.task}-{config.seed}"
     wanted = {"agent": agent.name, **_jsonable(asdict(config))}
-    checkpoint = _open_run_folder(folder, wanted, command)
     if config.threads:
         torch.set_num_threads(config.threads)
     env = DexScrewVectorEnv(
-        config.task, config.num_envs, randomize=config.randomize, observe=agent.observe, num_threads=config.threads
-    )
-    model = TensorPPO(
-        DexScrewActorCritic, TensorVecEnv(env), seed=config.seed, n_steps=config.n_steps, device="cpu",
-        batch_size=config.batch_size, n_epochs=config.epochs, learning_rate=config.learning_rate,
-        target_kl=config.target_kl, gamma=config.gamma, gae_lambda=config.gae_lambda, ent_coef=config.entropy_coef,
-        clip_range=config.clip_range, vf_coef=config.value_coef, max_grad_norm=config.max_grad_norm,
-        reward_scale=config.reward_scale, idle_actions=env.task.locked_joints, policy_kwargs=agent.policy_kwargs,
+        config.task, config.num_envs, randomize=config.randomize, observe=agent.observe, num_threads=config.threads,
+        **agent.task_fields,
     )  # fmt: skip
+    model = agent.build(TensorVecEnv(env))
+    checkpoint = _open_run_folder(folder, wanted, command)  # only now, since whatever does not fit was refused above
     model.set_logger(configure(str(folder / "tensorboard"), ["tensorboard"]))
     recorder = _Recorder(folder, config)
     if checkpoint is not None:
@@ -235,7 +235,7 @@ class _Recorder(BaseCallback):
 
     def _on_rollout_end(self) -> None:
         model, bar = self.model, self._bar
-        assert isinstance(model, TensorPPO) and bar is not None
+        assert isinstance(model, TensorOnPolicy) and bar is not None
         self._tick()
         means = model.statistics.means()
         if means:
@@ -254,7 +254,7 @@ class _Recorder(BaseCallback):
     def remember(self) -> None:
         """Take a snapshot of the training: an interruption in the middle of an update leaves nothing to go on from."""
         model = self.model
-        assert isinstance(model, TensorPPO)
+        assert isinstance(model, TensorOnPolicy)
         content = {
             "format": CHECKPOINT_FORMAT,
             "version": policies.VERSION,
@@ -278,7 +278,7 @@ class _Recorder(BaseCallback):
             self._saved = self._snapshot["steps"]
         return self._saved
 
-    def restore(self, model: TensorPPO, env: DexScrewVectorEnv, content: dict[str, Any]) -> None:
+    def restore(self, model: TensorOnPolicy, env: DexScrewVectorEnv, content: dict[str, Any]) -> None:
         """Go on from a checkpoint; the episodes that were running then begin anew.
 
         Raises:
@@ -292,7 +292,7 @@ class _Recorder(BaseCallback):
                 "give another folder with --run, or remove that one"
             ) from error
 
-    def _restore(self, model: TensorPPO, env: DexScrewVectorEnv, content: dict[str, Any]) -> None:
+    def _restore(self, model: TensorOnPolicy, env: DexScrewVectorEnv, content: dict[str, Any]) -> None:
         model.policy.load_state_dict(content["policy"])
         model.policy.optimizer.load_state_dict(content["optimizer"])
         model.num_timesteps = env.total_steps = content["steps"]
@@ -313,7 +313,7 @@ class _Recorder(BaseCallback):
 def _finish(
     agent: Agent,
     config: TrainConfig,
-    model: TensorPPO,
+    model: TensorOnPolicy,
     env: DexScrewVectorEnv,
     recorder: _Recorder,
     folder: Path,
@@ -324,7 +324,7 @@ def _finish(
         "agent": agent.name, "command": " ".join(command), "seed": config.seed, "steps": model.num_timesteps,
         "seconds": round(recorder.seconds), "versions": versions(),
     }  # fmt: skip
-    policy = policies.ActorPolicy(model.policy, config.task, card)
+    policy = policies.ActorPolicy(model.policy.actor(), config.task, card, agent.task_fields)
     results: dict[str, Any] = {**card, "invalid_physics": env.invalid_physics_count}
     policies.save(policy, folder / "policy.pt")  # before the evaluation, which may fail or be interrupted
     score = None
@@ -348,7 +348,7 @@ def _evaluate(policy: policies.ActorPolicy, config: TrainConfig, video: Path) ->
     """Return the score, and why there is no video, if one was wanted."""
     env = DexScrewVectorEnv(
         config.task, config.evaluation_episodes, observe=policy.observe, randomize=config.randomize,
-        num_threads=config.threads,
+        num_threads=config.threads, **policy.task_fields,
     )  # fmt: skip
     seed = config.seed + EVALUATION_SEED_OFFSET
     video.unlink(missing_ok=True)  # that of an earlier policy

@@ -165,6 +165,13 @@ class Task:
     joint_end_margin: float = 5.0
     """An episode ends when the nut is this close to the end of its joint (rad)."""
 
+    # -- distillation -------------------------------------------------------------------------------------------------
+    student_noise: tuple[float, float] = (0.02, 0.01)
+    """Noise on observed joint positions and on targets while a student is distilled and scored; as
+    `observation_noise`."""
+    student_reset_distance: float
+    """Reset distance while a student is distilled and scored (m)."""
+
     # -- observation --------------------------------------------------------------------------------------------------
     privileged: tuple[str, ...]
     """Slices of the privileged observation, in order; see `mdp/observations.py`."""
@@ -197,6 +204,14 @@ class Task:
         return (self.shape,) if isinstance(self.shape, str) else tuple(self.shape)
 
     @property
+    def student_fields(self) -> dict[str, Any]:
+        """The fields that change while a student is distilled and scored, and their values."""
+        noise = self.student_noise
+        return {
+            "observation_noise": noise, "action_noise": noise, "reset_distance": self.student_reset_distance
+        }  # fmt: skip
+
+    @property
     def control_dt(self) -> float:
         """Duration of a control step (s)."""
         return self.timestep * self.substeps
@@ -223,6 +238,7 @@ class Task:
             start_pose_noise=0.0,
             observation_noise=(0.0, 0.0),
             action_noise=(0.0, 0.0),
+            student_noise=(0.0, 0.0),
             push_probability=0.0,
         )
 
@@ -270,6 +286,7 @@ NUT = Task(
     torque_weight=-0.1,
     overspeed_threshold=(10.0, 10.0),
     reset_distance=0.07,
+    student_reset_distance=0.12,
     idle_window=70,
     privileged=_OBJECT_SLICES + _CONTROLLER_SLICES,
 )
@@ -295,6 +312,7 @@ SCREWDRIVER = Task(
     torque_weight=-3.0,
     overspeed_threshold=(7.5, 15.0),
     reset_distance=0.1,
+    student_reset_distance=0.15,
     idle_window=60,
     privileged=_OBJECT_SLICES,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -39,20 +39,26 @@ class FakeEnv:
         lengths: control steps of the episodes of each environment.
         terminates: whether each environment terminates rather than truncates.
         autoreset: whether episodes restart by themselves.
+        shapes: keys of the observation and their shapes.
     """
 
     render_mode = None
 
     def __init__(
-        self, lengths: Sequence[int], terminates: Sequence[bool] | bool = False, autoreset: bool = True
+        self,
+        lengths: Sequence[int],
+        terminates: Sequence[bool] | bool = False,
+        autoreset: bool = True,
+        shapes: Mapping[str, tuple[int, ...]] = SHAPES,
     ) -> None:
+        self.shapes = shapes
         self.num_envs = len(lengths)
         self.autoreset = autoreset
         self.device = torch.device("cpu")
         self.lengths = torch.tensor(lengths)
         self.terminates = torch.tensor(terminates).expand(self.num_envs)
-        self.task = SimpleNamespace(episode_steps=int(self.lengths.max()))
-        self.single_observation_space = gymnasium.spaces.Dict({key: box(2.0, shape) for key, shape in SHAPES.items()})
+        self.task = SimpleNamespace(episode_steps=int(self.lengths.max()), locked_joints=(5, 6))
+        self.single_observation_space = gymnasium.spaces.Dict({key: box(2.0, shape) for key, shape in shapes.items()})
         self.single_action_space = box(1.0, (12,))
         self.steps = torch.zeros(self.num_envs, dtype=torch.int64)
         self.episode = torch.zeros(self.num_envs, dtype=torch.int64)
@@ -63,7 +69,7 @@ class FakeEnv:
         phase = 0.9 * torch.arange(self.num_envs) + 0.3 * self.steps + 0.5 * self.episode
         return {
             key: torch.sin(phase[:, None] + 0.1 * torch.arange(int(np.prod(shape)))).reshape(-1, *shape)
-            for key, shape in SHAPES.items()
+            for key, shape in self.shapes.items()
         }
 
     def reset(self, *, seed: int | None = None, options: object = None) -> tuple[dict[str, Tensor], dict]:

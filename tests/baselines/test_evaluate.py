@@ -23,8 +23,9 @@ class Constant:
 
     task, observe = "nut", KEYS
 
-    def __init__(self, action: float = 0.25) -> None:
+    def __init__(self, action: float = 0.25, **task_fields) -> None:
         self.action = action
+        self.task_fields = task_fields
         self.resets: list[list[bool] | None] = []
 
     def reset(self, mask: Tensor | None = None) -> None:
@@ -76,9 +77,9 @@ def test_the_summary_is_mean_and_standard_deviation_over_episodes():
 def policy_file(tmp_path_factory, short_nut) -> Path:
     env = DexScrewVectorEnv("nut", 1, observe=KEYS, num_threads=1)
     torch.manual_seed(0)
-    network = policies.build_network({key: env.single_observation_space[key].shape for key in KEYS})
+    actor = policies.build_actor({key: env.single_observation_space[key].shape for key in KEYS})
     path = tmp_path_factory.mktemp("policy") / "policy.pt"
-    policies.save(policies.ActorPolicy(network, "nut", {}), path)
+    policies.save(policies.ActorPolicy(actor, "nut", {}), path)
     return path
 
 
@@ -131,6 +132,30 @@ def test_the_shape_reaches_the_task(policy_file, monkeypatch):
     assert seen["shape"] == ("square", "cross")
 
 
+def test_noise_and_push_are_factors_of_what_the_policy_was_trained_with():
+    policy = Constant(observation_noise=(0.02, 0.01), reset_distance=0.12)
+    assert evaluate.conditions(policy, randomize=True) == {
+        "observation_noise": (0.02, 0.01), "action_noise": (0.01, 0.005), "push_force": 2.0, "reset_distance": 0.12
+    }  # fmt: skip
+    changed = evaluate.conditions(policy, randomize=True, noise=2.0, push=5.0)
+    assert changed == {
+        "observation_noise": (0.04, 0.02), "action_noise": (0.02, 0.01), "push_force": 10.0, "reset_distance": 0.12
+    }  # fmt: skip
+    assert evaluate.conditions(policy, randomize=False, noise=2.0) == {"reset_distance": 0.12}
+
+
+def test_noise_and_push_reach_the_task(policy_file, monkeypatch):
+    seen = {}
+
+    def record(policy, env, **kwargs) -> Score:
+        seen.update(noise=env.task.action_noise, push=env.task.push_force)
+        return Score(np.zeros(4), np.ones(4), np.zeros(4), {})
+
+    monkeypatch.setattr(evaluate, "evaluate", record)
+    assert run(policy_file, "--noise", "3", "--push", "0") == 0
+    assert seen == {"noise": pytest.approx((0.03, 0.015)), "push": 0.0}
+
+
 def test_a_video_is_written(policy_file, tmp_path, capsys):
     probe = DexScrewVectorEnv("nut", 1, observe=("proprio",), num_threads=1)
     probe.reset(seed=0)
@@ -164,6 +189,8 @@ def test_a_video_without_opengl_is_an_error_that_names_the_package(policy_file, 
         (("--episodes", "0"), "--episodes must be at least 1, got 0"),
         (("--shape", "heptagon"), "unknown shape 'heptagon'"),
         (("--seed", "-1"), "seed"),
+        (("--noise", "-1"), "--noise must be a factor of at least 0"),
+        (("--push", "nan"), "--push must be a factor of at least 0"),
         (("--threads", "-1"), "num_threads"),
     ],
 )
@@ -192,7 +219,7 @@ def test_ctrl_c_is_status_130(policy_file, monkeypatch, capsys):
 
 def test_a_policy_for_another_version_of_the_task_is_an_error(tmp_path, capsys):
     torch.manual_seed(0)
-    network = policies.build_network({"proprio": (3, 24), "privileged": (5,)})
-    policies.save(policies.ActorPolicy(network, "nut", {}), tmp_path / "old.pt")
+    actor = policies.build_actor({"proprio": (3, 24), "privileged": (5,)})
+    policies.save(policies.ActorPolicy(actor, "nut", {}), tmp_path / "old.pt")
     assert run(tmp_path / "old.pt") == 2
     assert "trained with privileged of shape (5,)" in capsys.readouterr().err

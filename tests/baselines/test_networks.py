@@ -7,7 +7,8 @@ import torch
 from fakes import SHAPES, box
 from torch.distributions import Independent, Normal, kl_divergence
 
-from baselines.networks import DexScrewActorCritic, OracleTrunk, RunningNorm, gaussian_kl, log_probability, mlp
+from baselines.actor_critic import DexScrewActorCritic
+from baselines.networks import RunningNorm, Trunk, gaussian_kl, log_probability, mlp
 
 
 def norm_of(batches: list[torch.Tensor]) -> RunningNorm:
@@ -118,9 +119,9 @@ def test_gaussian_kl_of_equal_distributions_is_zero():
     torch.testing.assert_close(gaussian_kl(mean, std, mean, std), torch.zeros(9), atol=1e-6, rtol=0)
 
 
-def trunk_of(*keys: str, **kwargs) -> OracleTrunk:
+def trunk_of(*keys: str, **kwargs) -> Trunk:
     torch.manual_seed(0)
-    return OracleTrunk(gymnasium.spaces.Dict({key: box(1.0, SHAPES[key]) for key in keys}), **kwargs)
+    return Trunk(gymnasium.spaces.Dict({key: box(1.0, SHAPES[key]) for key in keys}), keys, **kwargs)
 
 
 def observations(*keys: str) -> dict[str, torch.Tensor]:

@@ -17,9 +17,9 @@ from dexscrew_envs.vector_env import DexScrewVectorEnv
 
 def make_policy(shapes: dict[str, tuple[int, ...]] = SHAPES, seed: int = 0) -> ActorPolicy:
     torch.manual_seed(seed)
-    network = policies.build_network(shapes)
-    network.features_extractor.update_norms({key: 2 + torch.randn(50, *shape) for key, shape in shapes.items()})
-    return ActorPolicy(network, "nut", {"seed": seed, "steps": 10, "evaluation": {"rotations_mean": 1.5}})
+    actor = policies.build_actor(shapes)
+    actor.body.update_norms({key: 2 + torch.randn(50, *shape) for key, shape in shapes.items()})
+    return ActorPolicy(actor, "nut", {"seed": seed, "steps": 10, "evaluation": {"rotations_mean": 1.5}})
 
 
 def observations(count: int = 5) -> dict[str, torch.Tensor]:
@@ -66,7 +66,7 @@ def test_a_policy_without_privileged_information_makes_the_round_trip(tmp_path):
 def test_a_policy_acts_without_noise_between_minus_and_plus_one():
     policy = make_policy()
     with torch.no_grad():
-        policy.network.action_net.weight.mul_(1e3)
+        policy.actor.head.weight.mul_(1e3)
     actions = policy.act(observations())
     assert actions.shape == (5, 12) and actions.dtype == torch.float32 and not actions.requires_grad
     assert actions.abs().max() == 1
@@ -169,7 +169,7 @@ def test_a_file_without_its_last_bytes_is_refused(saved, tmp_path, missing):
 
 FOREIGN = {
     "a tensor": lambda: as_torch_file(torch.zeros(3)),
-    "a bare state": lambda: as_torch_file(make_policy().network.state_dict()),
+    "a bare state": lambda: as_torch_file(make_policy().actor.state_dict()),
     "a whole module": lambda: as_torch_file(torch.nn.Linear(2, 2)),
     "a tensor in the old format": lambda: as_torch_file(torch.zeros(3), _use_new_zipfile_serialization=False),
     "a checkpoint": lambda: as_torch_file({"format": "dexscrew-checkpoint", "version": 1}),

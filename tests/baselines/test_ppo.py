@@ -10,11 +10,12 @@ from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback
 from torch.distributions import Normal, kl_divergence
 
-from baselines.networks import DexScrewActorCritic
-from baselines.ppo import EpisodeStatistics, TensorPPO, generalized_advantages
+from baselines.actor_critic import DexScrewActorCritic
+from baselines.on_policy import EpisodeStatistics
+from baselines.ppo import TensorPPO, generalized_advantages
 from baselines.sb3_env import NumpyVecEnv, TensorVecEnv
 
-SMALL = {"features_extractor_kwargs": {"encoder": (8, 4), "trunk": (32, 16)}}
+SMALL = {"encoder": (8, 4), "trunk": (32, 16)}
 
 
 def make(env: FakeEnv, n_steps: int = 8, batch_size: int | None = None, **kwargs) -> TensorPPO:
@@ -149,6 +150,17 @@ def test_training_lowers_the_learning_rate_when_the_policy_moves_far():
     model.learn(64)
     # The first of the six passes sees the policy that acted, and next to no divergence.
     assert model.current_learning_rate == pytest.approx(5e-3 * 1.5 / 1.5**5)
+
+
+def test_the_divergence_aimed_at_falls_by_equal_factors_and_then_stays():
+    model = make(FakeEnv([4] * 8), target_kl=0.02, final_kl=0.005, kl_steps=1000)
+    goals = []
+    for model.num_timesteps in (0, 500, 1000, 5000):
+        goals.append(model.kl_goal())
+    assert goals == pytest.approx([0.02, 0.01, 0.005, 0.005])
+    constant = make(FakeEnv([4] * 8), target_kl=0.02)
+    constant.num_timesteps = 10**9
+    assert constant.kl_goal() == 0.02
 
 
 def perturb(policy: DexScrewActorCritic) -> None:
@@ -289,7 +301,7 @@ def test_save_and_load_give_the_same_actions_and_learning_goes_on(tmp_path):
         again.predict(numpy, deterministic=True)[0], model.predict(numpy, deterministic=True)[0]
     )
     assert again.current_learning_rate == model.current_learning_rate
-    assert (again.reward_scale, again.kl_goal, again.num_timesteps) == (0.3, 1e-6, 64)
+    assert (again.reward_scale, again.kl_goal(), again.num_timesteps) == (0.3, 1e-6, 64)
     again.learn(32, reset_num_timesteps=False)
     assert again.num_timesteps == 96
 

@@ -21,7 +21,7 @@ from fakes import TINY
 
 from baselines import evaluate, policies, ppo_oracle, training
 from baselines.ppo import TensorPPO
-from baselines.ppo_oracle import OracleConfig
+from baselines.ppo_agents import PPOConfig
 from baselines.training import CHECKPOINT_FORMAT
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 
@@ -68,7 +68,7 @@ def test_the_configuration_tells_what_was_asked_for_and_the_versions(run):
     found = read_json(run / "config.json")
     assert found["config"]["agent"] == "oracle"
     assert (found["config"]["steps"], found["config"]["batch_size"], found["config"]["seed"]) == (5 * UPDATE, 16, 0)
-    assert set(found["config"]) == {"agent", *(field.name for field in fields(OracleConfig))}
+    assert set(found["config"]) == {"agent", *(field.name for field in fields(PPOConfig))}
     assert found["command"][:3] == ["python", "-m", "baselines.ppo_oracle"] and "--num-envs" in found["command"]
     assert found["versions"]["torch"] == torch.__version__ and found["versions"]["mujoco"] == mujoco.__version__
 
@@ -140,7 +140,7 @@ def test_going_on_restores_policy_optimizer_learning_rate_and_random_numbers(run
     monkeypatch.setattr(DexScrewVectorEnv, "reset", record)
     content = checkpoint_of(run)
     assert train(copy_of(run, tmp_path), "--steps", str(20 * UPDATE)) == 130
-    norms = [key for key in content["policy"] if "features_extractor.norms" in key]  # these move with the rollout
+    norms = [key for key in content["policy"] if ".norms" in key]  # these move with the rollout
     assert norms
     for key, value in content["policy"].items():
         if key in norms:
@@ -194,7 +194,7 @@ def test_a_policy_of_other_widths_can_be_loaded(tmp_path, train):
     folder = tmp_path / "run"
     assert train(folder, "--steps", "32", "--encoder", "16", "4", "--trunk", "32", "16") == 0
     policy = policies.load(folder / "policy.pt")
-    assert policy.network.action_net.in_features == 16
+    assert policy.actor.head.in_features == 16
 
 
 def test_checkpoints_are_written_as_often_as_asked(tmp_path, train, monkeypatch):
@@ -364,9 +364,9 @@ def test_ctrl_c_in_a_rollout_keeps_the_update_before_it(tmp_path, train, monkeyp
         learn(self)
         learned.update({key: value.clone() for key, value in self.policy.state_dict().items()})
 
-    def interrupted(self: TensorPPO, env, callback, *args) -> bool:
+    def interrupted(self: TensorPPO, env, callback, *args, **kwargs) -> bool:
         if not learned:
-            return collect(self, env, callback, *args)
+            return collect(self, env, callback, *args, **kwargs)
         callback.on_rollout_start()
         raise KeyboardInterrupt
 
@@ -488,8 +488,8 @@ def test_help_mentions_every_option_with_its_meaning(capsys):
     assert caught.value.code == 0
     shown = capsys.readouterr().out
     text = " ".join(re.sub(r"\x1b\[[0-9;]*m|[│─╭╮╰╯]", " ", shown).split())
-    documented = docstrings(OracleConfig)
-    names = [field.name for field in fields(OracleConfig)]
+    documented = docstrings(PPOConfig)
+    names = [field.name for field in fields(PPOConfig)]
     assert set(documented) == set(names) and "encoder" in names and "gamma" in names
     for name in names:
         assert f"--{name.replace('_', '-')}" in text

@@ -1,0 +1,90 @@
+"""What our Stable-Baselines3 algorithms share: they stay in torch from the environment to the update."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import torch
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from torch import Tensor
+
+from baselines.actor_critic import DexScrewActorCritic
+from baselines.sb3_env import TensorVecEnv
+
+
+class EpisodeStatistics:
+    """Running sums of each environment's episode, and the last finished ones."""
+
+    def __init__(self, num_envs: int, device: torch.device, keep: int = 256) -> None:
+        self.reward = torch.zeros(num_envs, device=device)
+        self.length = torch.zeros(num_envs, dtype=torch.int64, device=device)
+        self.finished: deque[tuple[float, int, float]] = deque(maxlen=keep)
+        """Reward, length in control steps, and turns."""
+
+    def update(self, reward: Tensor, done: Tensor, rotations: Tensor) -> None:
+        """Take in one step of all environments."""
+        self.reward += reward
+        self.length += 1
+        if done.any():
+            ended = zip(self.reward[done].tolist(), self.length[done].tolist(), rotations[done].tolist(), strict=True)
+            self.finished.extend(ended)
+            self.reward[done] = 0.0
+            self.length[done] = 0
+
+    def means(self) -> dict[str, float]:
+        """Return the means over the last finished episodes, or nothing before the first."""
+        if not self.finished:
+            return {}
+        columns = zip(*self.finished, strict=True)
+        names = ("episode_reward", "episode_length", "rotations")
+        return {name: sum(column) / len(self.finished) for name, column in zip(names, columns, strict=True)}
+
+
+class TensorOnPolicy(OnPolicyAlgorithm):
+    """An on-policy algorithm on a `TensorVecEnv`, whose subclasses collect rollouts and learn without NumPy.
+
+    `learn`, callbacks, logger and `predict` are Stable-Baselines3's.
+    """
+
+    policy: DexScrewActorCritic
+    batch_size: int
+    n_epochs: int
+
+    def _setup_model(self) -> None:
+        super()._setup_model()
+        if self.env is not None and type(self.env) is not TensorVecEnv:
+            raise TypeError(f"{type(self).__name__} runs on a TensorVecEnv, got {type(self.env).__name__}")
+        size = self.n_steps * self.n_envs
+        if size % self.batch_size:
+            raise ValueError(f"batch_size must divide n_steps x environments = {size}, got {self.batch_size}")
+        # The stock buffer is never used; it would hold a second copy of every rollout in NumPy.
+        self.rollout_buffer = None  # type: ignore[assignment]
+        self.statistics = EpisodeStatistics(self.n_envs, self.device)
+        if not hasattr(self, "current_learning_rate"):  # it comes with a loaded model
+            self.current_learning_rate = float(self.lr_schedule(1.0))
+
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "statistics"]
+
+    def apply_learning_rate(self) -> None:
+        """Give the optimizer the current learning rate."""
+        for group in self.policy.optimizer.param_groups:
+            group["lr"] = self.current_learning_rate
+
+    def dump_logs(self, iteration: int = 0) -> None:
+        """Write the means of the last episodes, and what the update recorded, to the logger."""
+        for name, value in self.statistics.means().items():
+            self.logger.record(f"rollout/{name}", value)
+        self.logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
+        self.logger.dump(step=self.num_timesteps)
+
+    def minibatches(self, count: int) -> tuple[Tensor, ...]:
+        """Return the indices of `count` samples, shuffled and split into minibatches."""
+        return torch.randperm(count, device=self.device).split(self.batch_size)
+
+    def descend(self, loss: Tensor) -> None:
+        """Take one optimizer step, the gradient clipped."""
+        self.policy.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
+        self.policy.optimizer.step()

@@ -1,0 +1,26 @@
+"""Train the asymmetric agent: PPO whose critic sees privileged information and touch, and whose actor does not.
+
+`python -m baselines.ppo_asymmetric --task nut`
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from baselines.ppo_agents import PPOConfig, ppo_agent
+from baselines.training import Agent, run_command
+
+
+def agent(config: PPOConfig) -> Agent:
+    """Return the agent whose actor sees what a robot sees, and whose critic sees everything."""
+    return ppo_agent("asymmetric", config, actor=("proprio",), critic=("proprio", "privileged", "fingertip_force"))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    return run_command("baselines.ppo_asymmetric", PPOConfig, agent, argv, __doc__ or "")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""Distil an oracle into a student that infers from its joints' history what the oracle was told: DAgger.
+
+`python -m baselines.student --task nut`
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from baselines import policies
+from baselines.actor_critic import DexScrewActorCritic
+from baselines.dagger import TensorDAgger
+from baselines.sb3_env import TensorVecEnv
+from baselines.training import Agent, TrainConfig, run_command
+from dexscrew_envs.tasks import make_task
+
+
+@dataclass(kw_only=True)
+class StudentConfig(TrainConfig):
+    """Distil a student; it acts and is scored under wider noise than its oracle."""
+
+    steps: int = 1_000_000
+    """Control steps of all environments together."""
+    learning_rate: float = 3e-4
+    """Learning rate of Adam."""
+    oracle: str = ""
+    """Name of a shipped oracle, or the path of a policy file; by default <task>-oracle."""
+
+
+def agent(config: StudentConfig) -> Agent:
+    """Return the student, which sees `proprio` and `history`; the oracle sees what it was trained with.
+
+    Raises:
+        ValueError: the oracle does not exist, or was made for another task.
+    """
+    oracle = policies.load(config.oracle or f"{config.task}-oracle")
+    if oracle.task != config.task:
+        raise ValueError(f"the oracle was made for the task {oracle.task!r}; distil it with --task {oracle.task}")
+    student = ("proprio", "history")
+
+    def build(env: TensorVecEnv) -> TensorDAgger:
+        return TensorDAgger(
+            DexScrewActorCritic, env, oracle=oracle, seed=config.seed, n_steps=config.n_steps,
+            batch_size=config.batch_size, n_epochs=config.epochs, learning_rate=config.learning_rate,
+            max_grad_norm=config.max_grad_norm, device=env.env.device,
+            policy_kwargs={"actor": student, **oracle.actor.body.widths},
+        )  # fmt: skip
+
+    keys = tuple(dict.fromkeys((*student, *oracle.observe)))
+    return Agent("student", keys, build, make_task(config.task, randomize=config.randomize).student_fields)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    return run_command("baselines.student", StudentConfig, agent, argv, __doc__ or "")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
