@@ -10,7 +10,7 @@ install: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[train,export,dev]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[train,export,ablation,dev]"
 	touch $@
 
 train: install

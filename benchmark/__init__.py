@@ -1,0 +1,1 @@
+"""Benchmarks: simulation throughput, and the paper's comparisons."""

@@ -1,0 +1,220 @@
+"""The paper's simulation ablation (Fig. 7): oracle, student, asymmetric critic, no privileged information.
+
+`python -m benchmark.sim_ablations --task screwdriver --seeds 5`
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import tyro
+from tqdm import tqdm
+
+from baselines import policies, ppo_asymmetric, ppo_oracle, ppo_unprivileged, student
+from baselines.evaluate import evaluate
+from baselines.ppo_agents import PPOConfig
+from baselines.student import StudentConfig
+from baselines.training import Agent, RunFolderError, TrainConfig, train, versions
+from benchmark.ablation_report import write_report
+from dexscrew_envs.tasks import make_task
+from dexscrew_envs.vector_env import DexScrewVectorEnv
+
+METHODS = ("oracle", "student", "asymmetric", "unprivileged")
+_PPO: Mapping[str, Callable[[PPOConfig], Agent]] = {
+    "oracle": ppo_oracle.agent, "asymmetric": ppo_asymmetric.agent, "unprivileged": ppo_unprivileged.agent,
+}  # fmt: skip
+EVALUATION_SEED = 20_000
+
+
+@dataclass(kw_only=True)
+class Args:
+    """Train and score the four methods with equal budgets; a call that was interrupted goes on."""
+
+    task: str = "screwdriver"
+    """nut or screwdriver."""
+    seeds: int = 5
+    """Training seeds of each method."""
+    steps: int = 1_000_000
+    """Control steps of each training."""
+    num_envs: int = 256
+    """Environments of each training."""
+    episodes: int = 64
+    """Episodes in each condition of the evaluation."""
+    out: Path | None = None
+    """Folder of runs and results; by default runs/ablation-<task>."""
+    cpus: int = 1
+    """CPUs, and threads, of each training; as many trainings run side by side as there is room for."""
+    ray_address: str = ""
+    """Address of a Ray cluster; by default this machine. On a cluster, `out` must be a folder that all nodes share."""
+    quick: bool = False
+    """A small run that shows that everything works, in less than five minutes; its scores mean nothing."""
+
+
+def conditions(task_name: str) -> dict[str, dict[str, Any]]:
+    """Return the conditions in which every method is scored: name to changed fields of the task."""
+    task = make_task(task_name)
+    unseen = tuple(shape for shape in task.shapes if shape not in task.sampled_shapes)
+    return {
+        "as trained": {},
+        "noise x2": {"observation_noise": (0.02, 0.01), "action_noise": (0.02, 0.01)},
+        "pushes x20": {"push_force": 20 * task.push_force},
+        "unseen shapes": {"shape": unseen},
+    }
+
+
+def settings(args: Args, method: str, seed: int, out: Path) -> TrainConfig:
+    """Return the configuration of one training; all methods get the same budget."""
+    shared: dict[str, Any] = {
+        "task": args.task, "steps": args.steps, "seed": seed, "run": out / f"{method}-{seed}",
+        "num_envs": args.num_envs, "batch_size": args.num_envs * 4, "threads": args.cpus, "video": False,
+        "evaluation_episodes": 0,
+    }  # fmt: skip
+    if method == "student":
+        return StudentConfig(**shared, oracle=str(out / f"oracle-{seed}" / "policy.pt"))
+    return PPOConfig(**shared)
+
+
+def train_and_score(args: Args, method: str, seed: int, out: Path, after: object = None) -> str:
+    """Train one agent and score it in all conditions, unless that is done; return its name.
+
+    Args:
+        args: of the whole ablation.
+        method: one of `METHODS`.
+        seed: of the training.
+        out: folder of the ablation.
+        after: what had to be finished before; a student needs its oracle.
+    """
+    os.environ["TQDM_DISABLE"] = "1"
+    torch.set_num_threads(args.cpus)
+    config = settings(args, method, seed, out)
+    assert config.run is not None
+    scores = config.run / "scores.json"
+    name = f"{method}-{seed}"
+    if scores.exists():
+        return name
+    agent = student.agent(config) if isinstance(config, StudentConfig) else _PPO[method](config)  # type: ignore[arg-type]
+    status = train(agent, config, ["python", "-m", "benchmark.sim_ablations", "--task", args.task, "# " + name])
+    if status:
+        raise RuntimeError(f"{name} ended with status {status}; the same call goes on")
+    policy = policies.load(config.run / "policy.pt")
+    found: dict[str, Any] = {}
+    for condition, fields in conditions(args.task).items():
+        env = DexScrewVectorEnv(args.task, args.episodes, observe=policy.observe, num_threads=args.cpus, **fields)
+        score = evaluate(policy, env, seed=EVALUATION_SEED)
+        found[condition] = {
+            "turns": score.rotations.tolist(), "length": score.length.tolist(), "reward": score.reward.tolist()
+        }  # fmt: skip
+        env.close()
+    with policies.replacing(scores) as beside:
+        beside.write_text(json.dumps(found))
+    return name
+
+
+def collect(args: Args, out: Path) -> dict[str, Any]:
+    """Return what all runs found: curves and scores by method, one entry per seed."""
+    runs: dict[str, Any] = {}
+    for method in METHODS:
+        folders = [out / f"{method}-{seed}" for seed in range(args.seeds)]
+        runs[method] = {
+            "curves": [json.loads((folder / "metrics.json").read_text())["curve"] for folder in folders],
+            "scores": [json.loads((folder / "scores.json").read_text()) for folder in folders],
+        }
+    return runs
+
+
+def _check_address(address: str) -> None:
+    """Raise ConnectionError if nothing listens at host:port; Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+        except OSError as error:
+            raise ConnectionError(f"no Ray cluster answers at {address!r}: {error}") from error
+
+
+def run_all(args: Args, out: Path) -> None:
+    """Run every training that is not done, side by side through Ray.
+
+    Raises:
+        ConnectionError: there is no Ray cluster at the address.
+        RuntimeError: a training failed.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise RuntimeError("the ablation needs `pip install dexscrew[ablation]` (ray, scipy)") from error
+    _check_address(args.ray_address)
+    try:
+        ray.init(
+            address=args.ray_address or "local", include_dashboard=False, log_to_driver=False,
+            logging_level=logging.ERROR,
+        )  # fmt: skip
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ConnectionError(f"no Ray cluster answers at {args.ray_address!r}: {error}") from error
+    try:
+        remote: Any = ray.remote(num_cpus=args.cpus, max_retries=0)(train_and_score)
+        waiting = []
+        for seed in range(args.seeds):
+            oracle = remote.remote(args, "oracle", seed, out)
+            waiting += [oracle, remote.remote(args, "student", seed, out, oracle)]
+            waiting += [remote.remote(args, method, seed, out) for method in ("asymmetric", "unprivileged")]
+        with tqdm(total=len(waiting), unit="run", desc=f"{args.task} ablation", smoothing=0) as bar:
+            while waiting:
+                done, waiting = ray.wait(waiting)
+                bar.set_postfix_str(f"last: {ray.get(done[0])}")
+                bar.update()
+    except ray.exceptions.RayTaskError as error:
+        raise RuntimeError(str(error.cause)) from error
+    finally:
+        ray.shutdown()
+
+
+def _claim(args: Args, out: Path) -> None:
+    """Refuse a folder of another ablation."""
+    wanted = {key: value for key, value in asdict(args).items() if key not in ("out", "cpus", "ray_address", "seeds")}
+    path = out / "ablation.json"
+    if path.exists():
+        found = json.loads(path.read_text())["arguments"]
+        if found != wanted:
+            differing = ", ".join(key for key in wanted if found.get(key) != wanted[key])
+            raise RunFolderError(f"{out} holds an ablation with other {differing}; give another folder with --out")
+    elif out.exists() and any(out.iterdir()):
+        raise RunFolderError(f"{out} is not empty and holds no ablation; give another folder with --out")
+    with policies.replacing(path) as beside:
+        beside.write_text(json.dumps({"arguments": wanted, "versions": versions()}, indent=1) + "\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    args = tyro.cli(Args, args=argv, description=__doc__)
+    if args.quick:
+        args.seeds, args.steps, args.num_envs, args.episodes = 2, 16_384, 64, 8
+    try:
+        make_task(args.task)
+        for name in ("seeds", "steps", "num_envs", "episodes", "cpus"):
+            if getattr(args, name) < 1:
+                raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(args, name)}")
+        out = (args.out or Path("runs") / f"ablation-{args.task}").resolve()
+        _claim(args, out)
+        run_all(args, out)
+        print(write_report(args.task, collect(args, out), json.loads((out / "ablation.json").read_text()), out))
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; the same call goes on", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from baselines import policies
+from benchmark import sim_ablations
+from benchmark.sim_ablations import METHODS, Args, conditions, settings
+
+pytest.importorskip("ray")
+TINY = ["--task", "nut", "--seeds", "1", "--steps", "32", "--num-envs", "2", "--episodes", "2"]
+
+
+@pytest.fixture(scope="module")
+def ablation(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("ablation") / "nut"
+    assert sim_ablations.main([*TINY, "--out", str(out)]) == 0
+    return out
+
+
+def test_every_method_is_trained_and_scored_for_every_seed(ablation):
+    results = json.loads((ablation / "results.json").read_text())
+    assert tuple(results["runs"]) == METHODS
+    for method, found in results["runs"].items():
+        assert len(found["curves"]) == len(found["scores"]) == 1
+        for seed, scores in enumerate(found["scores"]):
+            assert list(scores) == list(conditions("nut"))
+            assert all(len(entry["turns"]) == 2 for entry in scores.values())
+            config = json.loads((ablation / f"{method}-{seed}" / "config.json").read_text())["config"]
+            assert (config["seed"], config["steps"], config["num_envs"]) == (seed, 32, 2)
+    assert results["arguments"]["steps"] == 32 and "torch" in results["versions"]
+
+
+def test_each_student_learns_from_the_oracle_of_its_seed(ablation):
+    config = json.loads((ablation / "student-0" / "config.json").read_text())["config"]
+    assert config["oracle"] == str(ablation / "oracle-0" / "policy.pt")
+    assert set(policies.load(ablation / "student-0" / "policy.pt").observe) == {"proprio", "history"}
+
+
+def test_results_come_as_table_json_and_pictures(ablation):
+    table = (ablation / "table.md").read_text()
+    assert all(word in table for word in (*METHODS, *conditions("nut")))
+    for name in ("curves.png", "conditions.png"):
+        assert (ablation / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_second_call_trains_nothing_again_and_another_configuration_is_refused(ablation, capsys, monkeypatch):
+    before = {path: path.stat().st_mtime_ns for path in ablation.glob("*/scores.json")}
+    assert sim_ablations.main([*TINY, "--out", str(ablation)]) == 0
+    assert {path: path.stat().st_mtime_ns for path in ablation.glob("*/scores.json")} == before
+    assert sim_ablations.main([*TINY, "--out", str(ablation), "--steps", "64"]) == 2
+    assert "other steps" in capsys.readouterr().err
+
+
+def test_all_methods_have_the_same_budget():
+    args = Args(task="nut", steps=1000, num_envs=8)
+    configs = [settings(args, method, 3, Path("out")) for method in METHODS]
+    for name in ("steps", "num_envs", "n_steps", "batch_size", "epochs", "seed", "task"):
+        assert len({getattr(config, name) for config in configs}) == 1, name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--task", "bolt"], "unknown task 'bolt'"),
+        (["--seeds", "0"], "--seeds must be at least 1"),
+        (["--ray-address", "127.0.0.1:1"], "no Ray cluster answers at '127.0.0.1:1'"),
+    ],
+)
+def test_what_cannot_work_is_an_error_before_any_training(tmp_path, capsys, arguments, expected):
+    assert sim_ablations.main([*TINY, "--out", str(tmp_path / "out"), *arguments]) == 2
+    assert expected in capsys.readouterr().err
+    assert not list(tmp_path.glob("out/*/checkpoint.pt"))
+
+
+def test_a_folder_that_is_no_ablation_is_refused(tmp_path, capsys):
+    (tmp_path / "thesis.txt").write_text("mine")
+    assert sim_ablations.main([*TINY, "--out", str(tmp_path)]) == 2
+    assert "holds no ablation" in capsys.readouterr().err
