@@ -9,6 +9,7 @@ import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from torch import Tensor
 
+from baselines import distributed
 from baselines.networks import Actor, RunningNorm
 from baselines.on_policy import TensorOnPolicy
 from baselines.policies import ActorPolicy
@@ -103,7 +104,8 @@ class TensorDAgger(TensorOnPolicy):
             action, latent = self.oracle.actor.act_and_latent(observation)
             kept.append({key: observation[key] for key in student.body.shapes} | {"action": action, "latent": latent})
             observation, reward, done, infos = env.step(student(observation))
-            self.num_timesteps += env.num_envs
+            self.num_timesteps += env.num_envs * distributed.size()
+            env.env.total_steps = self.num_timesteps
             self.statistics.update(reward, done, infos["rotations"])
             callback.update_locals(locals())
             if not callback.on_step():

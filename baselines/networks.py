@@ -10,6 +10,8 @@ import gymnasium
 import torch
 from torch import Tensor, nn
 
+from baselines import distributed
+
 
 class RunningNorm(nn.Module):
     """Normalises to zero mean and unit variance by the statistics of all that it was shown, then clips to ±5.
@@ -31,9 +33,7 @@ class RunningNorm(nn.Module):
     @torch.no_grad()
     def update(self, values: Tensor) -> None:
         """Take in a batch (B, *shape)."""
-        batch = values.double()
-        count = len(batch)
-        mean, var = batch.mean(dim=0), batch.var(dim=0, correction=0)
+        mean, var, count = distributed.moments(values.double())
         total = self.count + count
         delta = mean - self.mean
         self.var.copy_((self.var * self.count + var * count + delta.square() * self.count * count / total) / total)

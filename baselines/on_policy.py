@@ -8,6 +8,7 @@ import torch
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from torch import Tensor
 
+from baselines import distributed
 from baselines.actor_critic import DexScrewActorCritic
 from baselines.sb3_env import TensorVecEnv
 
@@ -83,8 +84,9 @@ class TensorOnPolicy(OnPolicyAlgorithm):
         return torch.randperm(count, device=self.device).split(self.batch_size)
 
     def descend(self, loss: Tensor) -> None:
-        """Take one optimizer step, the gradient clipped."""
+        """Take one optimizer step, the gradient that of all ranks together, and clipped."""
         self.policy.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        distributed.average_gradients(self.policy.parameters())
         torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
         self.policy.optimizer.step()

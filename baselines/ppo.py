@@ -17,6 +17,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.preprocessing import get_action_dim
 from torch import Tensor
 
+from baselines import distributed
 from baselines.actor_critic import DexScrewActorCritic
 from baselines.networks import gaussian_kl, log_probability
 from baselines.on_policy import TensorOnPolicy
@@ -137,7 +138,8 @@ class TensorPPO(TensorOnPolicy, PPO):
             mean, _, value = policy.distribution_and_value(observation)
             action = mean + std * torch.randn_like(mean)
             new_observation, reward, done, infos = env.step(action)
-            self.num_timesteps += env.num_envs
+            self.num_timesteps += env.num_envs * distributed.size()
+            env.env.total_steps = self.num_timesteps
             self.statistics.update(reward, done, infos["rotations"])
             scaled = reward * self.reward_scale
             truncated = infos["truncated"]
@@ -177,7 +179,8 @@ class TensorPPO(TensorOnPolicy, PPO):
         old_values = policy.value_norm(rollout.values.flatten()[:, None])[:, 0]
         returns = policy.value_norm(rollout.returns.flatten()[:, None])[:, 0]
         advantages = rollout.advantages.flatten()
-        advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+        mean, var, _ = distributed.moments(advantages)
+        advantages = (advantages - mean) / (var.sqrt() + 1e-8)
         flat = {key: tensor.flatten(0, 1) for key, tensor in rollout.observations.items()}
         actions, means = rollout.actions.flatten(0, 1), rollout.means.flatten(0, 1)
         log_probs = rollout.log_probs.flatten()
@@ -207,7 +210,7 @@ class TensorPPO(TensorOnPolicy, PPO):
                     losses = {"policy_loss": policy_loss, "value_loss": value_loss, "kl": kl}
                     for name, tensor in losses.items():
                         sums[name] = sums.get(name, torch.zeros_like(tensor)) + tensor.detach()
-            self._steer_learning_rate(float(divergence))
+            self._steer_learning_rate(float(distributed.average_(divergence)))
         self._n_updates += self.n_epochs
         for name, tensor in sums.items():
             self.logger.record(f"train/{name}", float(tensor) / updates)

@@ -38,17 +38,16 @@ class PPOConfig(TrainConfig):
     """Widths of the trunk."""
 
 
-def ppo_agent(name: str, config: PPOConfig, *, actor: tuple[str, ...], critic: tuple[str, ...] | None = None) -> Agent:
+def ppo_agent(name: str, *, actor: tuple[str, ...], critic: tuple[str, ...] | None = None) -> Agent:
     """Return the agent whose actor and critic see these keys of the observation.
 
     Args:
         name: name in run folders.
-        config: its settings.
         actor: what the actor sees.
         critic: what the critic sees, on a trunk of its own; None shares the actor's trunk.
     """
 
-    def build(env: TensorVecEnv) -> TensorPPO:
+    def build(env: TensorVecEnv, config: PPOConfig) -> TensorPPO:
         return TensorPPO(
             DexScrewActorCritic, env, seed=config.seed, n_steps=config.n_steps, batch_size=config.batch_size,
             n_epochs=config.epochs, learning_rate=config.learning_rate, target_kl=config.target_kl,

@@ -9,17 +9,15 @@ import sys
 from collections.abc import Sequence
 
 from baselines.ppo_agents import PPOConfig, ppo_agent
-from baselines.training import Agent, run_command
+from baselines.training import run_command
 
-
-def agent(config: PPOConfig) -> Agent:
-    """Return the agent whose actor sees what a robot sees, and whose critic sees everything."""
-    return ppo_agent("asymmetric", config, actor=("proprio",), critic=("proprio", "privileged", "fingertip_force"))
+AGENT = ppo_agent("asymmetric", actor=("proprio",), critic=("proprio", "privileged", "fingertip_force"))
+"""The agent whose actor sees what a robot sees, and whose critic sees everything."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    return run_command("baselines.ppo_asymmetric", PPOConfig, agent, argv, __doc__ or "")
+    return run_command("baselines.ppo_asymmetric", PPOConfig, lambda _: AGENT, argv, __doc__ or "")
 
 
 if __name__ == "__main__":

@@ -9,17 +9,15 @@ import sys
 from collections.abc import Sequence
 
 from baselines.ppo_agents import PPOConfig, ppo_agent
-from baselines.training import Agent, run_command
+from baselines.training import run_command
 
-
-def agent(config: PPOConfig) -> Agent:
-    """Return the oracle, which learns finger gaits with privileged information."""
-    return ppo_agent("oracle", config, actor=("proprio", "privileged"))
+AGENT = ppo_agent("oracle", actor=("proprio", "privileged"))
+"""The oracle, which learns finger gaits with privileged information."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    return run_command("baselines.ppo_oracle", PPOConfig, agent, argv, __doc__ or "")
+    return run_command("baselines.ppo_oracle", PPOConfig, lambda _: AGENT, argv, __doc__ or "")
 
 
 if __name__ == "__main__":

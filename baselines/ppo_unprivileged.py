@@ -9,17 +9,15 @@ import sys
 from collections.abc import Sequence
 
 from baselines.ppo_agents import PPOConfig, ppo_agent
-from baselines.training import Agent, run_command
+from baselines.training import run_command
 
-
-def agent(config: PPOConfig) -> Agent:
-    """Return the agent that sees what a robot sees, and learns from nothing else."""
-    return ppo_agent("unprivileged", config, actor=("proprio",))
+AGENT = ppo_agent("unprivileged", actor=("proprio",))
+"""The agent that sees what a robot sees, and learns from nothing else."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    return run_command("baselines.ppo_unprivileged", PPOConfig, agent, argv, __doc__ or "")
+    return run_command("baselines.ppo_unprivileged", PPOConfig, lambda _: AGENT, argv, __doc__ or "")
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def agent(config: StudentConfig) -> Agent:
         raise ValueError(f"the oracle was made for the task {oracle.task!r}; distil it with --task {oracle.task}")
     student = ("proprio", "history")
 
-    def build(env: TensorVecEnv) -> TensorDAgger:
+    def build(env: TensorVecEnv, config: StudentConfig) -> TensorDAgger:
         return TensorDAgger(
             DexScrewActorCritic, env, oracle=oracle, seed=config.seed, n_steps=config.n_steps,
             batch_size=config.batch_size, n_epochs=config.epochs, learning_rate=config.learning_rate,

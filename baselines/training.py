@@ -7,14 +7,11 @@ A run folder holds `config.json` (what was asked for, with versions), `checkpoin
 from __future__ import annotations
 
 import copy
-import json
-import platform
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,17 +22,15 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 from tqdm import tqdm
 
-from baselines import policies
+from baselines import distributed, policies
 from baselines.evaluate import Score, evaluate, evaluate_on_video, table
 from baselines.on_policy import TensorOnPolicy
+from baselines.run_folder import CHECKPOINT_FORMAT, jsonable, open_run_folder, versions, write_json
 from baselines.sb3_env import TensorVecEnv
 from dexscrew_envs.tasks import make_task
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 
-CHECKPOINT_FORMAT = "dexscrew-checkpoint"
 EVALUATION_SEED_OFFSET = 10_000
-_FREE = ("steps", "run", "threads", "checkpoint_every", "video", "evaluation_episodes")
-"""Fields that may differ when a run goes on: they do not change what is learned in a step."""
 
 
 @dataclass(kw_only=True)
@@ -48,7 +43,7 @@ class TrainConfig:
     """Control steps of all environments together."""
     seed: int = 0
     """Seed of networks, exploration and episodes."""
-    run: Path | None = None
+    folder: Path | None = None
     """Run folder; by default runs/<agent>-<task>-<seed>. A run that was interrupted there goes on."""
     num_envs: int = 256
     """Environments side by side."""
@@ -82,14 +77,10 @@ class Agent:
     """Name in run folders."""
     observe: tuple[str, ...]
     """Keys of the observation that it learns from."""
-    build: Callable[[TensorVecEnv], TensorOnPolicy]
-    """Makes the algorithm that learns."""
+    build: Callable[[TensorVecEnv, Any], TensorOnPolicy]
+    """Makes the algorithm that learns, given the environment and the configuration of this process's share."""
     task_fields: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the task that differ from it, in training and evaluation."""
-
-
-class RunFolderError(ValueError):
-    """The run folder cannot be used as it is."""
 
 
 Config = TypeVar("Config", bound=TrainConfig)
@@ -102,8 +93,9 @@ def run_command(
     config = tyro.cli(config_type, args=argv, description=doc)
     command = ["python", "-m", module, *(sys.argv[1:] if argv is None else argv)]
     try:
-        _check(config)
-        return train(make_agent(config), config, command)
+        with distributed.process_group():
+            _check(config)
+            return train(make_agent(config), config, command)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -117,21 +109,26 @@ def train(agent: Agent, config: TrainConfig, command: Sequence[str]) -> int:
         ValueError: a value of the configuration is not possible.
     """
     _check(config)
-    folder = config.run or Path("runs") / f"{agent.name}-{config.task}-{config.seed}"
-    wanted = {"agent": agent.name, **_jsonable(asdict(config))}
+    folder = config.folder or Path("runs") / f"{agent.name}-{config.task}-{config.seed}"
+    wanted = {"agent": agent.name, **jsonable(asdict(config))}
     if config.threads:
         torch.set_num_threads(config.threads)
+    share = replace(
+        config, num_envs=config.num_envs // distributed.size(), batch_size=config.batch_size // distributed.size()
+    )
     env = DexScrewVectorEnv(
-        config.task, config.num_envs, randomize=config.randomize, observe=agent.observe, num_threads=config.threads,
+        config.task, share.num_envs, randomize=config.randomize, observe=agent.observe, num_threads=config.threads,
         **agent.task_fields,
     )  # fmt: skip
-    model = agent.build(TensorVecEnv(env))
-    checkpoint = _open_run_folder(folder, wanted, command)  # only now, since whatever does not fit was refused above
-    model.set_logger(configure(str(folder / "tensorboard"), ["tensorboard"]))
+    model = agent.build(TensorVecEnv(env), share)
+    # Only now is the folder claimed, since whatever does not fit was refused above.
+    checkpoint = open_run_folder(folder, wanted, command)
+    model.set_logger(configure(str(folder / "tensorboard"), ["tensorboard"] if distributed.rank() == 0 else []))
     recorder = _Recorder(folder, config)
     if checkpoint is not None:
         recorder.restore(model, env, checkpoint)
         print(f"going on from {model.num_timesteps:,} steps in {folder}", file=sys.stderr)
+    _set_ranks_apart(model, env, config.seed)
     remaining = config.steps - model.num_timesteps
     try:
         if remaining > 0:
@@ -139,7 +136,12 @@ def train(agent: Agent, config: TrainConfig, command: Sequence[str]) -> int:
             recorder.remember()
             recorder.save()
             recorder.close()
-        _finish(agent, config, model, env, recorder, folder, command)
+        if distributed.rank() == 0:
+            _finish(agent, config, model, env, recorder, folder, command)
+    except RuntimeError:
+        if distributed.size() > 1:  # another rank was interrupted or died
+            recorder.save()
+        raise
     except KeyboardInterrupt:
         recorder.close()
         steps = recorder.save()
@@ -148,6 +150,16 @@ def train(agent: Agent, config: TrainConfig, command: Sequence[str]) -> int:
     finally:
         recorder.close()
     return 0
+
+
+def _set_ranks_apart(model: TensorOnPolicy, env: DexScrewVectorEnv, seed: int) -> None:
+    """Give all ranks the same network, and each its own episodes and exploration."""
+    distributed.share(model.policy.state_dict())
+    if distributed.rank() > 0:
+        own = seed + 1_000_003 * distributed.rank() + model.num_timesteps
+        torch.manual_seed(own)
+        env._generator.manual_seed(own)
+        model.env._reset_seeds()  # type: ignore[union-attr]  # the generator is seeded already
 
 
 def _check(config: TrainConfig) -> None:
@@ -159,48 +171,16 @@ def _check(config: TrainConfig) -> None:
     for name in ("seed", "threads", "evaluation_episodes"):
         if getattr(config, name) < 0:
             raise ValueError(f"{name} must not be negative, got {getattr(config, name)}")
+    for name in ("num_envs", "batch_size"):
+        if getattr(config, name) % distributed.size():
+            raise ValueError(
+                f"{name} must be a multiple of the {distributed.size()} processes, got {getattr(config, name)}"
+            )
     if config.batch_size < 2 or config.num_envs * config.n_steps % config.batch_size:
         raise ValueError(
             f"batch_size must divide num_envs x n_steps = {config.num_envs * config.n_steps} and be at least 2, got "
             f"{config.batch_size}"
         )
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _jsonable(item) for key, item in value.items()}
-    return str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
-
-
-def _open_run_folder(folder: Path, wanted: dict[str, Any], command: Sequence[str]) -> dict[str, Any] | None:
-    """Claim the folder for this configuration; return its checkpoint, or None for a fresh run."""
-    path = folder / "config.json"
-    if path.exists():
-        try:
-            found = json.loads(path.read_text())["config"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise RunFolderError(f"{path} is not a configuration; give another folder with --run") from error
-        keys = [key for key in wanted if key not in _FREE]
-        differing = [
-            f"{key} (there {found.get(key)!r}, now {wanted[key]!r})" for key in keys if found.get(key) != wanted[key]
-        ]
-        if differing:
-            raise RunFolderError(
-                f"{folder} holds a run of another configuration: {', '.join(differing)}; "
-                "give another folder with --run, or remove that one"
-            )
-    elif folder.exists() and any(folder.iterdir()):
-        raise RunFolderError(f"{folder} is not empty and holds no run; give another folder with --run")
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_json({"config": wanted, "command": list(command), "versions": versions()}, path)
-    checkpoint = folder / "checkpoint.pt"
-    return policies.read(checkpoint, CHECKPOINT_FORMAT) if checkpoint.exists() else None
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the libraries that decide a result."""
-    names = ("gymnasium", "mujoco", "numpy", "stable-baselines3", "torch")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
 
 
 class _Recorder(BaseCallback):
@@ -221,7 +201,7 @@ class _Recorder(BaseCallback):
         self._clock = time.monotonic()
         self._bar = tqdm(
             total=self.config.steps, initial=self.model.num_timesteps, unit="step", unit_scale=True, smoothing=0.1,
-            desc=self.config.task, mininterval=1.0, dynamic_ncols=True,
+            desc=self.config.task, mininterval=1.0, dynamic_ncols=True, disable=distributed.rank() > 0,
         )  # fmt: skip
 
     def _on_step(self) -> bool:
@@ -273,7 +253,7 @@ class _Recorder(BaseCallback):
 
     def save(self) -> int:
         """Write the last snapshot as the checkpoint; return its steps, or those of the one that is there."""
-        if self._snapshot is not None:
+        if self._snapshot is not None and distributed.rank() == 0:
             policies.write_atomically(self._snapshot, self.folder / "checkpoint.pt")
             self._saved = self._snapshot["steps"]
         return self._saved
@@ -289,7 +269,7 @@ class _Recorder(BaseCallback):
         except (KeyError, TypeError, RuntimeError, AttributeError) as error:
             raise ValueError(
                 f"{self.folder / 'checkpoint.pt'} does not fit this version or these sizes ({error}); "
-                "give another folder with --run, or remove that one"
+                "give another folder with --folder, or remove that one"
             ) from error
 
     def _restore(self, model: TensorOnPolicy, env: DexScrewVectorEnv, content: dict[str, Any]) -> None:
@@ -334,7 +314,7 @@ def _finish(
         policy.card["evaluation"] = results["evaluation"]
         policies.save(policy, folder / "policy.pt")
     results["curve"] = recorder.curve
-    _write_json(results, folder / "metrics.json")
+    write_json(results, folder / "metrics.json")
     if recorder.curve:
         draw_curve(recorder.curve, folder / "curve.png", f"{agent.name}, {config.task}, seed {config.seed}")
     if score is not None:
@@ -360,11 +340,6 @@ def _evaluate(policy: policies.ActorPolicy, config: TrainConfig, video: Path) ->
             except gymnasium.error.DependencyNotInstalled as error:
                 note = f"no video: {error}"
         return evaluate(policy, env, seed=seed), note
-
-
-def _write_json(content: Any, path: Path) -> None:
-    with policies.replacing(path) as beside:
-        beside.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def draw_curve(curve: list[dict[str, float]], path: Path, title: str) -> None:

@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,16 +22,15 @@ from tqdm import tqdm
 from baselines import policies, ppo_asymmetric, ppo_oracle, ppo_unprivileged, student
 from baselines.evaluate import evaluate
 from baselines.ppo_agents import PPOConfig
+from baselines.run_folder import RunFolderError, versions
 from baselines.student import StudentConfig
-from baselines.training import Agent, RunFolderError, TrainConfig, train, versions
+from baselines.training import TrainConfig, train
 from benchmark.ablation_report import write_report
 from dexscrew_envs.tasks import make_task
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 
 METHODS = ("oracle", "student", "asymmetric", "unprivileged")
-_PPO: Mapping[str, Callable[[PPOConfig], Agent]] = {
-    "oracle": ppo_oracle.agent, "asymmetric": ppo_asymmetric.agent, "unprivileged": ppo_unprivileged.agent,
-}  # fmt: skip
+_PPO = {"oracle": ppo_oracle.AGENT, "asymmetric": ppo_asymmetric.AGENT, "unprivileged": ppo_unprivileged.AGENT}
 EVALUATION_SEED = 20_000
 
 
@@ -74,7 +73,7 @@ def conditions(task_name: str) -> dict[str, dict[str, Any]]:
 def settings(args: Args, method: str, seed: int, out: Path) -> TrainConfig:
     """Return the configuration of one training; all methods get the same budget."""
     shared: dict[str, Any] = {
-        "task": args.task, "steps": args.steps, "seed": seed, "run": out / f"{method}-{seed}",
+        "task": args.task, "steps": args.steps, "seed": seed, "folder": out / f"{method}-{seed}",
         "num_envs": args.num_envs, "batch_size": args.num_envs * 4, "threads": args.cpus, "video": False,
         "evaluation_episodes": 0,
     }  # fmt: skip
@@ -96,16 +95,16 @@ def train_and_score(args: Args, method: str, seed: int, out: Path, after: object
     os.environ["TQDM_DISABLE"] = "1"
     torch.set_num_threads(args.cpus)
     config = settings(args, method, seed, out)
-    assert config.run is not None
-    scores = config.run / "scores.json"
+    assert config.folder is not None
+    scores = config.folder / "scores.json"
     name = f"{method}-{seed}"
     if scores.exists():
         return name
-    agent = student.agent(config) if isinstance(config, StudentConfig) else _PPO[method](config)  # type: ignore[arg-type]
+    agent = student.agent(config) if isinstance(config, StudentConfig) else _PPO[method]
     status = train(agent, config, ["python", "-m", "benchmark.sim_ablations", "--task", args.task, "# " + name])
     if status:
         raise RuntimeError(f"{name} ended with status {status}; the same call goes on")
-    policy = policies.load(config.run / "policy.pt")
+    policy = policies.load(config.folder / "policy.pt")
     found: dict[str, Any] = {}
     for condition, fields in conditions(args.task).items():
         env = DexScrewVectorEnv(args.task, args.episodes, observe=policy.observe, num_threads=args.cpus, **fields)

@@ -38,7 +38,7 @@ def train(tiny) -> Callable[..., int]:
 
     def run(folder: Path, *arguments: str) -> int:
         try:
-            return ppo_oracle.main([*tiny, "--run", str(folder), *arguments])
+            return ppo_oracle.main([*tiny, "--folder", str(folder), *arguments])
         except KeyboardInterrupt:
             pytest.fail("KeyboardInterrupt got out of main")
 

@@ -22,9 +22,10 @@ AGENTS = {
 @pytest.mark.parametrize("module", AGENTS)
 def test_actor_and_critic_see_what_they_should_and_nothing_else(module):
     name, actor, critic = AGENTS[module]
-    agent = module.agent(PPOConfig(num_envs=4, n_steps=4, batch_size=16))
+    agent = module.AGENT
     assert agent.name == name and set(agent.observe) == actor | critic
-    model = agent.build(TensorVecEnv(FakeEnv([4] * 4, shapes={key: ALL[key] for key in agent.observe})))
+    env = TensorVecEnv(FakeEnv([4] * 4, shapes={key: ALL[key] for key in agent.observe}))
+    model = agent.build(env, PPOConfig(num_envs=4, n_steps=4, batch_size=16))
     seen = {key: torch.randn(6, *ALL[key], requires_grad=True) for key in agent.observe}
     for output, keys in (
         (model.policy.distribution_and_value(seen)[0], actor),
@@ -39,7 +40,7 @@ def test_actor_and_critic_see_what_they_should_and_nothing_else(module):
 @pytest.mark.parametrize("module", AGENTS)
 def test_a_run_leaves_a_policy_that_needs_only_what_its_actor_sees(module: ModuleType, tmp_path):
     name, actor, _ = AGENTS[module]
-    assert module.main([*TINY, "--steps", "64", "--run", str(tmp_path)]) == 0
+    assert module.main([*TINY, "--steps", "64", "--folder", str(tmp_path)]) == 0
     assert set(policies.load(tmp_path / "policy.pt").observe) == actor
     results = json.loads((tmp_path / "metrics.json").read_text())
     assert results["agent"] == name and results["evaluation"]["episodes"] == 4
@@ -47,8 +48,8 @@ def test_a_run_leaves_a_policy_that_needs_only_what_its_actor_sees(module: Modul
 
 
 def test_a_critic_of_its_own_learns(tmp_path):
-    agent = ppo_asymmetric.agent(PPOConfig(num_envs=8, n_steps=8, batch_size=64))
-    model = agent.build(TensorVecEnv(FakeEnv([4] * 8, shapes=ALL)))
+    config = PPOConfig(num_envs=8, n_steps=8, batch_size=64)
+    model = ppo_asymmetric.AGENT.build(TensorVecEnv(FakeEnv([4] * 8, shapes=ALL)), config)
     before = {key: value.clone() for key, value in model.policy.state_dict().items()}
     model.learn(2 * 64)
     changed = {key for key, value in model.policy.state_dict().items() if not torch.equal(value, before[key])}

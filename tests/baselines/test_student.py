@@ -30,7 +30,7 @@ def oracle(tmp_path_factory, short_nut) -> Path:
 @pytest.fixture
 def distil(oracle) -> Callable[..., int]:
     def run(folder: Path, *arguments: str) -> int:
-        return student.main([*TINY, "--oracle", str(oracle), "--steps", "96", "--run", str(folder), *arguments])
+        return student.main([*TINY, "--oracle", str(oracle), "--steps", "96", "--folder", str(folder), *arguments])
 
     return run
 

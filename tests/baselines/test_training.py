@@ -22,7 +22,7 @@ from fakes import TINY
 from baselines import evaluate, policies, ppo_oracle, training
 from baselines.ppo import TensorPPO
 from baselines.ppo_agents import PPOConfig
-from baselines.training import CHECKPOINT_FORMAT
+from baselines.run_folder import CHECKPOINT_FORMAT
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 
 UPDATE = 32
@@ -53,7 +53,7 @@ def equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bo
 def run(tmp_path_factory, short_nut, one_thread) -> Path:
     """A finished run of five updates."""
     folder = tmp_path_factory.mktemp("run") / "nut"
-    assert ppo_oracle.main([*TINY, "--run", str(folder), "--steps", str(5 * UPDATE)]) == 0
+    assert ppo_oracle.main([*TINY, "--folder", str(folder), "--steps", str(5 * UPDATE)]) == 0
     return folder
 
 
@@ -237,7 +237,7 @@ def test_a_folder_of_another_configuration_is_refused_and_the_fields_are_named(
     before = contents(folder)
     assert train(folder, "--steps", str(20 * UPDATE), *arguments) == 2
     message = capsys.readouterr().err
-    assert expected in message and "--run" in message and str(folder) in message
+    assert expected in message and "--folder" in message and str(folder) in message
     assert contents(folder) == before
 
 
@@ -408,7 +408,7 @@ def start(tiny) -> Iterator[Callable[[Path], subprocess.Popen]]:
         command = [sys.executable, "-c", code, *tiny, "--steps", "1000000000", "--checkpoint-every", "1"]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
         process = subprocess.Popen(
-            [*command, "--run", str(folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+            [*command, "--folder", str(folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
             env=environment,
         )  # fmt: skip
         processes.append(process)
