@@ -179,8 +179,8 @@ class TensorPPO(TensorOnPolicy, PPO):
         old_values = policy.value_norm(rollout.values.flatten()[:, None])[:, 0]
         returns = policy.value_norm(rollout.returns.flatten()[:, None])[:, 0]
         advantages = rollout.advantages.flatten()
-        mean, var, _ = distributed.moments(advantages)
-        advantages = (advantages - mean) / (var.sqrt() + 1e-8)
+        mean, var, count = distributed.moments(advantages)
+        advantages = (advantages - mean) / (torch.sqrt(var * count / (count - 1)) + 1e-8)
         flat = {key: tensor.flatten(0, 1) for key, tensor in rollout.observations.items()}
         actions, means = rollout.actions.flatten(0, 1), rollout.means.flatten(0, 1)
         log_probs = rollout.log_probs.flatten()

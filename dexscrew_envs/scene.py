@@ -114,7 +114,6 @@ def _decorate(spec: mujoco.MjSpec) -> None:
     )  # fmt: skip
     spec.add_material(name="nut", rgba=[0.93, 0.55, 0.16, 1], specular=0.5, shininess=0.6)
     spec.add_material(name="bolt", rgba=[0.55, 0.57, 0.60, 1], specular=0.7, shininess=0.8)
-    spec.add_material(name="mark", rgba=[0.10, 0.10, 0.12, 1])
     spec.add_material(name="base", rgba=[0.78, 0.80, 0.83, 1], specular=0.2)
     light = {"castshadow": True, "diffuse": [0.6, 0.6, 0.6], "specular": [0.3, 0.3, 0.3]}
     spec.worldbody.add_light(pos=[0.3, -0.2, 0.8], dir=[-0.35, 0.3, -0.9], **light)

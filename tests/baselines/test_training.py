@@ -222,7 +222,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     "arguments, expected",
     [
-        (("--gamma", "0.9"), "gamma (there 0.99, now 0.9)"),
+        (("--gamma", "0.9"), "gamma (there 0.98, now 0.9)"),
         (("--task", "screwdriver"), "task (there 'nut', now 'screwdriver')"),
         (("--num-envs", "16"), "num_envs (there 8, now 16)"),
         (("--no-randomize",), "randomize (there True, now False)"),

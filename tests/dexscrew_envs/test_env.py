@@ -68,7 +68,7 @@ def test_make_imports_the_package_by_its_prefix():
         "reward = env.step(env.action_space.sample())[1]\n"
         "print(json.dumps([{k: list(v.shape) for k, v in observation.items()}, type(reward).__name__]))"
     )
-    assert run_python(code) == [{"proprio": [3, 24], "history": [30, 24], "privileged": [135]}, "float"]
+    assert run_python(code) == [{"proprio": [3, 24], "history": [30, 24], "privileged": [137]}, "float"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has more than one OpenGL to choose from")

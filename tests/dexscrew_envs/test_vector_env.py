@@ -62,7 +62,7 @@ def within(space, observation):
 @pytest.mark.parametrize(("task", "shape"), SHAPES, ids=str)
 def test_observations_have_their_shapes_and_stay_in_their_space(make_env, task, shape):
     env = make_env(task, 6, shape=shape)
-    sizes = {**SIZES, "privileged": ({"nut": 135, "screwdriver": 92}[task],)}
+    sizes = {**SIZES, "privileged": ({"nut": 137, "screwdriver": 94}[task],)}
     generator = torch.Generator().manual_seed(0)
     observation, infos = env.reset(seed=0)
     assert infos == {}
@@ -435,7 +435,7 @@ def test_make_vec_gives_a_batch_of_tensors():
     assert {key: value.shape for key, value in observation.items()} == {
         "proprio": (3, 3, 24),
         "history": (3, 30, 24),
-        "privileged": (3, 92),
+        "privileged": (3, 94),
     }
     assert all(isinstance(value, torch.Tensor) for value in env.step(torch.zeros(3, 12))[:4][1:])
     assert dexscrew_envs.__version__
