@@ -27,6 +27,8 @@ from dexscrew_envs.rendering import video_writer
 from dexscrew_envs.tasks import make_task
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 
+VIDEO_SECONDS = 20
+
 
 @dataclass(frozen=True)
 class Score:
@@ -59,7 +61,7 @@ def evaluate(
     env: DexScrewVectorEnv,
     *,
     seed: int,
-    show: Callable[[np.ndarray], None] | None = None,
+    on_step: Callable[[], None] | None = None,
 ) -> Score:
     """Run one episode in each environment and return the scores.
 
@@ -67,7 +69,7 @@ def evaluate(
         policy: acts on the observations.
         env: gives one episode per environment; its keys must hold those that the policy needs.
         seed: of the episodes.
-        show: takes a frame of environment 0 after each step of its episode.
+        on_step: called after each step of environment 0's episode.
     """
     observation, _ = env.reset(seed=seed)
     policy.reset(None)
@@ -84,8 +86,8 @@ def evaluate(
             ended = running & done
             rotations = torch.where(ended, infos["rotations"], rotations)
             reason = torch.where(ended, infos["reason"], reason)
-            if show is not None and running[0]:
-                show(env.frame(0))
+            if on_step is not None and running[0]:
+                on_step()
             policy.reset(done)
             running &= ~done
             bar.update()
@@ -94,7 +96,7 @@ def evaluate(
 
 
 def evaluate_on_video(policy: policies.Policy, env: DexScrewVectorEnv, path: Path, *, seed: int) -> Score:
-    """Like `evaluate`, with a video of environment 0.
+    """Like `evaluate`, with a video of environment 0; drawing in software is slow, so it ends after `VIDEO_SECONDS`.
 
     Raises:
         gymnasium.error.DependencyNotInstalled: there is no OpenGL or no video writer; nothing was run or written.
@@ -102,7 +104,13 @@ def evaluate_on_video(policy: policies.Policy, env: DexScrewVectorEnv, path: Pat
     env.reset(seed=seed)
     env.frame(0)
     with policies.replacing(path) as beside, video_writer(beside, env.metadata["render_fps"]) as show:
-        return evaluate(policy, env, seed=seed, show=show)
+        left = iter(range(round(VIDEO_SECONDS * env.metadata["render_fps"])))
+
+        def draw() -> None:
+            if next(left, None) is not None:
+                show(env.frame(0))
+
+        return evaluate(policy, env, seed=seed, on_step=draw)
 
 
 def _array(tensor: Tensor) -> np.ndarray:

@@ -63,6 +63,8 @@ def _draw_curves(task: str, runs: dict[str, Any], path: Path) -> None:
         axes, (("episode_reward", "episode reward"), ("episode_length", "episode length (steps)")), strict=True
     ):
         for method, found in runs.items():
+            if not all(found["curves"]):  # a training too short for one whole episode
+                continue
             last = min(curve[-1]["steps"] for curve in found["curves"])
             steps = np.linspace(0, last, 200)
             values = np.array([
@@ -76,7 +78,8 @@ def _draw_curves(task: str, runs: dict[str, Any], path: Path) -> None:
             )  # fmt: skip
         axis.set(xlabel="control steps (million)", ylabel=label)
         axis.grid(alpha=0.3)
-    axes[0].legend()
+    if axes[0].lines:
+        axes[0].legend()
     seeds = len(next(iter(runs.values()))["curves"])
     figure.suptitle(f"{task}, mean and standard deviation of {seeds} seeds, as trained", fontsize=10)
     figure.savefig(path, dpi=130)

@@ -55,7 +55,7 @@ def test_frames_are_those_of_the_first_episode_of_environment_0():
     env = FakeEnv([3, 9])
     env.frame = lambda index: np.full((2, 2, 3), env.steps[index])
     frames: list[np.ndarray] = []
-    evaluate.evaluate(Constant(), env, seed=0, show=frames.append)
+    evaluate.evaluate(Constant(), env, seed=0, on_step=lambda: frames.append(env.frame(0)))
     assert len(frames) == 3
 
 
