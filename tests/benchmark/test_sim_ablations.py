@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,14 @@ from benchmark.sim_ablations import METHODS, Args, conditions, settings
 
 pytest.importorskip("ray")
 TINY = ["--task", "nut", "--seeds", "1", "--steps", "32", "--num-envs", "2", "--episodes", "2"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def as_urgent_as_the_tests() -> Iterator[None]:
+    """Ray lets its workers wait behind all else on a busy machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_worker_niceness", "0")
+        yield
 
 
 @pytest.fixture(scope="module")
