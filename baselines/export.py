@@ -100,7 +100,7 @@ def export(policy: policies.ActorPolicy, folder: Path) -> dict[str, float]:
     session = onnxruntime.InferenceSession(folder / "policy.onnx", providers=["CPUExecutionProvider"])
     (found,) = session.run(["action"], {key: value.numpy() for key, value in probe.items()})
     differences = {
-        "TorchScript": float((torch.jit.load(str(folder / "policy.ts"))(*inputs) - expected).abs().max()),
+        "TorchScript": float((torch.jit.load(str(folder / "policy.ts"))(*inputs).detach() - expected).abs().max()),
         "ONNX": float((torch.from_numpy(found) - expected).abs().max()),
     }
     for name, difference in differences.items():
