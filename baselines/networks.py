@@ -97,6 +97,9 @@ class Trunk(nn.Module):
         keys: what the agent sees: `proprio`, and, for a latent, either `history` or anything else.
         encoder: widths of the encoder; the last one is the size of the latent.
         trunk: widths of the trunk; the last one is the size of the features.
+
+    Raises:
+        ValueError: a list of widths is empty, or has one below 1.
     """
 
     def __init__(
@@ -107,6 +110,9 @@ class Trunk(nn.Module):
         trunk: Sequence[int] = (512, 256, 128),
     ) -> None:
         super().__init__()
+        for name, widths in (("encoder", encoder), ("trunk", trunk)):
+            if not widths or min(widths) < 1:
+                raise ValueError(f"{name} must be one or more widths of at least 1, got {tuple(widths)}")
         self.shapes = {key: tuple(observation_space[key].shape or ()) for key in keys}
         self.widths = {"encoder": tuple(encoder), "trunk": tuple(trunk)}
         self.features_dim = trunk[-1]

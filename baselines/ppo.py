@@ -100,6 +100,9 @@ class TensorPPO(TensorOnPolicy, PPO):
         idle_actions: Sequence[int] = (),
         **kwargs: Any,
     ) -> None:
+        for name, value in (("target_kl", target_kl), ("final_kl", final_kl), ("kl_steps", kl_steps)):
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} must be positive, got {value}")
         self.reward_scale = reward_scale
         self.kl_range = (target_kl, target_kl if final_kl is None else final_kl)
         self.kl_steps = kl_steps

@@ -182,7 +182,10 @@ def _claim(args: Args, out: Path) -> None:
     wanted = {key: value for key, value in asdict(args).items() if key not in ("out", "cpus", "ray_address", "seeds")}
     path = out / "ablation.json"
     if path.exists():
-        found = json.loads(path.read_text())["arguments"]
+        try:
+            found = json.loads(path.read_text())["arguments"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunFolderError(f"{path} is not that of an ablation; give another folder with --out") from error
         if found != wanted:
             differing = ", ".join(key for key in wanted if found.get(key) != wanted[key])
             raise RunFolderError(f"{out} holds an ablation with other {differing}; give another folder with --out")

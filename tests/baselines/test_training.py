@@ -292,6 +292,10 @@ def test_a_policy_in_the_place_of_a_checkpoint_is_an_error(run, tmp_path, train,
         (("--threads", "-1"), "threads"),
         (("--evaluation-episodes", "-1"), "evaluation_episodes"),
         (("--seed", "-1"), "eed"),
+        (("--target-kl", "0"), "target_kl must be positive"),
+        (("--final-kl", "-1"), "final_kl must be positive"),
+        (("--kl-steps", "0"), "kl_steps must be positive"),
+        (("--trunk", "0"), "trunk must be one or more widths of at least 1"),
     ],
 )
 def test_impossible_values_are_errors_before_anything_is_learned(tmp_path, train, capsys, arguments, expected):

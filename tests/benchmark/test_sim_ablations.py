@@ -88,3 +88,9 @@ def test_a_folder_that_is_no_ablation_is_refused(tmp_path, capsys):
     (tmp_path / "thesis.txt").write_text("mine")
     assert sim_ablations.main([*TINY, "--out", str(tmp_path)]) == 2
     assert "holds no ablation" in capsys.readouterr().err
+
+
+def test_a_damaged_ablation_file_is_an_error_that_names_it(tmp_path, capsys):
+    (tmp_path / "ablation.json").write_text("{}")
+    assert sim_ablations.main([*TINY, "--out", str(tmp_path)]) == 2
+    assert str(tmp_path / "ablation.json") in capsys.readouterr().err
