@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.utils import LinearSchedule
 from torch import Tensor
 
 from baselines import distributed
@@ -43,7 +44,7 @@ class TensorDAgger(TensorOnPolicy):
         policy: `DexScrewActorCritic`; its critic is not used.
         env: a `TensorVecEnv`.
         oracle: what labels the student's states.
-        learning_rate: of Adam.
+        learning_rate: of Adam at first; it falls to zero linearly over the training.
         n_steps: steps of each environment between updates.
         batch_size: of a minibatch; it divides `n_steps` times the environments.
         n_epochs: passes over the data of an update.
@@ -60,7 +61,7 @@ class TensorDAgger(TensorOnPolicy):
         env: Any,
         *,
         oracle: ActorPolicy,
-        learning_rate: float = 3e-4,
+        learning_rate: float = 1e-3,
         n_steps: int = 16,
         batch_size: int = 1024,
         n_epochs: int = 4,
@@ -70,7 +71,7 @@ class TensorDAgger(TensorOnPolicy):
         self.oracle = oracle
         self.batch_size, self.n_epochs = batch_size, n_epochs
         super().__init__(
-            policy, env, learning_rate=learning_rate, n_steps=n_steps, gamma=1.0, gae_lambda=1.0, ent_coef=0.0,
+            policy, env, learning_rate=LinearSchedule(learning_rate, 0.0, 1.0), n_steps=n_steps, gamma=1.0, gae_lambda=1.0, ent_coef=0.0,
             vf_coef=0.0, max_grad_norm=max_grad_norm, use_sde=False, sde_sample_freq=-1, **kwargs,
         )  # fmt: skip
 
@@ -120,6 +121,8 @@ class TensorDAgger(TensorOnPolicy):
     def train(self) -> None:
         """Fit the student to the rollout."""
         self.policy.set_training_mode(True)
+        self.current_learning_rate = self.lr_schedule(self._current_progress_remaining)
+        self.apply_learning_rate()
         student, data = self.policy.actor(), self.data
         sums: dict[str, float] = {}
         updates = 0

@@ -21,10 +21,10 @@ from dexscrew_envs.tasks import make_task
 class StudentConfig(TrainConfig):
     """Distil a student; it acts and is scored under wider noise than its oracle."""
 
-    steps: int = 1_000_000
+    steps: int = 2_000_000
     """Control steps of all environments together."""
-    learning_rate: float = 3e-4
-    """Learning rate of Adam."""
+    learning_rate: float = 1e-3
+    """Learning rate of Adam at first; it falls to zero linearly over the training."""
     oracle: str = ""
     """Name of a shipped oracle, or the path of a policy file; by default <task>-oracle."""
 

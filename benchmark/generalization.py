@@ -1,0 +1,136 @@
+"""How far a policy carries: every shape of its task, seen and unseen, as trained, under pushes, and with doubled noise.
+
+`python -m benchmark.generalization --policy nut-student`
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+from tabulate import tabulate
+from tqdm import tqdm
+
+from baselines import policies
+from baselines.evaluate import conditions, evaluate
+from baselines.run_folder import versions
+from benchmark.statistics import confidence_interval, interquartile_mean
+from dexscrew_envs.tasks import make_task
+from dexscrew_envs.vector_env import DexScrewVectorEnv
+
+CONDITIONS: dict[str, dict[str, float]] = {"as trained": {}, "pushes x20": {"push": 20.0}, "noise x2": {"noise": 2.0}}
+"""Name of each condition, and the factors of noise and pushes in it. A push is 0.1 N as trained, 2 N here."""
+_COLORS = {"as trained": "#2a6f97", "pushes x20": "#c8641e", "noise x2": "#7d7d7d"}
+
+
+@dataclass(kw_only=True)
+class Args:
+    """Score a policy on every shape of its task in three conditions."""
+
+    policy: str
+    """Name of a shipped policy, such as nut-student, or the path of a policy file."""
+    episodes: int = 64
+    """Episodes of each shape in each condition."""
+    seed: int = 30_000
+    """Seed of the episodes."""
+    out: Path | None = None
+    """Folder for the table, the JSON file and the picture; by default runs/generalization-<policy>."""
+    threads: int = 0
+    """Threads that step the simulation; 0 takes all CPUs."""
+
+
+def score_all(policy: policies.Policy, args: Args) -> dict[str, Any]:
+    """Return, by shape and condition, the turns (E,) of all episodes, and by shape whether training saw it."""
+    task = make_task(policy.task, **policy.task_fields)
+    found: dict[str, Any] = {}
+    pairs = [(shape, name) for shape in task.shapes for name in CONDITIONS]
+    for shape, name in tqdm(pairs, unit="condition", desc=args.policy):
+        fields = conditions(policy, randomize=True, **CONDITIONS[name])
+        env = DexScrewVectorEnv(
+            policy.task, args.episodes, shape=shape, observe=policy.observe, num_threads=args.threads, **fields
+        )
+        score = evaluate(policy, env, seed=args.seed)
+        env.close()
+        entry = found.setdefault(shape, {"seen": shape in task.sampled_shapes, "turns": {}})
+        entry["turns"][name] = score.rotations.tolist()
+    return found
+
+
+def write_report(found: dict[str, Any], args: Args, out: Path) -> str:
+    """Write `table.md`, `results.json` and `turns.png` into a folder; return the table."""
+    summary: dict[str, dict[str, tuple[float, float, float]]] = {}
+    for shape, entry in found.items():
+        turns = {name: np.array([values]) for name, values in entry["turns"].items()}
+        summary[shape] = {
+            name: (interquartile_mean(values), *confidence_interval(values)) for name, values in turns.items()
+        }
+    rows = [
+        [shape, "yes" if found[shape]["seen"] else "no", *(f"{mean:.1f} [{low:.1f}, {high:.1f}]" for mean, low, high in s.values())]
+        for shape, s in summary.items()
+    ]  # fmt: skip
+    table = tabulate(rows, headers=["shape", "seen", *CONDITIONS], tablefmt="github")
+    results = {"policy": args.policy, "seed": args.seed, "versions": versions(), "shapes": found}
+    for name, text in (("table.md", table), ("results.json", json.dumps(results))):
+        with policies.replacing(out / name) as beside:
+            beside.write_text(text + "\n")
+    _draw(summary, args.policy, out / "turns.png")
+    return table
+
+
+def _draw(summary: dict[str, dict[str, tuple[float, float, float]]], policy: str, path: Path) -> None:
+    """Draw the interquartile mean of turns by shape and condition, with 95 % intervals."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axis = pyplot.subplots(figsize=(7, 3.4), layout="constrained")
+    width = 0.8 / len(CONDITIONS)
+    for k, name in enumerate(CONDITIONS):
+        mean, low, high = np.array([s[name] for s in summary.values()]).T
+        at = np.arange(len(summary)) + (k - (len(CONDITIONS) - 1) / 2) * width
+        axis.bar(
+            at,
+            mean,
+            width,
+            yerr=np.clip([mean - low, high - mean], 0, None),
+            label=name,
+            color=_COLORS[name],
+            capsize=2,
+        )
+    axis.set_xticks(range(len(summary)), list(summary))
+    axis.set(ylabel="turns per episode", title=f"{policy}: interquartile mean and 95 % interval")
+    axis.grid(axis="y", alpha=0.3)
+    axis.legend(fontsize=8)
+    figure.savefig(path, dpi=130)
+    pyplot.close(figure)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    args = tyro.cli(Args, args=argv, description=__doc__)
+    try:
+        if args.episodes < 1:
+            raise ValueError(f"--episodes must be at least 1, got {args.episodes}")
+        policy = policies.load(args.policy)
+        out = args.out or Path("runs") / f"generalization-{Path(args.policy).stem}"
+        out.mkdir(parents=True, exist_ok=True)
+        print(write_report(score_all(policy, args), args, out))
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; nothing was written", file=sys.stderr)
+        return 130
+    print(f"results: {out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
