@@ -71,8 +71,9 @@ class TensorDAgger(TensorOnPolicy):
         self.oracle = oracle
         self.batch_size, self.n_epochs = batch_size, n_epochs
         super().__init__(
-            policy, env, learning_rate=LinearSchedule(learning_rate, 0.0, 1.0), n_steps=n_steps, gamma=1.0, gae_lambda=1.0, ent_coef=0.0,
-            vf_coef=0.0, max_grad_norm=max_grad_norm, use_sde=False, sde_sample_freq=-1, **kwargs,
+            policy, env, learning_rate=LinearSchedule(learning_rate, 0.0, 1.0), n_steps=n_steps, gamma=1.0,
+            gae_lambda=1.0, ent_coef=0.0, vf_coef=0.0, max_grad_norm=max_grad_norm, use_sde=False,
+            sde_sample_freq=-1, **kwargs,
         )  # fmt: skip
 
     def _setup_model(self) -> None:

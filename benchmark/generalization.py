@@ -70,10 +70,10 @@ def write_report(found: dict[str, Any], args: Args, out: Path) -> str:
         summary[shape] = {
             name: (interquartile_mean(values), *confidence_interval(values)) for name, values in turns.items()
         }
-    rows = [
-        [shape, "yes" if found[shape]["seen"] else "no", *(f"{mean:.1f} [{low:.1f}, {high:.1f}]" for mean, low, high in s.values())]
-        for shape, s in summary.items()
-    ]  # fmt: skip
+    rows = []
+    for shape, scores in summary.items():
+        cells = [f"{mean:.1f} [{low:.1f}, {high:.1f}]" for mean, low, high in scores.values()]
+        rows.append([shape, "yes" if found[shape]["seen"] else "no", *cells])
     table = tabulate(rows, headers=["shape", "seen", *CONDITIONS], tablefmt="github")
     results = {"policy": args.policy, "seed": args.seed, "versions": versions(), "shapes": found}
     for name, text in (("table.md", table), ("results.json", json.dumps(results))):
