@@ -35,3 +35,4 @@ for _task, _name in (("nut", "Nut"), ("screwdriver", "Screwdriver")):
         vector_entry_point="dexscrew_envs.vector_env:DexScrewVectorEnv",
         kwargs={"task": _task},
     )
+    gymnasium.register(id=f"DexScrew-{_name}Real-v0", entry_point="real.env:DexScrewRealEnv", kwargs={"task": _task})

@@ -1,0 +1,338 @@
+"""The robot as a Gymnasium environment: the simplified tasks' interface, on hardware or on the digital twin."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, MultiBinary
+
+from dexscrew_envs.mdp.observations import HISTORY_STEPS, PAIR, PROPRIO_STEPS
+from dexscrew_envs.tasks import FINGERS, JOINTS, make_task
+from real.robot import TAXELS, Reading, Robot, RobotError, Vector
+from real.safety import SafetyLayer, SafetyLimits, SafetyTrip
+
+Observation = dict[str, np.ndarray]
+ALL_OBSERVE = (
+    "proprio", "history", "hand_q", "arm_q", "arm_qd", "tcp_pose", "tcp_force", "tactile", "age", "skill_active",
+)  # fmt: skip
+_START_TIMEOUT = 5.0
+_START_TOLERANCE = 0.4  # the start pose presses fingertips against the object by up to 0.3 rad
+_MAX_AGE = 3600.0
+
+
+class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
+    """A UR5e with an XHand, or their twin, that fastens one nut or screw.
+
+    **Observation**, a dict of arrays; vectors of the hand are in policy order:
+
+    - `proprio` (3, 24), `history` (30, 24), float32: pairs of joint positions (12) and targets (12) of the hand, oldest
+      first (rad), exactly as in the simplified task;
+    - `hand_q` (12,), `arm_q` (6,), `arm_qd` (6,), float64: measured joint positions (rad) and velocities (rad/s);
+    - `tcp_pose` (6,), float64: pose of the flange in the arm's base frame (m, rotation vector);
+    - `tcp_force` (6,), float64: force and torque at the flange, in the base frame (N, N m);
+    - `tactile` (5, 120, 3), int16: raw counts of the taxels, fingertips in the order of `FINGERS`;
+    - `age` (3,), float64: age of the readings of arm, hand joints and taxels (s);
+    - `skill_active` (1,), int8: whether the finger skill moves the hand; `env.unwrapped.skill_active` sets it.
+
+    **Action**: with `action="hand"`, float32 (12,) between -1 and 1, the skill's: a joint's target moves by the task's
+    `action_scale` times it, and the arm holds still. With `action="full"`, float64 (18,) joint targets (rad), twelve of
+    the hand, then six of the arm. All pass the safety layer.
+
+    **Reward**: turns of the nut or screw in this step where they are known, which is on a twin, else 0.
+
+    **Infos**: `sent_hand` (12,) and `sent_arm` (6,), the targets that were really sent (rad); `period` and `jitter`,
+    the measured duration of the step and its difference from 50 ms (s); `rotations`, turns since the episode began, or
+    NaN where nothing measures them; on a twin `turns_needed`, `finished` and `lost`, a reason in words or "";
+    `trip`, why the safety layer stopped the robot, or "".
+
+    An episode terminates when the task is finished or lost, as far as that is known, and when the safety layer trips;
+    `reset` then begins anew, and on hardware recovers from a protective stop. It moves the hand, not the arm, to the
+    task's start pose.
+
+    Args:
+        task: "nut" or "screwdriver".
+        robot: "twin" for a twin in this process, a `TwinConfig` for one with other settings, a `RobotConfig` for
+            hardware or a twin's server, or a `Robot`.
+        shape: shape of the nut or handle; on a twin it is simulated, elsewhere only recorded.
+        action: "hand" or "full".
+        observe: the keys of the observation.
+        limits: of the safety layer.
+        episode_steps: time limit in control steps; it truncates.
+        render_mode: None or "rgb_array", which needs a twin in this process.
+        render_size: height and width of a frame.
+
+    Raises:
+        ValueError: an argument has a value that is not known or not possible.
+        TypeError: `robot` is nothing of the above.
+        RobotError: the robot cannot be reached.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012 - Gymnasium's own form
+
+    def __init__(
+        self,
+        task: str = "nut",
+        *,
+        robot: Any = "twin",
+        shape: str | None = None,
+        action: Literal["hand", "full"] = "hand",
+        observe: Sequence[str] = ALL_OBSERVE,
+        limits: SafetyLimits | None = None,
+        episode_steps: int = 8000,
+        render_mode: str | None = None,
+        render_size: tuple[int, int] = (480, 640),
+    ) -> None:
+        self.task = make_task(task)
+        if action not in ("hand", "full"):
+            raise ValueError(f"unknown action {action!r}; choose 'hand' or 'full'")
+        self.observe = (observe,) if isinstance(observe, str) else tuple(observe)
+        for key in self.observe:
+            if key not in ALL_OBSERVE:
+                raise ValueError(f"unknown observation {key!r}; choose from {', '.join(ALL_OBSERVE)}")
+        if not self.observe:
+            raise ValueError(f"observe must name at least one of {', '.join(ALL_OBSERVE)}")
+        if isinstance(episode_steps, bool) or not isinstance(episode_steps, int) or episode_steps < 1:
+            raise ValueError(f"episode_steps must be an integer of at least 1, got {episode_steps!r}")
+        if render_mode not in (None, "rgb_array"):
+            raise ValueError(f"unknown render_mode {render_mode!r}; choose None or 'rgb_array'")
+        self.action = action
+        self.episode_steps = episode_steps
+        self.render_mode = render_mode
+        self._render_size = render_size
+        self._renderer: Any = None
+        self.robot, self.plant = _make_robot(robot, task, shape)
+        if render_mode is not None and self.plant is None:
+            raise ValueError("only a twin in this process can be drawn; leave render_mode out")
+        self.limits = limits or SafetyLimits()
+        self._make_spaces()
+        low, high = np.array(self.limits.hand_lower), np.array(self.limits.hand_upper)
+        thumb = JOINTS.index("thumb_bend")
+        low[thumb], high[thumb] = self.task.thumb_bend_range
+        self._lower, self._upper = low, high
+        self._step_size = np.full(len(JOINTS), self.task.action_scale)
+        self._step_size[list(self.task.locked_joints)] = 0.0
+        self.skill_active = action == "hand"
+        """Whether the finger skill moves the hand; recorded in the observation, of no effect on the motion."""
+        self.closed = False
+        self._steps: int | None = None
+        self.robot.connect()
+        self.safety = SafetyLayer(self.robot, self.limits, self.task.control_dt, real_time=self.plant is None)
+
+    def _make_spaces(self) -> None:
+        limits = self.limits
+        full = (
+            np.concatenate([limits.hand_lower, limits.arm_lower]),
+            np.concatenate([limits.hand_upper, limits.arm_upper]),
+        )
+        spaces: dict[str, gymnasium.Space] = {
+            "proprio": Box(-math.pi, math.pi, (PROPRIO_STEPS, PAIR), np.float32),
+            "history": Box(-math.pi, math.pi, (HISTORY_STEPS, PAIR), np.float32),
+            "hand_q": Box(-math.pi, math.pi, (len(JOINTS),), np.float64),
+            "arm_q": Box(-2 * math.pi, 2 * math.pi, (6,), np.float64),
+            "arm_qd": Box(-2 * math.pi, 2 * math.pi, (6,), np.float64),
+            "tcp_pose": Box(-2 * math.pi, 2 * math.pi, (6,), np.float64),
+            "tcp_force": Box(-1e4, 1e4, (6,), np.float64),
+            "tactile": Box(-128, 255, (len(FINGERS), TAXELS, 3), np.int16),
+            "age": Box(0.0, _MAX_AGE, (3,), np.float64),
+            "skill_active": MultiBinary(1),
+        }
+        chosen: Any = gymnasium.spaces.Dict({key: spaces[key] for key in self.observe})
+        self.observation_space = chosen
+        if self.action == "hand":
+            self.action_space = Box(-1.0, 1.0, (len(JOINTS),), np.float32)
+        else:
+            self.action_space = Box(full[0], full[1], (len(JOINTS) + 6,), np.float64)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict]:
+        """Begin a new episode.
+
+        On a twin in this process, the seed fixes the trial: parameters, noise, everything. On other robots, a stop is
+        recovered from, and the hand goes to its start pose through the safety layer; the arm stays.
+
+        Raises:
+            RobotError: the robot cannot be made ready; the message says why.
+        """
+        super().reset(seed=seed)
+        if self.closed:
+            raise RuntimeError("the environment is closed")
+        self._free_renderer()  # a twin's trial is another model
+        if self.plant is not None:
+            self.plant.reset(int(self.np_random.integers(2**31)) if seed is None else seed)
+            self.robot.connect()
+        else:
+            self.robot.recover()
+        reading = self.safety.reset()
+        self._hold = reading.arm.q.copy()
+        if self.plant is not None:
+            self._target = np.clip(self.plant.start_hand_q, self._lower, self._upper)
+            self.safety.hand_target = self._target.copy()
+        else:
+            self._go_to_start()
+            reading = self.safety.reset()  # a finger that met the object begins where it stands, as in simulation
+            self._target = np.clip(reading.hand.q, self._lower, self._upper)
+        self.skill_active = self.action == "hand"
+        self._history = np.tile(np.concatenate([reading.hand.q, self._target]).astype(np.float32), (HISTORY_STEPS, 1))
+        self._start_turns = reading.turns
+        self._rotations = 0.0
+        self._steps = 0
+        return self._observe(reading), self._info(reading, self._target, self._hold, self.task.control_dt)
+
+    def step(self, action: np.ndarray) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Send an action and wait until 50 ms have passed.
+
+        Raises:
+            RuntimeError: the environment was never reset, the episode has ended, or it is closed.
+            TypeError: the action is not floating point.
+            ValueError: the action has the wrong shape, or a value that is not finite; nothing was sent.
+        """
+        if self.closed:
+            raise RuntimeError("the environment is closed")
+        if self._steps is None:
+            raise RuntimeError("call reset() before step(), and after every episode")
+        hand, arm = self._targets_of(action)
+        period = self.task.control_dt
+        trip = ""
+        sent_hand, sent_arm = self.safety.hand_target, self.safety.arm_target
+        try:
+            sent_hand, sent_arm = self.safety.command(hand, arm)
+            period = self.robot.wait(self.task.control_dt)
+            reading = self.robot.read()
+            self.safety.check(reading)
+        except SafetyTrip as stopped:
+            trip = stopped.trip.message
+            reading = self.robot.read()
+        self._target = sent_hand.copy()
+        pair = np.concatenate([reading.hand.q, self._target]).astype(np.float32)
+        self._history = np.concatenate([self._history[1:], pair[None]])
+        self._steps += 1
+        before = self._rotations
+        info = self._info(reading, sent_hand, sent_arm, period)
+        info["trip"] = trip
+        reward = 0.0 if math.isnan(info["rotations"]) else self._rotations - before
+        terminated = bool(trip or info.get("finished", False) or info.get("lost", ""))
+        truncated = not terminated and self._steps >= self.episode_steps
+        observation = self._observe(reading)
+        if terminated or truncated:
+            self._steps = None
+            if not trip:
+                self.safety.release()
+        return observation, reward, terminated, truncated, info
+
+    def render(self) -> np.ndarray | None:
+        """Return an RGB frame (height, width, 3), uint8, or None without a render mode."""
+        if self.render_mode is None or self.plant is None:
+            return None
+        if self._renderer is None:
+            from dexscrew_envs.rendering import FrameRenderer  # not above: it opens OpenGL
+
+            self._renderer = FrameRenderer(self.plant.model, *self._render_size, camera="side")
+        return self._renderer.draw(self.plant.model, self.plant.data)
+
+    def close(self) -> None:
+        """Stop the robot, close its connections and free the renderer."""
+        if not self.closed:
+            self.closed = True
+            self.safety.close()
+            self.robot.close()
+            self._free_renderer()
+
+    def _free_renderer(self) -> None:
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+
+    # -- a step's parts -----------------------------------------------------------------------------------------------
+
+    def _targets_of(self, action: np.ndarray) -> tuple[Vector, Vector]:
+        """Check an action and return the joint targets (12,) and (6,) that it asks for."""
+        action = np.asarray(action)
+        shape = self.action_space.shape
+        if action.shape != shape:
+            raise ValueError(f"the action must have shape {shape}, got {action.shape}")
+        if not np.issubdtype(action.dtype, np.floating):
+            raise TypeError(f"the action must be floating point, got {action.dtype}")
+        if not np.isfinite(action).all():
+            raise ValueError(f"the action must be finite, got {action.tolist()}")
+        if self.action == "full":
+            return action[: len(JOINTS)].astype(float), action[len(JOINTS) :].astype(float)
+        moved = self._target + self._step_size * np.clip(action.astype(float), -1.0, 1.0)
+        return np.clip(moved, self._lower, self._upper), self._hold
+
+    def _go_to_start(self) -> None:
+        """Move the hand to the start pose, the arm held."""
+        start, period = np.clip(np.array(self.task.start_pose), self._lower, self._upper), self.task.control_dt
+        self.robot.wait(0.0)
+        for _ in range(round(_START_TIMEOUT / period)):
+            sent, _ = self.safety.command(start, self._hold)
+            self.robot.wait(period)
+            reading = self.robot.read()
+            self.safety.check(reading)
+            if np.array_equal(sent, start) and np.abs(reading.hand.q - start).max() < _START_TOLERANCE:
+                return
+        worst = int(np.abs(reading.hand.q - start).argmax())
+        raise RobotError(
+            f"the hand did not reach its start pose within {_START_TIMEOUT:g} s: {JOINTS[worst]} is at "
+            f"{reading.hand.q[worst]:.2f} rad, wanted {start[worst]:.2f} rad; clear the hand and reset again"
+        )
+
+    def _observe(self, reading: Reading) -> Observation:
+        arm, hand = reading.arm, reading.hand
+        age = np.array([reading.time - arm.time, reading.time - hand.time, reading.time - hand.tactile_time])
+        values = {
+            "proprio": self._history[-PROPRIO_STEPS:].copy(),
+            "history": self._history.copy(),
+            "hand_q": hand.q.copy(),
+            "arm_q": arm.q.copy(),
+            "arm_qd": arm.qd.copy(),
+            "tcp_pose": arm.tcp_pose.copy(),
+            "tcp_force": arm.tcp_force.copy(),
+            "tactile": hand.tactile.copy(),
+            "age": np.clip(age, 0.0, _MAX_AGE),
+            "skill_active": np.array([self.skill_active], np.int8),
+        }
+        return {key: values[key] for key in self.observe}
+
+    def _info(self, reading: Reading, hand: Vector, arm: Vector, period: float) -> dict[str, Any]:
+        known = reading.turns is not None and self._start_turns is not None
+        self._rotations = reading.turns - self._start_turns if known else 0.0  # type: ignore[operator]
+        info = {
+            "sent_hand": hand.copy(),
+            "sent_arm": arm.copy(),
+            "period": period,
+            "jitter": period - self.task.control_dt,
+            "rotations": self._rotations if known else math.nan,
+            "trip": "",
+        }
+        if self.plant is not None:
+            info["turns_needed"] = self.plant.turns_needed
+            info["finished"] = self.plant.finished
+            info["lost"] = self.plant.lost or ""
+        return info
+
+
+def _make_robot(robot: Any, task: str, shape: str | None) -> tuple[Robot, Any]:
+    """Return the robot that an argument asks for, and its plant if it is a twin in this process."""
+    from real.twin.robot import TwinConfig, TwinRobot  # not above: hardware needs no physics
+
+    if robot == "twin":
+        robot = TwinConfig()
+    if isinstance(robot, TwinConfig):
+        from real.twin.plant import Plant
+
+        plant = Plant(task, shape, stratum=robot.stratum)
+        return TwinRobot(plant, robot), plant
+    if isinstance(robot, TwinRobot):
+        return robot, robot.plant
+    if isinstance(robot, str):
+        raise ValueError(f"unknown robot {robot!r}; choose 'twin', or give a RobotConfig")
+    if all(callable(getattr(robot, name, None)) for name in ("connect", "read", "command", "wait", "stop", "recover")):
+        return robot, None
+    from real.hardware import RobotConfig, UR5eXHand
+
+    if isinstance(robot, RobotConfig):
+        return UR5eXHand(robot), None
+    raise TypeError(f"robot must be 'twin', a TwinConfig, a RobotConfig or a Robot, got {type(robot).__name__}")

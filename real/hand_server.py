@@ -1,0 +1,327 @@
+"""The hand server: it owns the hand, and serves it to clients over ZeroMQ (`real.wire`).
+
+`python -m real.hand_server --port /dev/ttyUSB0`                  a hand on RS485
+`python -m real.hand_server --ethercat eth0`                      a hand on EtherCAT
+`python -m real.hand_server --twin 127.0.0.2`                     the hand of a twin
+`python -m real.hand_server keys --folder keys`                   keys for clients on other computers
+`python -m real.hand_server --port /dev/ttyUSB0 --bind tcp://192.168.1.5:5557 --keys keys`
+
+It runs where the vendor's SDK is installed, whose wheels are for Python 3.10 and 3.12; besides it needs pyzmq, msgspec
+and NumPy. One client commands at a time, others may read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import secrets
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zmq
+import zmq.auth
+from zmq.auth.thread import ThreadAuthenticator
+
+from real import wire
+from real.hand_device import DEAD_MAN, HandDevice
+from real.robot import RobotError
+
+SESSIONS = 16
+"""Most sessions at a time."""
+IDLE = 10.0
+"""A session ends after this time without a message (s)."""
+_POLL = 5  # ms
+_REPORT = 10.0
+_TWIN_SDK = Path(__file__).parent / "twin" / "sdk"
+
+
+@dataclass
+class _Session:
+    """What the server knows of a client."""
+
+    key: bytes
+    client: str
+    sequence: int = 0
+    seen: float = 0.0
+
+
+class HandServer:
+    """Serves one hand.
+
+    Args:
+        device: the hand, started.
+        address: where to listen.
+        keys: folder that `create_keys` made; needed if other machines reach the address.
+
+    Raises:
+        RobotError: the address is not free, none, or needs keys.
+    """
+
+    def __init__(self, device: HandDevice, address: str = wire.ADDRESS, keys: Path | None = None) -> None:
+        host, port = wire.parse_address(address)
+        if keys is None and not wire.is_loopback(host):
+            raise RobotError(
+                f"{address} can be reached from other machines, which needs keys: make them with "
+                "`python -m real.hand_server keys --folder keys`, and give --keys keys"
+            )
+        self.device, self.address = device, address
+        self._sessions: dict[bytes, _Session] = {}
+        self._commander: bytes | None = None
+        self._commanded = 0.0
+        self._zeroing: list[tuple[bytes, int, Future[None]]] = []
+        self._context = zmq.Context()
+        self._authenticator: ThreadAuthenticator | None = None
+        self._socket = self._context.socket(zmq.ROUTER)
+        try:
+            self._configure(keys)
+            self._socket.bind(address)
+        except (zmq.ZMQError, RobotError) as error:
+            self._release()
+            if isinstance(error, RobotError):
+                raise
+            in_use = error.errno == zmq.EADDRINUSE
+            reason = f"port {port} is in use; another hand server may run" if in_use else str(error)
+            raise RobotError(f"the hand server cannot listen at {address}: {reason}") from None
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="hand server", daemon=True)
+
+    def start(self) -> None:
+        """Serve from now on, in a thread."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop serving; the hand holds its present joint positions if a client commanded it."""
+        self._closing.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._release()
+
+    def _configure(self, keys: Path | None) -> None:
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, wire.MAX_REQUEST)
+        self._socket.setsockopt(zmq.RCVHWM, 100)
+        self._socket.setsockopt(zmq.SNDHWM, 10)
+        if keys is None:
+            return
+        public, secret = wire.load_key_pair(keys / "server.key_secret")
+        self._authenticator = ThreadAuthenticator(self._context)
+        self._authenticator.start()
+        self._authenticator.configure_curve(domain="*", location=keys / "clients")
+        self._socket.curve_publickey, self._socket.curve_secretkey = public, secret
+        self._socket.curve_server = True
+
+    def _release(self) -> None:
+        self._socket.close()
+        if self._authenticator is not None:
+            self._authenticator.stop()
+        self._context.term()
+
+    # -- the server's thread ------------------------------------------------------------------------------------------
+
+    def _serve(self) -> None:
+        while not self._closing.is_set():
+            if self._socket.poll(_POLL):
+                self._take_message()
+            self._answer_zeroing()
+            now = time.monotonic()
+            if self._commander is not None and now - self._commanded > DEAD_MAN:
+                self._commander = None  # The device holds the hand by itself.
+            for client in [c for c, session in self._sessions.items() if now - session.seen > IDLE]:
+                del self._sessions[client]
+        if self._commander is not None:
+            self.device.hold()
+
+    def _take_message(self) -> None:
+        client, *frames = self._socket.recv_multipart()
+        if len(frames) != 1:
+            return
+        try:
+            request = wire.decode_request(frames[0])
+        except ValueError as error:
+            return self._send(client, wire.Refused(0, str(error)[:256]))
+        if isinstance(request, wire.Hello):
+            return self._send(client, self._open_session(client, request))
+        session = self._sessions.get(client)
+        if session is None or not secrets.compare_digest(session.key, request.session):
+            return self._send(client, wire.Refused(request.sequence, "no such session; connect again"))
+        if request.sequence <= session.sequence:
+            return self._send(client, wire.Refused(request.sequence, "this message came before"))
+        session.sequence, session.seen = request.sequence, time.monotonic()
+        reply = self._carry_out(client, request)
+        if reply is not None:
+            self._send(client, reply)
+
+    def _send(self, client: bytes, message: wire.Reply) -> None:
+        self._socket.send_multipart([client, wire.encode(message)])
+
+    def _open_session(self, client: bytes, hello: wire.Hello) -> wire.Welcome | wire.Refused:
+        if hello.version != wire.VERSION:
+            return wire.Refused(
+                0, f"the hand server speaks version {wire.VERSION} of the protocol, the client {hello.version}; "
+                "update the older one",
+            )  # fmt: skip
+        if client not in self._sessions and len(self._sessions) >= SESSIONS:
+            return wire.Refused(0, f"the hand server has {SESSIONS} clients already; close one")
+        if client == self._commander:
+            self._commander = None
+            self.device.hold()
+        session = _Session(secrets.token_bytes(16), hello.client, seen=time.monotonic())
+        self._sessions[client] = session
+        return wire.Welcome(wire.VERSION, session.key, self.device.name[:256])
+
+    def _carry_out(self, client: bytes, request: wire.SessionRequest) -> wire.Reply | None:
+        sequence = request.sequence
+        if isinstance(request, wire.Read):
+            return self._state(sequence)
+        if isinstance(request, wire.Bye):
+            del self._sessions[client]
+            if client == self._commander:
+                self._commander = None
+                self.device.hold()
+            return wire.Done(sequence)
+        if self._commander not in (None, client):
+            owner = self._sessions.get(self._commander or b"")
+            name = owner.client if owner else "unknown"
+            return wire.Refused(sequence, f"another client commands the hand ({name}); end that one first")
+        if isinstance(request, wire.Zero):
+            self._zeroing.append((client, sequence, self.device.zero_tactile()))
+            return None
+        if isinstance(request, wire.Command):
+            position = np.array(request.position)
+            try:
+                wire.check_target(position)
+            except ValueError as error:
+                return wire.Refused(sequence, str(error)[:256])
+            self.device.command(
+                position.clip(wire.LOWER, wire.UPPER), (request.kp, request.ki, request.kd, request.tor_max)
+            )
+        else:
+            self.device.hold()
+        self._commander, self._commanded = client, time.monotonic()
+        return wire.Done(sequence)
+
+    def _state(self, sequence: int) -> wire.State:
+        reading, now = self.device.reading, time.monotonic()
+        return wire.State(
+            sequence,
+            reading.number,
+            min(now - reading.time, 1e9),
+            reading.q.tolist(),
+            reading.current.tolist(),
+            reading.tactile_number,
+            min(now - reading.tactile_time, 1e9),
+            wire.pack_counts(reading.tactile),
+            wire.pack_counts(reading.resultant),
+            [error[:256] for error in reading.errors[:8]],
+        )
+
+    def _answer_zeroing(self) -> None:
+        for entry in [entry for entry in self._zeroing if entry[2].done()]:
+            self._zeroing.remove(entry)
+            client, sequence, future = entry
+            error = future.exception()
+            self._send(client, wire.Done(sequence) if error is None else wire.Refused(sequence, str(error)[:256]))
+
+
+def create_keys(folder: Path) -> None:
+    """Make a key pair for the server and one for a client.
+
+    Raises:
+        RobotError: the folder has keys already.
+    """
+    if (folder / "server.key_secret").exists():
+        raise RobotError(f"{folder} has keys already; give another folder, or delete it if no client needs them")
+    (folder / "clients").mkdir(parents=True, exist_ok=True)
+    previous = os.umask(0o077)
+    try:
+        for name in ("server", "client"):
+            zmq.auth.create_certificates(folder, name)
+    finally:
+        os.umask(previous)
+    (folder / "client.key").rename(folder / "clients" / "client.key")
+    print(
+        f"keys are in {folder}. Start the server with --keys {folder}, and copy server.key and client.key_secret, "
+        "which is secret, to the client's computer."
+    )
+
+
+def load_sdk(twin: bool) -> Any:
+    """Return the module `xhand_controller.xhand_control`: the vendor's, or that of a twin.
+
+    Raises:
+        RobotError: the vendor's is not installed.
+    """
+    if twin and str(_TWIN_SDK) not in sys.path:
+        sys.path.insert(0, str(_TWIN_SDK))
+    try:
+        return importlib.import_module("xhand_controller.xhand_control")
+    except ImportError as error:
+        raise RobotError(
+            f"the vendor's SDK, xhand_controller, cannot be imported ({error}). It is not on PyPI: the hand's maker "
+            "gives it to owners, as wheels for Python 3.10 and 3.12 on x86-64 Linux. Without a hand use --twin HOST."
+        ) from None
+
+
+def _report(device: HandDevice, stop: threading.Event) -> None:
+    """Print errors when they change, and the rate every ten seconds, until told to stop."""
+    errors: tuple[str, ...] = ()
+    number, since = device.reading.number, time.monotonic()
+    while not stop.wait(0.5):
+        reading, now = device.reading, time.monotonic()
+        if reading.errors != errors and reading.errors:
+            print("hand:", "; ".join(reading.errors), flush=True)
+        errors = reading.errors
+        if now - since > _REPORT:
+            print(f"{(reading.number - number) / (now - since):.0f} readings a second", flush=True)
+            number, since = reading.number, now
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the server until Ctrl-C or SIGTERM, or make keys."""
+    parser = argparse.ArgumentParser(prog="python -m real.hand_server", description="Serves an XHand to clients.")
+    parser.add_argument("action", nargs="?", choices=["serve", "keys"], default="serve")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--port", default="/dev/ttyUSB0", help="serial port of the hand (default %(default)s)")
+    where.add_argument("--ethercat", metavar="INTERFACE", help="network interface of the hand")
+    where.add_argument("--twin", metavar="HOST", help="host of a twin's server, such as 127.0.0.2")
+    parser.add_argument("--bind", default=wire.ADDRESS, help="where to listen (default %(default)s)")
+    parser.add_argument("--keys", type=Path, help="folder with keys; needed if other machines reach the address")
+    parser.add_argument("--folder", type=Path, default=Path("keys"), help="where `keys` writes (default %(default)s)")
+    args = parser.parse_args(arguments)
+    try:
+        if args.action == "keys":
+            return create_keys(args.folder)
+        _serve_until_told(args)
+    except RobotError as error:
+        sys.exit(str(error))
+
+
+def _serve_until_told(args: argparse.Namespace) -> None:
+    sdk = load_sdk(args.twin is not None)
+    port = f"twin://{args.twin}:5560" if args.twin else args.ethercat or args.port
+    device = HandDevice(sdk, port, ethercat=args.ethercat is not None)
+    server = HandServer(device, args.bind, args.keys)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        device.start()
+        server.start()
+        print(f"{device.name} at {port} is served at {args.bind}", flush=True)
+        _report(device, stop)
+    finally:
+        server.close()
+        device.close()
+
+
+if __name__ == "__main__":
+    main()

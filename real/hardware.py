@@ -1,0 +1,104 @@
+"""A UR5e and an XHand over the network: two drivers as one robot."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from real.robot import Reading, RobotError, Vector
+from real.ur5e import UR5e
+from real.xhand import XHand
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobotConfig:
+    """Where arm and hand are, and with which gains they follow."""
+
+    arm: str
+    """Address of the arm's controller, such as 192.168.1.10; a twin's server is at 127.0.0.2."""
+    hand: str
+    """Address of the hand server, such as tcp://127.0.0.1:5557."""
+    server_key: Path | None = None
+    """File with the hand server's public key; needed beyond this machine."""
+    client_key: Path | None = None
+    """File with this client's own key pair; needed beyond this machine."""
+    gain: float = 100.0
+    """Gain of servoJ (100 to 2000); the authors' value, the softest."""
+    lookahead: float = 0.2
+    """Lookahead time of servoJ (0.03 to 0.2 s); the authors' value."""
+    frequency: float = 125.0
+    """Rate at which the arm's controller reports (Hz)."""
+    gains: tuple[int, int, int] = (100, 0, 1)
+    """kp, ki and kd of the hand in the vendor's units; the authors' values."""
+    torque_limit: int = 100
+    """Current limit of the hand's motors in the vendor's units (mA); the authors' value."""
+
+
+class UR5eXHand:
+    """The robot on the network, hardware or a twin's server, as a `Robot`; its clock is `time.monotonic`.
+
+    Args:
+        config: addresses and gains.
+    """
+
+    def __init__(self, config: RobotConfig) -> None:
+        self.config = config
+        self.arm = UR5e(config.arm, frequency=config.frequency, gain=config.gain, lookahead=config.lookahead)
+        self.hand = XHand(config.hand, server_key=config.server_key, client_key=config.client_key)
+        self._tick = time.monotonic()
+
+    def connect(self) -> None:
+        """See `Robot.connect`.
+
+        Raises:
+            RobotError: arm or hand cannot be reached, or is not ready; the message says what to do.
+        """
+        self.arm.connect()
+        try:
+            self.hand.connect()
+        except RobotError:
+            self.arm.close()
+            raise
+        self._tick = time.monotonic()
+
+    def read(self) -> Reading:
+        """See `Robot.read`."""
+        return Reading(time.monotonic(), self.arm.read(), self.hand.read())
+
+    def command(self, hand: Vector, arm: Vector) -> None:
+        """See `Robot.command`."""
+        kp, ki, kd = self.config.gains
+        self.hand.command(hand, kp=kp, ki=ki, kd=kd, tor_max=self.config.torque_limit)
+        self.arm.servo(arm)
+
+    def wait(self, seconds: float) -> float:
+        """See `Robot.wait`: sleep until then. A late call returns at once, and does not make up for it later."""
+        began = self._tick
+        time.sleep(max(0.0, began + seconds - time.monotonic()))
+        self._tick = time.monotonic()
+        return self._tick - began
+
+    def stop(self) -> None:
+        """See `Robot.stop`: each part is stopped even if the other cannot be."""
+        try:
+            self.arm.stop()
+        finally:
+            self.hand.hold()
+
+    def recover(self) -> None:
+        """See `Robot.recover`.
+
+        Raises:
+            RobotError: arm or hand is not ready; the message says what to do.
+        """
+        self.arm.recover()
+        self.hand.recover()
+        self._tick = time.monotonic()
+
+    def close(self) -> None:
+        """See `Robot.close`."""
+        try:
+            self.arm.close()
+        finally:
+            self.hand.close()

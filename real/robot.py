@@ -1,0 +1,115 @@
+"""What every robot offers: one reading, one command, one way to stop.
+
+`UR5eXHand` (hardware, or the twin's server) and `TwinRobot` (the twin in this process) are robots. Vectors of the hand
+are in policy order (`dexscrew_envs.tasks.JOINTS`), fingertips in the order of `FINGERS`, arm joints from base to wrist.
+Poses are those of the tool flange in the controller's base frame: position (m), then a rotation vector (rad). Nothing
+here moves by itself: what a policy wants passes the safety layer first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector = NDArray[np.float64]
+
+TAXELS = 120
+"""Taxels of a fingertip."""
+
+
+class RobotError(RuntimeError):
+    """The robot cannot do what was asked; the message says why, and what to do."""
+
+
+class ArmMode(Enum):
+    """What the arm's controller is doing."""
+
+    RUNNING = "running"
+    """Its control program runs and follows targets."""
+    STOPPED = "stopped"
+    """Its control program does not run."""
+    PROTECTIVE_STOP = "protective stop"
+    """It stopped by itself; someone must look, unlock it and start again."""
+    EMERGENCY_STOP = "emergency stop"
+    """A person stopped it."""
+    LOST = "connection lost"
+    """Nothing is known of it."""
+
+
+@dataclass(frozen=True)
+class ArmState:
+    """The newest reading of the arm."""
+
+    time: float
+    """When it was taken, in the robot's clock (s)."""
+    q: Vector
+    """(6,) joint positions (rad)."""
+    qd: Vector
+    """(6,) joint velocities (rad/s)."""
+    tcp_pose: Vector
+    """(6,) pose of the flange in the base frame (m, rotation vector)."""
+    tcp_force: Vector
+    """(6,) force and torque at the flange, in the base frame (N, N m)."""
+    mode: ArmMode
+    """What its controller is doing."""
+
+
+@dataclass(frozen=True)
+class HandState:
+    """The newest reading of the hand."""
+
+    time: float
+    """When the joints were read, in the robot's clock (s)."""
+    q: Vector
+    """(12,) joint positions, policy order (rad)."""
+    current: Vector
+    """(12,) motor currents (mA)."""
+    tactile: NDArray[np.int16]
+    """(5, 120, 3) raw counts of the taxels: two shear axes (-128 to 127) and the normal one (0 to 255)."""
+    resultant: NDArray[np.int16]
+    """(5, 3) raw counts of the force on each fingertip; not necessarily the sum of its taxels."""
+    tactile_time: float
+    """When the tactile frame was read, in the robot's clock (s)."""
+    errors: tuple[str, ...] = ()
+    """Errors of the newest exchange; readings that they concern keep their old time."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Arm and hand together."""
+
+    time: float
+    """Now, in the robot's clock (s)."""
+    arm: ArmState
+    hand: HandState
+    turns: float | None = None
+    """Turns of the nut or screw since the episode began, where they are known: on a twin."""
+
+
+class Robot(Protocol):
+    """A UR5e with an XHand."""
+
+    def connect(self) -> None:
+        """Open all connections and wait for first readings; raise RobotError if that fails."""
+
+    def read(self) -> Reading:
+        """Return the newest readings, whatever their age; never block."""
+
+    def command(self, hand: Vector, arm: Vector) -> None:
+        """Send joint targets: hand (12,) in policy order and arm (6,) (rad)."""
+
+    def wait(self, seconds: float) -> float:
+        """Let time pass until `seconds` after the last return of this call; return the seconds that really passed."""
+
+    def stop(self) -> None:
+        """Stop the arm and let the hand hold its present joint positions; safe to call at any time, in any state."""
+
+    def recover(self) -> None:
+        """Make the robot ready again after a stop whose cause is gone; raise RobotError if it is not."""
+
+    def close(self) -> None:
+        """Stop, and close all connections."""

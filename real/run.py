@@ -1,0 +1,153 @@
+"""Run a policy on the robot, on a twin's server, or on a twin in this process, with a live view.
+
+`python -m real.run --policy nut-student --task nut`
+`python -m real.run --policy nut-student --arm 192.168.1.10 --hand tcp://127.0.0.1:5557`
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import tyro
+from rich.live import Live
+from tabulate import tabulate
+
+from baselines import policies
+from real.env import DexScrewRealEnv
+from real.robot import RobotError
+
+
+@dataclass(kw_only=True)
+class Args:
+    """Let a policy act until its task is done, the time is over, the safety layer trips, or Ctrl-C."""
+
+    policy: str = "nut-student"
+    """Name of a shipped policy, or the path of a policy file."""
+    task: str = ""
+    """nut or screwdriver; by default the policy's own."""
+    shape: str | None = None
+    """Shape of the nut or handle; simulated on a twin."""
+    arm: str = ""
+    """Address of the arm's controller; empty for a twin in this process."""
+    hand: str = ""
+    """Address of the hand server, such as tcp://127.0.0.1:5557; empty for a twin in this process."""
+    stratum: str = "nominal"
+    """The twin's group of parameters: easy, nominal or hard."""
+    seconds: float = 60.0
+    """Longest time (s)."""
+    seed: int = 0
+    """Seed of the twin's trial."""
+    view: bool = True
+    """Show the live view."""
+    json: Path | None = None
+    """Write the result to this file."""
+
+
+def make_env(args: Args, task: str) -> DexScrewRealEnv:
+    """Return the environment that the arguments ask for.
+
+    Raises:
+        ValueError: an address is missing.
+    """
+    if bool(args.arm) != bool(args.hand):
+        raise ValueError("give both --arm and --hand, or neither for a twin in this process")
+    robot: Any
+    if args.arm:
+        from real.hardware import RobotConfig
+
+        robot = RobotConfig(arm=args.arm, hand=args.hand)
+    else:
+        from real.twin.robot import TwinConfig
+
+        robot = TwinConfig(stratum=args.stratum)
+    return DexScrewRealEnv(task, robot=robot, shape=args.shape, episode_steps=max(1, math.ceil(args.seconds * 20)))
+
+
+def run(policy: policies.Policy, env: DexScrewRealEnv, *, seed: int, view: bool, title: str) -> dict[str, Any]:
+    """Let a policy act for one episode; return turns, time, jitter and why it ended.
+
+    An episode that Ctrl-C ended is one, too.
+    """
+    observation, info = env.reset(seed=seed)
+    policy.reset()
+    jitter: list[float] = []
+    ended, began = "interrupted", time.monotonic()
+    live = Live(refresh_per_second=10, transient=True) if view else nullcontext()
+    steps = 0
+    with live as shown:
+        try:
+            while True:
+                batch = {key: torch.from_numpy(observation[key])[None] for key in policy.observe}
+                action = policy.act(batch)[0].numpy()
+                observation, _, terminated, truncated, info = env.step(action)
+                steps += 1
+                jitter.append(info["jitter"])
+                if shown is not None and steps % 2 == 0:
+                    from real.view import screen
+
+                    shown.update(screen(title, observation, info, steps * env.task.control_dt))
+                if terminated or truncated:
+                    ended = info["trip"] or info.get("lost") or ("finished" if terminated else "time is over")
+                    break
+        except KeyboardInterrupt:
+            pass
+    milliseconds = 1000 * np.array(jitter or [0.0])
+    return {
+        "ended by": ended,
+        "turns": info["rotations"],
+        "turns needed": info.get("turns_needed", math.nan),
+        "robot time (s)": steps * env.task.control_dt,
+        "wall time (s)": time.monotonic() - began,
+        "jitter median, 99 %, largest (ms)": [float(v) for v in np.percentile(np.abs(milliseconds), [50, 99, 100])],
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    args = tyro.cli(Args, args=argv, description=__doc__)
+    try:
+        policy = policies.load(args.policy)
+        task = args.task or policy.task
+        if task != policy.task:
+            raise ValueError(f"{args.policy} was trained for the task {policy.task!r}, not {task!r}")
+        unknown = [key for key in policy.observe if key not in ("proprio", "history")]
+        if unknown:
+            raise ValueError(
+                f"{args.policy} needs {', '.join(unknown)}, which only a simulation knows; run a student, such as "
+                f"{task}-student"
+            )
+        env = make_env(args, task)
+    except (ValueError, OSError, RobotError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    where = args.arm or f"twin, {args.stratum}"
+    try:
+        result = run(policy, env, seed=args.seed, view=args.view, title=f"{args.policy} on {where}")
+    except RobotError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    finally:
+        env.close()
+    rows = [
+        [name, "  ".join(f"{v:.1f}" for v in value) if isinstance(value, list) else value]
+        for name, value in result.items()
+    ]
+    print(tabulate(rows, floatfmt=".2f"))
+    if args.json is not None:
+        with policies.replacing(args.json) as beside:
+            beside.write_text(json.dumps({"policy": args.policy, "task": task, "seed": args.seed, **result}) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

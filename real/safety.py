@@ -1,0 +1,316 @@
+"""The safety layer: everything that moves the robot passes here, and nothing goes around it.
+
+A command is first *limited*: cut to joint ranges, and slowed to velocity and acceleration limits. Then it is checked;
+what must not happen at all *trips* the layer. A trip stops the robot, names the limit and the value, and stays latched
+until `reset`. Commands and readings are checked at every control step, and on robots that run in real time a thread
+checks the readings in between, and that commands keep coming.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from dexscrew_envs.tasks import FINGERS, JOINTS
+from real.kinematics import forward
+from real.robot import ArmMode, Reading, Robot, RobotError, Vector
+
+NEWTON_PER_COUNT = 0.1
+"""Scale of the fingertips' resultants (N): that of the sensor's probable maker; unconfirmed for this hand."""
+_WATCH_PERIOD = 0.02
+
+
+@dataclass(frozen=True, kw_only=True)
+class SafetyLimits:
+    """What is allowed. Vectors of the hand are in policy order."""
+
+    hand_lower: tuple[float, ...] = (-0.174, 0, 0, 0, 0, 0, 0, 0, 0, 0, -0.698, 0)
+    """Lower limits of the hand's joint targets (rad): those of the vendor's URDF."""
+    hand_upper: tuple[float, ...] = (0.174, *[1.919] * 8, 1.832, 1.745, 1.745)
+    """Their upper limits (rad)."""
+    hand_velocity: float = 2.0
+    """Speed limit of a hand joint's target (rad/s). A skill moves targets at up to 1 rad/s."""
+    hand_acceleration: float = 60.0
+    """Acceleration limit of a hand joint's target (rad/s^2): from rest to full speed in one control step."""
+    arm_lower: tuple[float, ...] = (-2 * np.pi, -2 * np.pi, -np.pi, -2 * np.pi, -2 * np.pi, -2 * np.pi)
+    """Lower limits of the arm's joint targets (rad): the UR5e's, the elbow's such that it does not meet the arm."""
+    arm_upper: tuple[float, ...] = (2 * np.pi, 2 * np.pi, np.pi, 2 * np.pi, 2 * np.pi, 2 * np.pi)
+    """Their upper limits (rad)."""
+    arm_velocity: float = 0.5
+    """Speed limit of an arm joint's target (rad/s), as the authors' teleoperation."""
+    arm_acceleration: float = 2.0
+    """Acceleration limit of an arm joint's target (rad/s^2)."""
+    workspace: tuple[tuple[float, float], ...] = ((-0.85, 0.85), (-0.85, 0.85), (0.05, 1.0))
+    """Where the flange may be sent: ranges of x, y and z in the arm's base frame (m). Narrow it to your table."""
+    wrist_force: float = 50.0
+    """Largest force at the wrist (N): the range of the UR5e's sensor."""
+    wrist_torque: float = 8.0
+    """Largest torque at the wrist (N m); the sensor's range is 10."""
+    fingertip_force: float = 15.0
+    """Largest force on a fingertip (N), by its resultant; a finger is rated at 12 N."""
+    max_age: float = 0.1
+    """Oldest reading that may be acted on (s)."""
+    dead_man: float = 0.25
+    """Longest time without a command before the robot is stopped (s)."""
+
+    def __post_init__(self) -> None:
+        sizes = {"hand_lower": 12, "hand_upper": 12, "arm_lower": 6, "arm_upper": 6, "workspace": 3}
+        for name, size in sizes.items():
+            if len(getattr(self, name)) != size:
+                raise ValueError(f"{name} must have {size} entries, got {len(getattr(self, name))}")
+        for part in ("hand", "arm"):
+            lower, upper = np.array(getattr(self, f"{part}_lower")), np.array(getattr(self, f"{part}_upper"))
+            if not (lower < upper).all():
+                raise ValueError(f"every {part}_lower must be below its {part}_upper, got {lower} and {upper}")
+        if any(low >= high for low, high in self.workspace):
+            raise ValueError(f"every range of workspace must be (low, high), got {self.workspace}")
+        for name in ("hand_velocity", "hand_acceleration", "arm_velocity", "arm_acceleration", "wrist_force",
+                     "wrist_torque", "fingertip_force", "max_age", "dead_man"):  # fmt: skip
+            if not 0 < getattr(self, name) < np.inf:
+                raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class Trip:
+    """Why the robot was stopped."""
+
+    limit: str
+    """Name of the limit, as in `SafetyLimits`, or of the event."""
+    message: str
+    """What happened, with the value and the limit."""
+    time: float
+    """When, in the robot's clock (s)."""
+
+
+class SafetyTrip(RobotError):
+    """The safety layer stopped the robot; it stays stopped until `SafetyLayer.reset`."""
+
+    def __init__(self, trip: Trip) -> None:
+        super().__init__(f"{trip.message}; the robot is stopped until the safety layer is reset")
+        self.trip = trip
+
+
+def limit_motion(
+    goal: Vector, position: Vector, velocity: Vector, lower: Vector, upper: Vector, speed: float, acceleration: float,
+    dt: float,
+) -> tuple[Vector, Vector]:  # fmt: skip
+    """Move targets towards a goal as fast as the limits allow, such that they can always stop at it.
+
+    Args:
+        goal: (J,) wanted targets (rad).
+        position: (J,) present targets (rad).
+        velocity: (J,) their velocities in the last step (rad/s).
+        lower: (J,) lower limits of targets.
+        upper: (J,) upper limits.
+        speed: largest speed (rad/s).
+        acceleration: largest acceleration (rad/s^2).
+        dt: duration of the step (s).
+
+    Returns:
+        New targets (J,) and velocities (J,). Targets within the limits in one step are returned as they are wanted.
+    """
+    distance = np.clip(goal, lower, upper) - position
+    gap = np.abs(distance)
+    # After a step at speed v it must be possible to brake within what is left: v dt + v^2 / 2a <= gap. A step that
+    # ends at the goal may be as fast as can be braked in one more step.
+    braking = acceleration * (np.sqrt(dt**2 + 2 * gap / acceleration) - dt)
+    fastest = np.minimum(speed, np.maximum(braking, np.minimum(gap / dt, acceleration * dt)))
+    wanted = np.sign(distance) * np.minimum(fastest, gap / dt)
+    new_velocity = np.clip(wanted, velocity - acceleration * dt, velocity + acceleration * dt)
+    new_position = np.clip(position + new_velocity * dt, np.minimum(lower, position), np.maximum(upper, position))
+    arrived = np.isclose(new_velocity * dt, distance, rtol=0, atol=1e-12)
+    return np.where(arrived, np.clip(goal, lower, upper), new_position), (new_position - position) / dt
+
+
+@dataclass
+class SafetyLayer:
+    """Stands between every policy and a robot.
+
+    Args:
+        robot: what it guards; already connected.
+        limits: what is allowed.
+        period: control period (s).
+        real_time: whether to watch the robot from a thread between commands.
+    """
+
+    robot: Robot
+    limits: SafetyLimits
+    period: float
+    real_time: bool
+    trip: Trip | None = field(default=None, init=False)
+    """The latched trip, or None."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.period < 1:
+            raise ValueError(f"period must be between 0 and 1 s, got {self.period}")
+        limits = self.limits
+        self._hand = np.array(limits.hand_lower, float), np.array(limits.hand_upper, float)
+        self._arm = np.array(limits.arm_lower, float), np.array(limits.arm_upper, float)
+        self._lock = threading.RLock()
+        self._armed_at: float | None = None
+        self._quit = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.hand_target: Vector = np.zeros(len(JOINTS))
+        """(12,) the hand's joint targets that were sent last (rad)."""
+        self.arm_target: Vector = np.zeros(6)
+        """(6,) the arm's (rad)."""
+
+    def reset(self) -> Reading:
+        """Release a latched trip and begin from where the robot stands.
+
+        Returns:
+            The reading that it begins from.
+
+        Raises:
+            SafetyTrip: a limit is still violated; the trip stays latched.
+        """
+        with self._lock:
+            reading = self.robot.read()
+            self.trip = None
+            self._armed_at = None
+            self.check(reading)
+            self.hand_target, self.arm_target = reading.hand.q.copy(), reading.arm.q.copy()
+            self._hand_velocity, self._arm_velocity = np.zeros(len(JOINTS)), np.zeros(6)
+        if self.real_time and self._thread is None:
+            self._thread = threading.Thread(target=self._watch, name="safety", daemon=True)
+            self._thread.start()
+        return reading
+
+    def check(self, reading: Reading) -> None:
+        """Trip if a reading violates a limit.
+
+        Raises:
+            SafetyTrip: it does, or a trip is latched.
+        """
+        with self._lock:
+            self._raise_latched()
+            found = self._violation(reading)
+            if found is not None:
+                self._stop(*found, reading.time)
+
+    def command(self, hand: Vector, arm: Vector) -> tuple[Vector, Vector]:
+        """Send joint targets, limited; return those that were really sent.
+
+        Args:
+            hand: (12,) wanted targets of the hand, policy order (rad).
+            arm: (6,) wanted targets of the arm (rad).
+
+        Raises:
+            SafetyTrip: a command or the newest reading violates a limit, or a trip is latched.
+            RuntimeError: `reset` was never called.
+        """
+        hand, arm = np.asarray(hand, float), np.asarray(arm, float)
+        with self._lock:
+            self._raise_latched()
+            if not hasattr(self, "_hand_velocity"):
+                raise RuntimeError("call reset() before command()")
+            reading = self.robot.read()
+            self.check(reading)
+            for name, target, size in (("hand", hand, len(JOINTS)), ("arm", arm, 6)):
+                if target.shape != (size,):
+                    self._stop("shape", f"{name} targets have shape {target.shape}, expected ({size},)", reading.time)
+                if not np.isfinite(target).all():
+                    self._stop("finite", f"{name} targets are not finite: {target.tolist()}", reading.time)
+            self._check_dead_man(reading.time)
+            limits, dt = self.limits, self.period
+            hand, hand_velocity = limit_motion(
+                hand, self.hand_target, self._hand_velocity, *self._hand, limits.hand_velocity,
+                limits.hand_acceleration, dt,
+            )  # fmt: skip
+            arm, arm_velocity = limit_motion(
+                arm, self.arm_target, self._arm_velocity, *self._arm, limits.arm_velocity, limits.arm_acceleration, dt
+            )
+            self._check_workspace(arm, reading.time)
+            try:
+                self.robot.command(hand, arm)
+            except RobotError as error:
+                self._stop("command", f"the robot did not take a command: {error}", reading.time)
+            self.hand_target, self._hand_velocity = hand, hand_velocity
+            self.arm_target, self._arm_velocity = arm, arm_velocity
+            self._armed_at = reading.time
+            return hand, arm
+
+    def release(self) -> None:
+        """Stop the robot without a trip: commands may pause from now on, and `reset` starts again."""
+        with self._lock:
+            self._armed_at = None
+            self.robot.stop()
+
+    def close(self) -> None:
+        """Stop the robot and end the watching thread."""
+        self._quit.set()
+        self.release()
+        if self._thread is not None:
+            self._thread.join(timeout=1.0)
+            self._thread = None
+
+    # -- the checks ---------------------------------------------------------------------------------------------------
+
+    def _violation(self, reading: Reading) -> tuple[str, str] | None:
+        """Return the name of the limit that a reading violates, and what happened, or None."""
+        limits, arm, hand = self.limits, reading.arm, reading.hand
+        if arm.mode is not ArmMode.RUNNING:
+            return "arm mode", f"the arm's controller reports: {arm.mode.value}"
+        ages = {"arm": arm.time, "hand": hand.time, "tactile": hand.tactile_time}
+        for name, time in ages.items():
+            age = reading.time - time
+            if not age <= limits.max_age:
+                return (
+                    "max_age",
+                    f"the newest {name} reading is {1000 * age:.0f} ms old, limit {1000 * limits.max_age:.0f} ms",
+                )
+        for name, values in (("arm", arm.q), ("arm", arm.qd), ("wrist", arm.tcp_force), ("hand", hand.q)):
+            if not np.isfinite(values).all():
+                return "finite", f"a reading of the {name} is not finite: {values.tolist()}"
+        force, torque = np.linalg.norm(arm.tcp_force[:3]), np.linalg.norm(arm.tcp_force[3:])
+        if force > limits.wrist_force:
+            return "wrist_force", f"the force at the wrist is {force:.1f} N, limit {limits.wrist_force:g} N"
+        if torque > limits.wrist_torque:
+            return "wrist_torque", f"the torque at the wrist is {torque:.2f} N m, limit {limits.wrist_torque:g} N m"
+        tips = NEWTON_PER_COUNT * np.linalg.norm(hand.resultant.astype(float), axis=1)
+        worst = int(tips.argmax())
+        if tips[worst] > limits.fingertip_force:
+            name, limit = FINGERS[worst], limits.fingertip_force
+            return "fingertip_force", f"the force on the {name} fingertip is {tips[worst]:.1f} N, limit {limit:g} N"
+        return None
+
+    def _check_workspace(self, arm: Vector, time: float) -> None:
+        position = forward(arm)[:3]
+        for axis, value, (low, high) in zip("xyz", position, self.limits.workspace, strict=True):
+            if not low <= value <= high:
+                self._stop(
+                    "workspace", f"the wrist would go to {axis} = {value:.3f} m, limits {low:g} to {high:g} m", time
+                )
+
+    def _check_dead_man(self, now: float) -> None:
+        if self._armed_at is not None and now - self._armed_at > self.limits.dead_man:
+            silence = 1000 * (now - self._armed_at)
+            self._stop(
+                "dead_man", f"no command came for {silence:.0f} ms, limit {1000 * self.limits.dead_man:.0f} ms", now
+            )
+
+    def _raise_latched(self) -> None:
+        if self.trip is not None:
+            raise SafetyTrip(self.trip)
+
+    def _stop(self, limit: str, message: str, time: float) -> None:
+        """Latch a trip, stop the robot, raise SafetyTrip."""
+        self.trip = Trip(limit, message, time)
+        self._armed_at = None
+        self.robot.stop()
+        raise SafetyTrip(self.trip)
+
+    def _watch(self) -> None:
+        """Check between commands, while a policy commands."""
+        while not self._quit.wait(_WATCH_PERIOD):
+            with self._lock:
+                if self.trip is not None or self._armed_at is None:
+                    continue
+                reading = self.robot.read()
+                try:
+                    self.check(reading)
+                    self._check_dead_man(reading.time)
+                except SafetyTrip:
+                    continue  # latched: the next command raises it

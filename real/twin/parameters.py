@@ -1,0 +1,108 @@
+"""How the twin's parameters are written down and drawn.
+
+A set of parameters is a frozen dataclass. Each field has a nominal value, and where it is uncertain a `Spread` for each
+stratum; its docstring gives meaning, unit, source and confidence. `docs/twin.md` is generated from these classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+STRATA = ("easy", "nominal", "hard")
+"""Named groups of ranges: what favours the robot, what is expected, and what is against it."""
+
+
+class Spread(Protocol):
+    """A distribution that a parameter is drawn from."""
+
+    def draw(self, rng: np.random.Generator) -> Any:
+        """Return one value."""
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Between two values."""
+
+    low: float
+    high: float
+
+    def draw(self, rng: np.random.Generator) -> float:
+        """Return one value."""
+        return float(rng.uniform(self.low, self.high))
+
+    def __str__(self) -> str:
+        return f"U({self.low:g}, {self.high:g})"
+
+
+@dataclass(frozen=True)
+class LogUniform:
+    """Between two positive values, the logarithm being uniform."""
+
+    low: float
+    high: float
+
+    def draw(self, rng: np.random.Generator) -> float:
+        """Return one value."""
+        return math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
+
+    def __str__(self) -> str:
+        return f"LU({self.low:g}, {self.high:g})"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of some values, by weight."""
+
+    values: Sequence[Any]
+    weights: Sequence[float]
+
+    def draw(self, rng: np.random.Generator) -> Any:
+        """Return one value."""
+        return self.values[int(rng.choice(len(self.values), p=self.weights))]
+
+    def __str__(self) -> str:
+        parts = (v if isinstance(v, str) else f"{v:g}" for v in self.values)
+        return ", ".join(f"{value} ({weight:.0%})" for value, weight in zip(parts, self.weights, strict=True))
+
+
+def parameter(
+    nominal: Any, spread: Spread | None = None, *, easy: Spread | None = None, hard: Spread | None = None
+) -> Any:
+    """Declare a parameter.
+
+    Args:
+        nominal: its value where nothing is drawn.
+        spread: what the nominal stratum draws it from; None never draws it.
+        easy: what the easy stratum draws it from, if not `spread`.
+        hard: what the hard stratum draws it from, if not `spread`.
+    """
+    spreads = {"easy": easy or spread, "nominal": spread, "hard": hard or spread}
+    return field(default=nominal, metadata={"spreads": spreads})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameters:
+    """A set of parameters; a subclass adds the fields."""
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, stratum: str) -> Self:
+        """Draw every parameter of a stratum, in the order of the fields.
+
+        Raises:
+            ValueError: there is no such stratum.
+        """
+        if stratum not in STRATA:
+            raise ValueError(f"unknown stratum {stratum!r}; choose from {', '.join(STRATA)}")
+        spreads = {item.name: item.metadata["spreads"][stratum] for item in fields(cls)}
+        return cls(**{name: spread.draw(rng) for name, spread in spreads.items() if spread is not None})
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if not is_dataclass(value) and not isinstance(value, str) and not np.isfinite(value).all():
+                raise ValueError(f"{type(self).__name__}.{item.name} must be finite, got {value!r}")

@@ -1,0 +1,87 @@
+"""The twin as a robot in this process, as fast as it computes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from real.robot import ArmMode, ArmState, HandState, Reading, RobotError, Vector
+from real.twin.plant import Plant
+
+
+@dataclass(frozen=True, kw_only=True)
+class TwinConfig:
+    """A twin in this process."""
+
+    stratum: str = "nominal"
+    """Group of parameter ranges: easy, nominal or hard; see docs/twin.md."""
+    gain: float = 100.0
+    """Gain of servoJ; the authors' value, the softest that the controller takes."""
+    lookahead: float = 0.2
+    """Lookahead time of servoJ (s); the authors' value."""
+    gains: tuple[int, int, int] = (100, 0, 1)
+    """kp, ki and kd of the hand in the vendor's units; the authors' values."""
+    torque_limit: int = 100
+    """Current limit of the hand's motors in the vendor's units (mA); the authors' value."""
+
+
+class TwinRobot:
+    """Makes a `Plant` a `Robot`; its clock is the simulation's.
+
+    Args:
+        plant: what it moves.
+        config: gains of arm and hand.
+    """
+
+    def __init__(self, plant: Plant, config: TwinConfig) -> None:
+        self.plant = plant
+        self.config = config
+        self._waited_until = plant.time
+
+    def connect(self) -> None:
+        """Let the hand's first readings arrive."""
+        self._waited_until = self.plant.time
+
+    def read(self) -> Reading:
+        """See `Robot.read`."""
+        plant = self.plant
+        mode = ArmMode.PROTECTIVE_STOP if plant.protective_stop else ArmMode.RUNNING
+        arm = ArmState(
+            plant.time, plant.arm_q.copy(), plant.arm_qd.copy(), plant.tcp_pose.copy(), plant.tcp_force.copy(), mode
+        )
+        hand = HandState(
+            plant.hand_time, plant.hand_q.copy(), plant.hand_current.copy(), plant.tactile.copy(),
+            plant.resultant.copy(), plant.tactile_time,
+        )  # fmt: skip
+        return Reading(plant.time, arm, hand, plant.turns)
+
+    def command(self, hand: Vector, arm: Vector) -> None:
+        """See `Robot.command`."""
+        if self.plant.protective_stop:
+            raise RobotError("the twin's arm is in a protective stop; call recover()")
+        kp, ki, kd = self.config.gains
+        self.plant.command_hand(hand, kp, ki, kd, self.config.torque_limit)
+        self.plant.arm.servo(arm, lookahead=self.config.lookahead, gain=self.config.gain)
+
+    def wait(self, seconds: float) -> float:
+        """See `Robot.wait`: simulate until then."""
+        plant = self.plant
+        began = self._waited_until
+        steps = round((began + seconds - plant.time) / plant.TIMESTEP)
+        plant.step(max(steps, 0))
+        self._waited_until = plant.time
+        return plant.time - began
+
+    def stop(self) -> None:
+        """See `Robot.stop`."""
+        self.plant.arm.stop()
+        kp, ki, kd = self.config.gains
+        self.plant.command_hand(self.plant.hand_q.copy(), kp, ki, kd, self.config.torque_limit)
+
+    def recover(self) -> None:
+        """See `Robot.recover`."""
+        if self.plant.protective_stop:
+            self.plant.unlock()
+
+    def close(self) -> None:
+        """See `Robot.close`."""
+        self.stop()

@@ -1,0 +1,234 @@
+"""The arm: a UR5e, through ur_rtde in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from real.arm_process import MAX_MESSAGE, Close, Failed, Options, Servo, State, Stop
+from real.kinematics import check_joints
+from real.robot import ArmMode, ArmState, RobotError, Vector
+
+RTDE_PORT = 30004
+"""Where a controller listens for clients of its real-time data exchange; it cannot be changed there."""
+
+_PROBE_TIMEOUT = 2.0
+_CONNECT_TIMEOUT = 20.0  # ur_rtde itself waits up to 5 s for its program to start, and for ever for first readings
+_HANG_TIMEOUT = 4.0  # without a message from the process, which is longer than ur_rtde needs to notice a lost link
+_CLOSE_TIMEOUT = 3.0
+
+
+class UR5e:
+    """Driver of the arm.
+
+    The controller runs ur_rtde's program, which follows the newest target. The arm comes to rest without a new target
+    for `dead_man` seconds, when this process ends, and, by the controller's watchdog, when the driver's process ends.
+
+    Args:
+        address: of the controller.
+        frequency: rate of readings and of servoing (Hz), up to 500.
+        gain: of servoJ, 100 to 2000; by default the authors' value.
+        lookahead: of servoJ, 0.03 to 0.2 s; by default the authors' value.
+        dead_man: time without a new target, or without a new reading, after which the arm stops (s).
+        watchdog: rate of commands below which the controller stops the arm (Hz).
+
+    Raises:
+        ValueError: a number is out of range.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        frequency: float = 125.0,
+        gain: float = 100.0,
+        lookahead: float = 0.2,
+        dead_man: float = 0.15,
+        watchdog: float = 10.0,
+    ) -> None:
+        ranges = {"frequency": (frequency, 20, 500), "gain": (gain, 100, 2000), "lookahead": (lookahead, 0.03, 0.2),
+                  "dead_man": (dead_man, 0.02, 1), "watchdog": (watchdog, 1, 50)}  # fmt: skip
+        for name, (value, low, high) in ranges.items():
+            if not low <= value <= high:
+                raise ValueError(f"{name} of the arm must be between {low:g} and {high:g}, got {value}")
+        self._options = Options(
+            address=address, frequency=frequency, gain=gain, lookahead=lookahead, dead_man=dead_man,
+            watchdog=watchdog, unlock=False,
+        )  # fmt: skip
+        self._worker: _Worker | None = None
+
+    def connect(self) -> None:
+        """Connect, or connect again, and start the control program; return with a first reading.
+
+        Raises:
+            RobotError: nothing listens there, or the arm cannot be controlled; the message says why and what to do.
+        """
+        self._start(self._options)
+
+    def recover(self) -> None:
+        """Unlock a protective stop, if there is one, and start the control program again, on a new connection.
+
+        Raises:
+            RobotError: the arm is not ready; a controller refuses to unlock within 5 s of a protective stop.
+        """
+        self._start(msgspec.structs.replace(self._options, unlock=True))
+
+    def read(self) -> ArmState:
+        """Return the newest reading at once; its time is that of this host's `time.monotonic` when it was new.
+
+        Raises:
+            RobotError: the arm was never connected.
+        """
+        worker = self._connected()
+        assert worker.state is not None
+        return worker.state if worker.alive else replace(worker.state, mode=ArmMode.LOST)
+
+    def servo(self, q: Vector) -> None:
+        """Follow a target (6,) (rad) until the next; it must come within `dead_man` seconds.
+
+        Raises:
+            RobotError: it is not 6 finite numbers, or the arm does not follow targets now; the message says why.
+        """
+        try:
+            target = check_joints(q, "the target")
+        except ValueError as error:
+            raise RobotError(str(error)) from error
+        worker = self._connected()
+        mode = self.read().mode
+        if mode is ArmMode.LOST:
+            raise RobotError(f"the connection to the arm is lost ({worker.reason}); call connect()")
+        if mode is not ArmMode.RUNNING:
+            raise RobotError(f"the arm does not follow targets: {mode.value}; call recover() when its cause is gone")
+        worker.send(Servo(target.tolist()))
+
+    def stop(self) -> None:
+        """Come to rest; safe at any time."""
+        if self._worker is not None:
+            self._worker.send(Stop())
+
+    def close(self) -> None:
+        """Come to rest, and disconnect; safe at any time."""
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+
+    @property
+    def pid(self) -> int | None:
+        """Process identifier of the process with the connection, or None without one."""
+        return self._worker.process.pid if self._worker else None
+
+    def _connected(self) -> _Worker:
+        if self._worker is None:
+            raise RobotError("the arm is not connected; call connect()")
+        return self._worker
+
+    def _start(self, options: Options) -> None:
+        self.close()
+        _probe(options.address)
+        worker = _Worker(options)
+        try:
+            worker.wait_until_ready()
+        except RobotError:
+            worker.close()
+            raise
+        self._worker = worker
+
+
+def _probe(address: str) -> None:
+    """Find out quickly whether a controller listens, for which ur_rtde takes long."""
+    try:
+        socket.create_connection((address, RTDE_PORT), _PROBE_TIMEOUT).close()
+    except OSError as error:
+        raise RobotError(
+            f"no arm answers at {address}, port {RTDE_PORT} ({error}); check the address and that its controller is "
+            f"on, or start a twin: python -m real.twin --host {address}"
+        ) from error
+
+
+class _Worker:
+    """The driver's process, and a thread that takes its messages.
+
+    Attributes:
+        state: newest reading, or None before the first.
+        alive: whether the process is there and reports.
+        reason: why it ended.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self.state: ArmState | None = None
+        self.alive = True
+        self.reason = "its driver's process ended"
+        self._ready = threading.Event()
+        self._pipe, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+        with other:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "real.arm_process", msgspec.json.encode(options).decode(), str(other.fileno())],
+                pass_fds=[other.fileno()],
+                env=os.environ | {"PYTHONPATH": path.rstrip(os.pathsep)},
+                start_new_session=True,  # Ctrl-C is for this process, which then stops the arm
+            )
+        self._thread = threading.Thread(target=self._listen, name="arm", daemon=True)
+        self._thread.start()
+
+    def wait_until_ready(self) -> None:
+        """Return with the first reading.
+
+        Raises:
+            RobotError: the process ended instead.
+        """
+        self._ready.wait()
+        if self.state is None:
+            raise RobotError(self.reason)
+
+    def send(self, message: Servo | Stop | Close) -> None:
+        """Send a message, if the process is there; it is lost if that hangs."""
+        with contextlib.suppress(OSError):
+            self._pipe.send(msgspec.msgpack.encode(message), socket.MSG_DONTWAIT)
+
+    def close(self) -> None:
+        """Ask the process to stop the arm and to end; kill it if it does not."""
+        self.send(Close())
+        try:
+            self.process.wait(_CLOSE_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self._thread.join()
+        self._pipe.close()
+
+    def _receive(self, timeout: float) -> bytes:
+        if not select.select([self._pipe], [], [], timeout)[0]:
+            raise TimeoutError
+        return self._pipe.recv(MAX_MESSAGE)
+
+    def _listen(self) -> None:
+        decode = msgspec.msgpack.Decoder(State | Failed).decode
+        try:
+            while data := self._receive(_HANG_TIMEOUT if self._ready.is_set() else _CONNECT_TIMEOUT):
+                message = decode(data)
+                if isinstance(message, Failed):
+                    self.reason = message.reason
+                    break
+                self.state = ArmState(
+                    message.time, np.array(message.q), np.array(message.qd), np.array(message.tcp_pose),
+                    np.array(message.tcp_force), message.mode,
+                )  # fmt: skip
+                self._ready.set()
+        except TimeoutError:
+            self.reason = "its driver's process did not report in time"
+            self.process.kill()  # the controller's watchdog then stops the arm
+        except ConnectionError:
+            pass
+        self.alive = False
+        self._ready.set()

@@ -1,0 +1,261 @@
+from __future__ import annotations
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from gymnasium.utils.env_checker import check_env
+from robot_fakes import ARM_Q, HAND_Q, FakeRobot
+
+import dexscrew_envs  # noqa: F401 - registers the environments
+from baselines import policies
+from dexscrew_envs.tasks import make_task
+from dexscrew_envs.vector_env import DexScrewVectorEnv
+from real.env import ALL_OBSERVE, DexScrewRealEnv
+from real.robot import ArmMode, RobotError
+
+IDS = ("DexScrew-NutReal-v0", "DexScrew-ScrewdriverReal-v0")
+
+
+@pytest.fixture
+def robot():
+    return FakeRobot()
+
+
+@pytest.fixture
+def make():
+    """Build environments and close them after the test."""
+    built = []
+
+    def build(task="nut", **kwargs):
+        env = DexScrewRealEnv(task, **kwargs)
+        built.append(env)
+        return env
+
+    yield build
+    for env in built:
+        env.close()
+
+
+# -- on the twin ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", IDS)
+@pytest.mark.parametrize("action", ["hand", "full"])
+@pytest.mark.filterwarnings("error::UserWarning", "ignore:.*recommend using a symmetric")  # joint targets are in rad
+def test_the_checker_passes_on_the_twin(name, action):
+    env = gymnasium.make(name, action=action, disable_env_checker=True)
+    try:
+        check_env(env.unwrapped, skip_render_check=True)
+    finally:
+        env.close()
+
+
+@pytest.mark.parametrize("task", ["nut", "screwdriver"])
+def test_the_interface_is_that_of_the_simplified_task(task, make):
+    env, simple = make(task), DexScrewVectorEnv(task, 1, observe=("proprio", "history"), num_threads=1)
+    for key in ("proprio", "history"):
+        assert env.observation_space[key] == simple.single_observation_space[key]
+    assert env.action_space == simple.single_action_space
+    assert env.task.control_dt == simple.task.control_dt
+    simple.close()
+
+
+@pytest.mark.parametrize("task", ["nut", "screwdriver"])
+def test_a_student_acts_on_the_twin_unchanged(task, make):
+    env, policy = make(task), policies.load(f"{task}-student")
+    observation, _ = env.reset(seed=0)
+    for _ in range(20):
+        action = policy.act({key: torch.from_numpy(observation[key])[None] for key in policy.observe})[0].numpy()
+        observation, _, terminated, _, info = env.step(action)
+        assert not info["trip"]
+        if terminated:
+            break
+    assert env.observation_space.contains(observation)
+
+
+def test_the_same_seed_gives_the_same_episode(make):
+    def rollout():
+        env = make("nut")
+        rng = np.random.default_rng(3)
+        observation, _ = env.reset(seed=7)
+        actions = rng.uniform(-1, 1, (15, 12)).astype(np.float32)
+        return [observation, *(env.step(action)[0] for action in actions)]
+
+    for a, b in zip(rollout(), rollout(), strict=True):
+        for key in ALL_OBSERVE:
+            np.testing.assert_array_equal(a[key], b[key])
+
+
+def test_two_episodes_of_one_environment_differ(make):
+    env = make("nut", observe=("tactile", "hand_q"))
+    first, _ = env.reset(seed=0)
+    second, _ = env.reset()
+    assert any((first[key] != second[key]).any() for key in first)
+
+
+def test_a_protective_stop_of_the_twin_ends_the_episode_and_reset_recovers(make):
+    env = make("nut")
+    env.reset(seed=0)
+    env.step(np.zeros(12, np.float32))
+    env.plant.trigger_protective_stop()
+    _, _, terminated, _, info = env.step(np.zeros(12, np.float32))
+    assert terminated and "protective stop" in info["trip"]
+    with pytest.raises(RuntimeError, match="call reset"):
+        env.step(np.zeros(12, np.float32))
+    env.reset()
+    assert not env.step(np.zeros(12, np.float32))[4]["trip"]
+
+
+def test_the_twin_is_drawn(make, opengl):
+    env = make("nut", render_mode="rgb_array", render_size=(60, 80))
+    env.reset(seed=0)
+    frame = env.render()
+    assert frame.shape == (60, 80, 3) and frame.std() > 5
+
+
+# -- whatever the robot -----------------------------------------------------------------------------------------------
+
+
+def test_hand_actions_move_targets_and_hold_the_arm(robot, make):
+    env = make("nut", robot=robot)
+    env.reset()
+    start = env._target.copy()
+    action = np.ones(12, np.float32)
+    *_, info = env.step(action)
+    task = make_task("nut")
+    moved = info["sent_hand"] - start
+    free = [k for k in range(12) if k not in task.locked_joints]
+    assert np.abs(moved[list(task.locked_joints)]).max() == 0
+    assert (np.isclose(moved[free], task.action_scale) | (moved[free] < task.action_scale)).all()
+    np.testing.assert_array_equal(info["sent_arm"], ARM_Q)
+
+
+def test_history_holds_what_was_read_and_what_was_sent(robot, make):
+    env = make("nut", robot=robot)
+    env.reset()
+    observation, *_, info = env.step(np.full(12, 0.5, np.float32))
+    pair = np.concatenate([robot.q, info["sent_hand"]]).astype(np.float32)
+    np.testing.assert_array_equal(observation["history"][-1], pair)
+    np.testing.assert_array_equal(observation["proprio"], observation["history"][-3:])
+
+
+def test_full_actions_are_joint_targets_of_hand_and_arm(robot, make):
+    env = make("nut", robot=robot, action="full")
+    env.reset()
+    hand = env.safety.hand_target + 0.01
+    *_, info = env.step(np.concatenate([hand, ARM_Q + 0.001]))
+    np.testing.assert_allclose(info["sent_arm"], ARM_Q + 0.001)
+    np.testing.assert_allclose(info["sent_hand"], hand)
+
+
+def test_reset_takes_the_hand_to_the_start_pose_and_leaves_the_arm(robot, make):
+    env = make("nut", robot=robot)
+    env.reset()
+    start = np.array(make_task("nut").start_pose)
+    np.testing.assert_allclose(robot.q, np.clip(start, env._lower, env._upper))
+    steps = np.abs(np.diff([hand for hand, _ in robot.commands], axis=0))
+    assert steps.max() <= env.limits.hand_velocity * 0.05 + 1e-9
+    assert all((arm == ARM_Q).all() for _, arm in robot.commands)
+    assert robot.recoveries == 1
+
+
+def test_a_hand_that_does_not_reach_the_start_pose_is_reported(robot, make):
+    env = make("nut", robot=robot)
+    robot.overrides["hand"] = {"q": HAND_Q - 0.7}
+    with pytest.raises(RobotError, match=r"did not reach its start pose within 5 s: .* clear the hand"):
+        env.reset()
+
+
+def test_a_trip_ends_the_episode_and_names_the_limit(robot, make):
+    env = make("nut", robot=robot)
+    env.reset()
+    robot.overrides["arm"] = {"mode": ArmMode.LOST}
+    stops = robot.stops
+    observation, _, terminated, truncated, info = env.step(np.zeros(12, np.float32))
+    assert terminated and not truncated
+    assert "connection lost" in info["trip"] and robot.stops == stops + 1
+    assert env.observation_space.contains(observation)
+
+
+def test_turns_are_unknown_on_hardware(robot, make):
+    env = make("nut", robot=robot)
+    env.reset()
+    _, reward, *_, info = env.step(np.zeros(12, np.float32))
+    assert reward == 0.0 and np.isnan(info["rotations"]) and "finished" not in info
+
+
+def test_turns_are_the_reward_where_they_are_known(robot, make):
+    robot.turns = 2.0
+    env = make("nut", robot=robot)
+    env.reset()
+    robot.turns = 2.25
+    _, reward, *_, info = env.step(np.zeros(12, np.float32))
+    assert reward == 0.25 and info["rotations"] == 0.25
+
+
+def test_the_time_limit_truncates(robot, make):
+    env = make("nut", robot=robot, episode_steps=2)
+    env.reset()
+    assert env.step(np.zeros(12, np.float32))[2:4] == (False, False)
+    assert env.step(np.zeros(12, np.float32))[2:4] == (False, True)
+
+
+def test_ages_are_those_of_the_readings(robot, make):
+    env = make("nut", robot=robot)
+    env.reset()
+    robot.lag = {"arm": 0.01, "hand": 0.02, "tactile": 0.03}
+    observation, *_ = env.step(np.zeros(12, np.float32))
+    np.testing.assert_allclose(observation["age"], [0.01, 0.02, 0.03], atol=1e-9)
+
+
+BAD_ACTIONS = {
+    "shape": (np.zeros(11, np.float32), ValueError, r"shape \(12,\), got \(11,\)"),
+    "type": (np.zeros(12, int), TypeError, "floating point"),
+    "nan": (np.full(12, np.nan, np.float32), ValueError, "finite"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_ACTIONS)
+def test_a_bad_action_is_refused_and_nothing_is_sent(robot, make, case):
+    action, error, words = BAD_ACTIONS[case]
+    env = make("nut", robot=robot)
+    env.reset()
+    sent = len(robot.commands)
+    with pytest.raises(error, match=words):
+        env.step(action)
+    assert len(robot.commands) == sent
+    env.step(np.zeros(12, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "error", "words"),
+    [
+        ({"task": "bolt"}, ValueError, "bolt"),
+        ({"robot": "hardware"}, ValueError, "unknown robot 'hardware'"),
+        ({"robot": 3}, TypeError, "robot must be"),
+        ({"action": "arm"}, ValueError, "choose 'hand' or 'full'"),
+        ({"observe": ("privileged",)}, ValueError, "unknown observation 'privileged'"),
+        ({"observe": ()}, ValueError, "at least one of"),
+        ({"episode_steps": 0}, ValueError, "episode_steps must be"),
+        ({"render_mode": "human"}, ValueError, "unknown render_mode"),
+        ({"shape": "heptagon"}, ValueError, "heptagon"),
+    ],
+)
+def test_bad_arguments_are_refused(kwargs, error, words):
+    with pytest.raises(error, match=words):
+        DexScrewRealEnv(**kwargs)
+
+
+def test_drawing_hardware_is_refused(robot):
+    with pytest.raises(ValueError, match="only a twin in this process can be drawn"):
+        DexScrewRealEnv("nut", robot=robot, render_mode="rgb_array")
+
+
+def test_a_closed_environment_stops_the_robot_and_refuses_steps(robot):
+    env = DexScrewRealEnv("nut", robot=robot)
+    env.reset()
+    env.close()
+    assert robot.closed and robot.stops >= 1
+    with pytest.raises(RuntimeError, match="closed"):
+        env.step(np.zeros(12, np.float32))

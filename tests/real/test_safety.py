@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from robot_fakes import ARM_Q, HAND_Q, FakeRobot
+
+from real.kinematics import forward
+from real.robot import ArmMode
+from real.safety import SafetyLayer, SafetyLimits, SafetyTrip, limit_motion
+
+DT = 0.05
+HERE = forward(ARM_Q)[:3]
+
+
+def layer(robot, real_time=False, **limits):
+    guard = SafetyLayer(robot, SafetyLimits(**limits), DT, real_time)
+    guard.reset()
+    return guard
+
+
+@pytest.fixture
+def robot():
+    return FakeRobot()
+
+
+def follow(goals, speed, acceleration, lower=-10.0, upper=10.0):
+    """Let a limited target follow goals; return its positions and velocities."""
+    position, velocity = np.zeros(1), np.zeros(1)
+    positions, velocities = [], []
+    for goal in goals:
+        position, velocity = limit_motion(
+            np.array([goal]), position, velocity, np.array([lower]), np.array([upper]), speed, acceleration, DT
+        )
+        positions.append(position[0])
+        velocities.append(velocity[0])
+    return np.array(positions), np.array(velocities)
+
+
+def test_small_motions_pass_unchanged():
+    goals = np.cumsum(np.random.default_rng(0).uniform(-0.005, 0.005, 100))
+    positions, _ = follow(goals, speed=2.0, acceleration=60.0)
+    np.testing.assert_array_equal(positions, goals)
+
+
+@pytest.mark.parametrize("goal", [3.0, -0.7, 0.004])
+def test_a_jump_keeps_speed_and_acceleration_and_does_not_overshoot(goal):
+    positions, velocities = follow([goal] * 400, speed=0.5, acceleration=2.0)
+    assert np.abs(velocities).max() <= 0.5 + 1e-9
+    assert np.abs(np.diff(velocities, prepend=0)).max() <= 2.0 * DT + 1e-9
+    assert positions[-1] == goal
+    assert np.abs(positions).max() <= abs(goal) + 1e-12
+
+
+def test_a_goal_that_reverses_keeps_the_acceleration():
+    goals = [1.0] * 20 + [-1.0] * 200
+    _, velocities = follow(goals, speed=0.5, acceleration=2.0)
+    assert np.abs(np.diff(velocities, prepend=0)).max() <= 2.0 * DT + 1e-9
+    assert velocities.min() < -0.4
+
+
+def test_targets_stop_at_the_joint_range():
+    positions, velocities = follow([9.0] * 200, speed=0.5, acceleration=2.0, upper=0.3)
+    assert positions.max() == 0.3
+    assert np.abs(np.diff(velocities, prepend=0)).max() <= 2.0 * DT + 1e-9
+
+
+def test_a_target_outside_the_range_comes_back_and_is_not_thrown():
+    position, _ = limit_motion(
+        np.array([0.5]), np.array([1.4]), np.zeros(1), np.array([-1.0]), np.array([1.0]), 0.5, 2.0, DT
+    )
+    assert 1.4 - 0.5 * DT <= position[0] < 1.4
+
+
+def test_what_was_sent_is_returned(robot):
+    guard = layer(robot)
+    hand, arm = guard.command(HAND_Q + 1.0, ARM_Q + 0.5)
+    np.testing.assert_array_equal(robot.commands[-1][0], hand)
+    np.testing.assert_array_equal(robot.commands[-1][1], arm)
+    assert np.abs(arm - ARM_Q).max() <= 0.5 * DT + 1e-9
+    assert (hand <= np.array(guard.limits.hand_upper)).all()
+
+
+VIOLATIONS = {
+    "wrist_force": ("arm", {"tcp_force": np.array([0, 0, 51.0, 0, 0, 0])}, "51.0 N, limit 50 N"),
+    "wrist_torque": ("arm", {"tcp_force": np.array([0, 0, 0, 9.0, 0, 0])}, "9.00 N m, limit 8"),
+    "fingertip_force": ("hand", {"resultant": np.array([[0, 0, 0], [0, 0, 151], *[[0, 0, 0]] * 3], np.int16)}, "index"),
+    "finite": ("hand", {"q": np.full(12, np.nan)}, "not finite"),
+    "arm mode": ("arm", {"mode": ArmMode.PROTECTIVE_STOP}, "protective stop"),
+}
+
+
+@pytest.mark.parametrize("limit", VIOLATIONS)
+def test_a_reading_beyond_a_limit_stops_the_robot(robot, limit):
+    guard = layer(robot)
+    guard.command(HAND_Q, ARM_Q)
+    part, changes, words = VIOLATIONS[limit]
+    robot.overrides[part] = changes
+    sent = len(robot.commands)
+    with pytest.raises(SafetyTrip, match=words) as error:
+        guard.command(HAND_Q, ARM_Q)
+    assert error.value.trip.limit == limit
+    assert robot.stops == 1 and len(robot.commands) == sent
+
+
+@pytest.mark.parametrize("part", ["arm", "hand", "tactile"])
+def test_a_stale_reading_stops_the_robot(robot, part):
+    guard = layer(robot)
+    robot.lag[part] = 0.101
+    with pytest.raises(SafetyTrip, match=f"newest {part} reading is 101 ms old, limit 100 ms"):
+        guard.command(HAND_Q, ARM_Q)
+    assert robot.stops == 1
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_command_that_is_not_finite_stops_the_robot(robot, bad):
+    guard = layer(robot)
+    hand = HAND_Q.copy()
+    hand[3] = bad
+    with pytest.raises(SafetyTrip, match="hand targets are not finite"):
+        guard.command(hand, ARM_Q)
+    assert robot.stops == 1 and not robot.commands
+
+
+def test_a_command_of_the_wrong_shape_stops_the_robot(robot):
+    with pytest.raises(SafetyTrip, match=r"arm targets have shape \(5,\), expected \(6,\)"):
+        layer(robot).command(HAND_Q, ARM_Q[:5])
+
+
+def test_a_command_out_of_the_workspace_stops_the_robot(robot):
+    guard = layer(robot, workspace=((-2, 2), (-2, 2), (HERE[2] - 0.01, HERE[2] + 0.01)))
+    goal = ARM_Q + np.array([0, 0.5, 0, 0, 0, 0])
+    with pytest.raises(SafetyTrip, match="the wrist would go to z"):
+        for _ in range(100):
+            guard.command(HAND_Q, goal)
+            robot.wait(DT)
+    assert robot.stops == 1
+    assert abs(forward(robot.arm_q)[2] - HERE[2]) <= 0.01
+
+
+def test_silence_of_the_policy_stops_the_robot(robot):
+    guard = layer(robot)
+    guard.command(HAND_Q, ARM_Q)
+    robot.wait(0.26)
+    with pytest.raises(SafetyTrip, match="no command came for 260 ms, limit 250 ms"):
+        guard.command(HAND_Q, ARM_Q)
+    assert robot.stops == 1
+
+
+def test_a_released_robot_may_wait(robot):
+    guard = layer(robot)
+    guard.command(HAND_Q, ARM_Q)
+    guard.release()
+    robot.wait(10.0)
+    guard.command(HAND_Q, ARM_Q)
+    assert guard.trip is None
+
+
+def test_a_trip_stays_latched_until_reset(robot):
+    guard = layer(robot)
+    robot.overrides["arm"] = {"mode": ArmMode.LOST}
+    with pytest.raises(SafetyTrip, match="connection lost"):
+        guard.command(HAND_Q, ARM_Q)
+    robot.overrides["arm"] = {}
+    for _ in range(3):
+        with pytest.raises(SafetyTrip, match="connection lost"):
+            guard.command(HAND_Q, ARM_Q)
+    assert not robot.commands and robot.stops == 1
+    guard.reset()
+    guard.command(HAND_Q, ARM_Q)
+    assert len(robot.commands) == 1
+
+
+def test_reset_does_not_release_what_still_holds(robot):
+    guard = layer(robot)
+    robot.lag["hand"] = 1.0
+    for _ in range(2):
+        with pytest.raises(SafetyTrip, match="hand reading"):
+            guard.reset()
+        with pytest.raises(SafetyTrip, match="hand reading"):
+            guard.command(HAND_Q, ARM_Q)
+
+
+def test_reset_begins_where_the_robot_stands(robot):
+    guard = layer(robot)
+    robot.q, robot.arm_q = HAND_Q + 0.1, ARM_Q + 0.1
+    guard.reset()
+    np.testing.assert_array_equal(guard.hand_target, HAND_Q + 0.1)
+    np.testing.assert_array_equal(guard.arm_target, ARM_Q + 0.1)
+
+
+def test_a_refused_command_trips(robot):
+    guard = layer(robot)
+    robot.refuse = "another client commands the hand"
+    with pytest.raises(SafetyTrip, match="another client commands the hand"):
+        guard.command(HAND_Q, ARM_Q)
+    assert robot.stops == 1
+
+
+def test_command_before_reset_is_refused(robot):
+    with pytest.raises(RuntimeError, match=r"call reset\(\)"):
+        SafetyLayer(robot, SafetyLimits(), DT, False).command(HAND_Q, ARM_Q)
+
+
+class RealTimeRobot(FakeRobot):
+    """Its clock is the wall's, and its readings are fresh."""
+
+    def read(self):
+        self.now = time.monotonic()
+        return super().read()
+
+
+@pytest.mark.parametrize("cause", ["silence", "force"])
+def test_a_robot_in_real_time_is_watched_between_commands(cause):
+    robot = RealTimeRobot()
+    guard = layer(robot, real_time=True, dead_man=0.3)
+    try:
+        guard.command(HAND_Q, ARM_Q)
+        if cause == "force":
+            robot.overrides["arm"] = {"tcp_force": np.array([0, 0, 99.0, 0, 0, 0])}
+        deadline = time.monotonic() + 10
+        while not robot.stops and time.monotonic() < deadline:
+            time.sleep(0.005)
+        assert guard.trip is not None
+        assert guard.trip.limit == {"silence": "dead_man", "force": "wrist_force"}[cause]
+    finally:
+        guard.close()
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"max_age": 0.0}, "max_age must be positive"),
+        ({"wrist_force": np.inf}, "wrist_force must be positive and finite"),
+        ({"hand_lower": (0.0,) * 11}, "hand_lower must have 12 entries, got 11"),
+        ({"arm_upper": (-7.0,) * 6}, "every arm_lower must be below"),
+        ({"workspace": ((0, 1), (1, 0), (0, 1))}, "every range of workspace"),
+    ],
+)
+def test_impossible_limits_are_refused(fields, words):
+    with pytest.raises(ValueError, match=words):
+        SafetyLimits(**fields)

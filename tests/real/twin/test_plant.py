@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import mujoco
+import numpy as np
+import pytest
+
+from dexscrew_envs.tasks import JOINTS
+from real.kinematics import forward
+from real.twin.nut import NutParameters
+from real.twin.parameters import STRATA
+from real.twin.plant import SHAPES, Plant, PlantParameters
+from real.twin.scene import HAND
+
+GRASP = {"index_1": 0.25, "index_2": 0.3, "mid_1": 0.25, "mid_2": 0.3, "thumb_1": 0.3, "thumb_2": 0.3}
+
+
+def grasp(plant):
+    """Close thumb, index and middle finger around the object."""
+    target = plant.start_hand_q.copy()
+    for joint, angle in GRASP.items():
+        target[JOINTS.index(joint)] += angle
+    plant.command_hand(target)
+
+
+def snapshot(plant):
+    return np.concatenate([
+        plant.data.qpos, plant.data.qvel, plant.arm_q, plant.tcp_force, plant.hand_q, plant.hand_current,
+        plant.tactile.ravel(), plant.resultant.ravel(), [plant.hand_time, plant.turns],
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize("task", SHAPES)
+def test_same_seed_and_commands_give_the_same_states_bit_for_bit(task):
+    found = []
+    for _ in range(2):
+        plant = Plant(task, stratum="hard", seed=7)
+        grasp(plant)
+        plant.arm.servo(plant.start_arm_q + 0.02)
+        plant.step(250)
+        found.append(snapshot(plant))
+    np.testing.assert_array_equal(*found)
+
+
+def test_a_reset_to_a_seed_equals_a_new_plant_with_it_and_the_next_trial_differs():
+    plant = Plant("nut", seed=3)
+    grasp(plant)
+    plant.step(50)
+    plant.reset(5)
+    fresh = Plant("nut", seed=5)
+    for each in (plant, fresh):
+        each.step(20)
+    np.testing.assert_array_equal(snapshot(plant), snapshot(fresh))
+    assert plant.parameters == fresh.parameters
+    plant.reset()
+    assert plant.parameters != fresh.parameters
+    assert plant.time == 0 and plant.turns == pytest.approx(0)
+
+
+def test_noise_is_the_same_whether_or_not_readings_are_looked_at():
+    watched, alone = Plant("nut", seed=1), Plant("nut", seed=1)
+    for _ in range(30):
+        watched.step()
+        for _ in range(2):
+            watched.tcp_force  # noqa: B018
+            watched.tactile  # noqa: B018
+        alone.step()
+    np.testing.assert_array_equal(watched.tcp_force, alone.tcp_force)
+    np.testing.assert_array_equal(snapshot(watched), snapshot(alone))
+
+
+@pytest.mark.parametrize("stratum", STRATA)
+@pytest.mark.parametrize("task", SHAPES)
+def test_trials_of_every_stratum_run(task, stratum):
+    plant = Plant(task, stratum=stratum)
+    for seed in range(3):
+        plant.reset(seed)
+        grasp(plant)
+        plant.step(50)
+        assert np.isfinite(plant.data.qpos).all()
+        assert plant.tactile.shape == (5, 120, 3) and plant.resultant.shape == (5, 3)
+
+
+def test_arm_holds_still_and_follows_its_controller(nominal_plant, quiet_sensor):
+    plant = nominal_plant(arm=quiet_sensor)
+    plant.step(100)
+    np.testing.assert_allclose(plant.arm_q, plant.start_arm_q, atol=1e-6)
+    np.testing.assert_allclose(plant.tcp_force, 0.0, atol=1e-3)
+    plant.arm.move(np.add(plant.start_arm_q, [0.05, -0.05, 0.03, 0.1, -0.1, 0.1]), speed=0.5, acceleration=1.0)
+    lag = []
+    while plant.arm.moving:
+        plant.step()
+        lag.append(np.abs(plant.arm_q - plant.arm.q).max())
+    assert max(lag) < 5e-3
+    plant.step(200)
+    np.testing.assert_allclose(plant.arm_q, plant.arm.q, atol=1e-5)
+    np.testing.assert_allclose(plant.tcp_pose, forward(plant.arm_q), atol=1e-12)
+
+
+def test_sensor_reads_external_forces_and_the_flange_yields_to_them(nominal_plant, quiet_sensor):
+    plant = nominal_plant(arm=quiet_sensor)
+    before = plant.tcp_pose.copy()
+    force = np.array([10.0, -5.0, 3.0])
+    palm = plant.model.body(f"{HAND}palm").id
+    plant.data.xfrc_applied[palm, :3] = force
+    plant.step(300)
+    np.testing.assert_allclose(plant.tcp_force[:3], force, atol=0.05)
+    lever = plant.data.xipos[palm] - plant.tcp_pose[:3]
+    np.testing.assert_allclose(plant.tcp_force[3:], np.cross(lever, force), atol=0.01)
+    stiffness = np.linalg.norm(force) / np.linalg.norm(plant.tcp_pose[:3] - before[:3]) / 1000
+    assert 20 < stiffness < 100  # N/mm
+
+
+def test_sensor_has_bias_and_noise():
+    plant = Plant("nut", seed=2)
+    readings = []
+    for _ in range(200):
+        plant.step()
+        readings.append(plant.tcp_force[:3].copy())
+    assert 0.4 < np.std(readings[100:], axis=0).mean() < 0.6
+    assert np.abs(np.mean(readings, axis=0)).max() > 0.2
+
+
+def test_too_large_a_force_stops_the_arm_until_it_is_unlocked(nominal_plant):
+    plant = nominal_plant()
+    plant.arm.servo(plant.start_arm_q + 0.3)
+    plant.data.xfrc_applied[plant.model.body(f"{HAND}palm").id, 2] = -200.0
+    plant.step(20)
+    assert plant.protective_stop
+    plant.data.xfrc_applied[:] = 0
+    held = plant.arm.q.copy()
+    plant.arm.servo(plant.start_arm_q + 0.3)  # a client that has not noticed
+    plant.step(200)
+    np.testing.assert_array_equal(plant.arm.q, held)
+    assert plant.protective_stop
+    plant.unlock()
+    plant.step(200)
+    np.testing.assert_array_equal(plant.arm.q, held)  # what was sent meanwhile is forgotten
+    plant.arm.servo(held + 0.05)
+    plant.step(200)
+    assert np.abs(plant.arm.q - held).max() > 1e-3
+
+
+def turned(plant, turns):
+    """Put the nut where it is after some turns."""
+    model, data = plant.model, plant.data
+    lead = plant.parameters.object.lead
+    data.qpos[model.joint("nut").qposadr[0]] = -2 * np.pi * turns
+    data.qpos[model.joint("nut_z").qposadr[0]] -= lead * turns
+
+
+def test_a_hand_at_fixed_height_loses_the_nut_before_it_sits_tight(nominal_plant):
+    """A grasp that holds the nut at the start closes above it after seven of its eight turns."""
+    forces = {}
+    for turns in (0.0, 7.0):
+        plant = nominal_plant("nut", "hexagon")
+        turned(plant, turns)
+        grasp(plant)
+        sensed = []
+        for _ in range(100):
+            plant.step(5)
+            names = [{plant.model.geom(g).name for g in pair} for pair in plant.data.contact.geom]
+            sensed.append(any("nut_0" in pair for pair in names))
+        forces[turns] = np.mean(sensed[50:])
+    assert forces[0.0] > 0.9
+    assert forces[7.0] == 0.0
+
+
+def test_fingers_turn_a_nut_that_they_push_at_the_side(nominal_plant):
+    plant = nominal_plant("nut", "triangle")
+    grasp(plant)
+    plant.step(250)
+    assert plant.turns != pytest.approx(0.0, abs=1e-4)
+    assert not plant.finished and plant.lost is None
+
+
+def test_fingertips_yield_as_an_elastomer_does(nominal_plant):
+    """By 0.4 to 1.0 mm at 3 N, so 3 to 7.5 N/mm; contacts differ, since MuJoCo's softness goes with the inertia."""
+    plant = nominal_plant("nut", "hexagon")
+    grasp(plant)
+    stiffness = []
+    for _ in range(60):
+        plant.step(5)
+        for k, contact in enumerate(plant.data.contact):
+            force = np.zeros(6)
+            mujoco.mj_contactForce(plant.model, plant.data, k, force)
+            if force[0] > 2 and "nut_0" in {plant.model.geom(geom).name for geom in contact.geom}:
+                stiffness.append(force[0] / (-1000 * contact.dist))
+    assert 3.0 < np.median(stiffness) < 7.5
+
+
+def test_taxels_feel_a_grasp(nominal_plant):
+    plant = nominal_plant("screwdriver", taxels={"bias": 0.0, "resultant_bias": 0.0, "noise": 0.0, "drift": 0.0})
+    grasp(plant)
+    plant.step(150)
+    for finger in (0, 1):
+        assert plant.resultant[finger, 2] > 10
+        assert 3 < (plant.tactile[finger, :, 2] > 0).sum() < 60
+    assert not plant.tactile[4].any()
+
+
+def test_the_driver_is_held_until_thumb_and_fingers_grip_it(nominal_plant):
+    plant = nominal_plant("screwdriver")
+    hold = plant.model.equality("held").id
+    plant.step(100)
+    assert plant.data.eq_active[hold]
+    grasp(plant)
+    plant.step(300)
+    assert not plant.data.eq_active[hold]
+
+
+def test_a_driver_that_nobody_grips_falls_when_it_is_let_go(nominal_plant):
+    plant = nominal_plant("screwdriver", object={"hold_time": 0.1})
+    target = plant.start_hand_q.copy()
+    for joint in ("index_1", "mid_1", "ring_1", "thumb_1"):
+        target[JOINTS.index(joint)] -= 0.7
+    plant.command_hand(target)
+    plant.step(1000)
+    assert plant.lost == "the screwdriver fell"
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"task": "bolt"}, "unknown task 'bolt'; choose from nut, screwdriver"),
+        ({"task": "nut", "shape": "octagon"}, "unknown shape 'octagon' of the nut; choose from triangle, square"),
+        ({"task": "nut", "stratum": "harder"}, "unknown stratum 'harder'; choose from easy, nominal, hard"),
+        ({"task": "nut", "seed": -1}, "seed must not be negative, got -1"),
+    ],
+)
+def test_unknown_arguments_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Plant(**arguments)
+
+
+def test_parameters_of_another_task_are_refused():
+    with pytest.raises(ValueError, match="must hold ScrewdriverParameters, got NutParameters"):
+        Plant("screwdriver", parameters=PlantParameters.nominal("nut"))
+
+
+def test_given_parameters_stay_over_resets(nominal_plant):
+    plant = nominal_plant("nut", object={"friction": 0.123})
+    plant.reset(4)
+    assert isinstance(plant.parameters.object, NutParameters)
+    assert plant.parameters.object.friction == 0.123
