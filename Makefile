@@ -26,6 +26,7 @@ check: install
 
 docs: install
 	$(BIN)/python -m dexscrew_envs.reference docs/tasks.md
+	$(BIN)/python -m real.twin.reference docs/twin.md
 
 benchmark: install
 	$(BIN)/python -m pytest benchmark

@@ -20,7 +20,8 @@ def write_report(task: str, runs: dict[str, Any], config: dict[str, Any], out: P
 
     Args:
         task: name of the task.
-        runs: by method, `curves` and `scores`, one entry per seed, as `sim_ablations.collect` returns them.
+        runs: by method, `config`, and `curves` and `scores`, one entry per seed, as `sim_ablations.collect` returns
+            them.
         config: arguments and versions.
         out: folder to write into.
     """
@@ -65,8 +66,9 @@ def _draw_curves(task: str, runs: dict[str, Any], path: Path) -> None:
         for method, found in runs.items():
             if not all(found["curves"]):  # a training too short for one whole episode
                 continue
+            first = max(curve[0]["steps"] for curve in found["curves"])  # before, some seed has no whole episode yet
             last = min(curve[-1]["steps"] for curve in found["curves"])
-            steps = np.linspace(0, last, 200)
+            steps = np.linspace(first, last, 200)
             values = np.array([
                 np.interp(steps, [row["steps"] for row in curve], [row[key] for row in curve])
                 for curve in found["curves"]
@@ -79,7 +81,7 @@ def _draw_curves(task: str, runs: dict[str, Any], path: Path) -> None:
         axis.set(xlabel="control steps (million)", ylabel=label)
         axis.grid(alpha=0.3)
     if axes[0].lines:
-        axes[0].legend()
+        axes[0].legend(loc="upper left", fontsize=8)
     seeds = len(next(iter(runs.values()))["curves"])
     figure.suptitle(f"{task}, mean and standard deviation of {seeds} seeds, as trained", fontsize=10)
     figure.savefig(path, dpi=130)

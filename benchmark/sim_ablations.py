@@ -119,11 +119,13 @@ def train_and_score(args: Args, method: str, seed: int, out: Path, after: object
 
 
 def collect(args: Args, out: Path) -> dict[str, Any]:
-    """Return what all runs found: curves and scores by method, one entry per seed."""
+    """Return what all runs found, by method: its settings, and curves and scores, one entry per seed."""
     runs: dict[str, Any] = {}
     for method in METHODS:
         folders = [out / f"{method}-{seed}" for seed in range(args.seeds)]
+        config = json.loads((folders[0] / "config.json").read_text())["config"]
         runs[method] = {
+            "config": {name: value for name, value in config.items() if name not in ("seed", "folder", "oracle")},
             "curves": [json.loads((folder / "metrics.json").read_text())["curve"] for folder in folders],
             "scores": [json.loads((folder / "scores.json").read_text()) for folder in folders],
         }

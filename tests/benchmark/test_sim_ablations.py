@@ -34,6 +34,7 @@ def test_every_method_is_trained_and_scored_for_every_seed(ablation):
     assert tuple(results["runs"]) == METHODS
     for method, found in results["runs"].items():
         assert len(found["curves"]) == len(found["scores"]) == 1
+        assert found["config"]["steps"] == 32 and "learning_rate" in found["config"]
         for seed, scores in enumerate(found["scores"]):
             assert list(scores) == list(conditions("nut"))
             assert all(len(entry["turns"]) == 2 for entry in scores.values())
