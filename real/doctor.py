@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import tyro
@@ -36,6 +37,10 @@ class Args:
     """Address of the arm's controller."""
     hand: str
     """Address of the hand server, such as tcp://127.0.0.1:5557."""
+    server_key: Path | None = None
+    """File with the hand server's public key, where the server is another computer."""
+    client_key: Path | None = None
+    """File with this client's own keys, likewise."""
     move: bool = False
     """After the checks at rest, ask, then move the wrist and every finger joint a little."""
     yes: bool = False
@@ -51,7 +56,10 @@ class Doctor:
     failed: list[str] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
-        self.robot = UR5eXHand(RobotConfig(arm=self.args.arm, hand=self.args.hand))
+        args = self.args
+        self.robot = UR5eXHand(
+            RobotConfig(arm=args.arm, hand=args.hand, server_key=args.server_key, client_key=args.client_key)
+        )
 
     def check(self, name: str, run: Callable[[], str]) -> bool:
         """Run a check and print a line about it; return whether it passed."""

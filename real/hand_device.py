@@ -316,7 +316,7 @@ class HandDevice:
     def _mean_counts(self) -> NDArray[np.float64]:
         """Return the mean of the next tactile frames (5, 121, 3), resultants last (counts)."""
         frames: list[NDArray[np.int16]] = []
-        end = time.monotonic() + 1.0
+        end = time.monotonic() + 2.0
         while len(frames) < _ZERO_SKIPPED + _ZERO_READINGS:
             number = self.reading.tactile_number
             self._exchange()

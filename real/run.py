@@ -41,6 +41,10 @@ class Args:
     """Address of the arm's controller; empty for a twin in this process."""
     hand: str = ""
     """Address of the hand server, such as tcp://127.0.0.1:5557; empty for a twin in this process."""
+    server_key: Path | None = None
+    """File with the hand server's public key, where the server is another computer."""
+    client_key: Path | None = None
+    """File with this client's own keys, likewise."""
     stratum: str = "nominal"
     """The twin's group of parameters: easy, nominal or hard."""
     seconds: float = 60.0
@@ -65,7 +69,7 @@ def make_env(args: Args, task: str) -> DexScrewRealEnv:
     if args.arm:
         from real.hardware import RobotConfig
 
-        robot = RobotConfig(arm=args.arm, hand=args.hand)
+        robot = RobotConfig(arm=args.arm, hand=args.hand, server_key=args.server_key, client_key=args.client_key)
     else:
         from real.twin.robot import TwinConfig
 

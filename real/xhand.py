@@ -28,6 +28,7 @@ from real.robot import TAXELS, HandState, RobotError
 FRESH = 0.1
 """`recover` wants readings that are not older (s)."""
 _PERIOD = 0.006  # Half of the hand's own period.
+_RECOVERY = 1.0  # How long `recover` waits for a fresh reading (s).
 _LOST = 0.5  # Without an answer for this time the server is taken for lost.
 _ANSWER = 0.02  # A command waits no longer than this for its answer (s), so that a control loop goes on.
 _ZERO_TIMEOUT = 10.0
@@ -102,7 +103,10 @@ class _Connection:
         end = time.monotonic() + timeout
         if not self._socket.poll(math.ceil(1000 * timeout), zmq.POLLOUT):
             return None
-        self._socket.send(wire.encode(request), zmq.DONTWAIT)
+        try:
+            self._socket.send(wire.encode(request), zmq.DONTWAIT)
+        except zmq.Again:  # The connection broke in between.
+            return None
         while self._socket.poll(max(0, math.ceil(1000 * (end - time.monotonic())))):
             try:
                 reply = wire.decode_reply(self._socket.recv())
@@ -236,16 +240,21 @@ class XHand:
         """Make the hand ready after a stop: connect again if the server was lost.
 
         Raises:
-            RobotError: the server is lost still, or the hand's readings are old or have errors.
+            RobotError: the server is lost still, or the hand gives no fresh readings.
         """
         if self._lost is not None:
             self.connect()
-        state = self.read()
-        age = time.monotonic() - min(state.time, state.tactile_time)
-        if age > FRESH:
-            raise RobotError(
-                f"the hand's readings are {age:.2f} s old: {'; '.join(state.errors) or 'no error reported'}"
-            )
+        end = time.monotonic() + _RECOVERY
+        while True:
+            state = self.read()
+            age = time.monotonic() - min(state.time, state.tactile_time)
+            if age <= FRESH:
+                return
+            if time.monotonic() > end:
+                raise RobotError(
+                    f"the hand's readings are {age:.2f} s old: {'; '.join(state.errors) or 'no error reported'}"
+                )
+            time.sleep(_PERIOD)
 
     def close(self) -> None:
         """Close; the server makes the hand hold its present joint positions if this client commanded it."""

@@ -40,7 +40,7 @@ from real.twin.hand_frames import (
     Frame,
     take_frame,
 )
-from real.wire import ADDRESS, FINGERS, HARDWARE_INDEX, JOINTS, pack_counts, parse_address
+from real.wire import ADDRESS, FINGERS, HARDWARE_INDEX, JOINTS, is_loopback, pack_counts, parse_address
 
 PORT = 5560
 """TCP port of the twin's serial line."""
@@ -104,9 +104,14 @@ class HandPort:
         lock: held while the plant is used.
         host: address to listen at; a loopback address.
         port: TCP port.
+
+    Raises:
+        RobotError: the address is in use, or other machines reach it.
     """
 
     def __init__(self, plant: HandPlant, lock: threading.Lock, host: str = "127.0.0.2", port: int = PORT) -> None:
+        if not is_loopback(host):
+            raise RobotError(f"the twin's hand asks nobody for keys, so it needs an address in 127.0.0.0/8, not {host}")
         self.faults = HandFaults()
         self._plant, self._lock = plant, lock
         self._last_state = b""

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import logging
+import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -24,7 +25,7 @@ RTDE_PORT, DASHBOARD_PORT, SCRIPT_PORT = 30004, 29999, 30003
 MAX_LINE = 1024
 """Longest line that the dashboard takes (bytes)."""
 
-_MAX_UNSENT = 1 << 18  # what a client that does not read may hold up (bytes)
+_MAX_UNSENT = 1 << 16  # what a client that does not read may hold up, here and in the kernel (bytes)
 _MAX_CATCH_UP = 0.1  # time that the twin makes up for after it was held up; the rest is lost to it (s)
 _START_TIMEOUT = 10.0
 _Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -205,6 +206,7 @@ class TwinServer:
             await asyncio.sleep(self._silent_until - time.monotonic())
 
     async def _serve_rtde(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _MAX_UNSENT)
         session = Session(self.box, self._owners)
         self._sessions[session] = writer
         try:

@@ -15,7 +15,7 @@ def test_the_zero_pose_is_the_vendors():
 
 
 def test_the_base_turns_the_flange_about_the_vertical():
-    turned = forward_matrix(Q + [np.pi / 2, 0, 0, 0, 0, 0])
+    turned = forward_matrix(Q + np.pi / 2 * np.eye(6)[0])
     quarter = np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1]])
     np.testing.assert_allclose(turned[:3], quarter @ forward_matrix(Q)[:3], atol=1e-12)
 

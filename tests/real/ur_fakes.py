@@ -12,6 +12,7 @@ import numpy as np
 
 from real.kinematics import forward
 from real.robot import RobotError
+from real.twin import control_box
 from real.twin.controller import TIMESTEP, ArmController
 from real.twin.server import TwinServer
 
@@ -62,7 +63,8 @@ class RemoteTwin:
     """
 
     def __init__(self, host: str, **options: object) -> None:
-        context = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context("forkserver")  # a plain fork would copy the client's threads, halfway
+        context.set_forkserver_preload(["real.twin.server"])
         self._pipe, other = context.Pipe()
         self.process = context.Process(target=_serve, args=(other, host, options), daemon=True)
         self.process.start()
@@ -89,6 +91,7 @@ class RemoteTwin:
 
 
 def _serve(pipe, host, options):
+    control_box.UNLOCK_DELAY = options.pop("unlock_delay", control_box.UNLOCK_DELAY)
     try:
         with TwinServer(KinematicPlant(), host, **options) as server:
             pipe.send(None)

@@ -174,6 +174,11 @@ def test_a_port_in_use_is_refused(port):
         HandPort(port.plant, threading.Lock(), port.host)
 
 
+def test_other_machines_cannot_reach_it():
+    with pytest.raises(RobotError, match=r"needs an address in 127.0.0.0/8, not 0.0.0.0"):
+        HandPort(FakeHandPlant(), threading.Lock(), "0.0.0.0")
+
+
 def test_a_killed_hand_server_stops_nothing_else_and_a_new_one_takes_over(port):
     server = HandServerProcess(port.host)
     hand = XHand(server.address)

@@ -140,11 +140,10 @@ def test_the_upper_registers_are_used_if_the_script_says_so():
 
 
 @pytest.mark.parametrize(
-    "values",
-    [[np.nan] * 6 + [0, 0, 0.008, 0.1, 300], [0] * 6 + [0, 0, 0.008, 5.0, 300], [0] * 6 + [0, 0, 0.008, 0.1, np.inf]],
+    ("q", "lookahead", "gain"), [(np.nan, 0.1, 300), (np.inf, 0.1, 300), (0, 5.0, 300), (0, 0.1, np.inf)]
 )
-def test_an_impossible_target_ends_it_without_motion(box, values):
-    command(box, SERVO, *values)
+def test_an_impossible_target_ends_it_without_motion(box, q, lookahead, gain):
+    command(box, SERVO, *[q] * 6, 0, 0, 0.008, lookahead, gain)
     run(box, 0.5)
     assert box.read("runtime_state") == 1
     np.testing.assert_array_equal(box.plant.arm.q, START)
