@@ -256,7 +256,11 @@ def _confirmed() -> bool:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     args = tyro.cli(Args, args=argv, description=__doc__)
-    doctor = Doctor(args)
+    try:
+        doctor = Doctor(args)
+    except (RobotError, ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     try:
         passed = doctor.run()
     except KeyboardInterrupt:

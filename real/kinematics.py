@@ -1,7 +1,7 @@
 """Kinematics of the UR5e: where the flange is, how it moves, and which joint positions put it somewhere.
 
 Frames are the controller's: the base frame with z up from the mounting face, and the flange frame with z out of the
-flange. A pose is (6,): position (m) and rotation vector (rad) of the flange in the base frame, as the controller has it.
+flange. A pose is (6,): position (m) and rotation vector (rad) of the flange in the base frame, as on the controller.
 An arm's own calibration moves the flange by up to about 1 mm; it is not part of this.
 """
 

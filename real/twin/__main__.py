@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Literal
 
+import glfw
 import mujoco.viewer
 import tyro
 
@@ -59,10 +60,12 @@ def serve(options: Options, stop: threading.Event) -> None:
     """Serve until told to stop, or until the window is closed.
 
     Raises:
-        RobotError: an address is in use, or the twin ended by itself.
+        RobotError: an address is in use, there is no display to show it on, or the twin ended by itself.
         ValueError: shape or version is unknown.
     """
     version = options.controller_version()
+    if options.view and not glfw.init():  # the viewer would wait for ever
+        raise RobotError("there is no display for the window; omit --view")
     plant = Plant(options.task, options.shape, stratum=options.stratum, seed=options.seed)
     with ExitStack() as stack:
         server = stack.enter_context(TwinServer(plant, options.host, version=version))
@@ -76,7 +79,9 @@ def serve(options: Options, stop: threading.Event) -> None:
             f"hand at {hand.address}; Ctrl-C ends it",
             flush=True,
         )
-        viewer = stack.enter_context(_open_viewer(plant)) if options.view else None
+        viewer = None
+        if options.view:
+            viewer = stack.enter_context(mujoco.viewer.launch_passive(plant.model, plant.data))
         ended = False
         while server.error is None and not stop.wait(_VIEW_PERIOD if viewer else _REPORT_PERIOD):
             if viewer is not None:
@@ -89,13 +94,6 @@ def serve(options: Options, stop: threading.Event) -> None:
                 print(plant.lost or f"fastened after {plant.turns:.1f} turns", flush=True)
     if server.error is not None:
         raise RobotError(f"the twin ended: {server.error}")
-
-
-def _open_viewer(plant: Plant) -> mujoco.viewer.Handle:
-    try:
-        return mujoco.viewer.launch_passive(plant.model, plant.data)
-    except RuntimeError as error:
-        raise RobotError(f"cannot open a window ({error}); without a display, omit --view") from error
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -106,6 +106,11 @@ def test_the_doctor_says_what_is_missing(capsys):
     assert "FAIL  hand connects" in out and "no motion: the checks above must pass first" in out
 
 
+def test_the_doctor_wants_keys_for_another_computer(capsys):
+    assert doctor.main(["--arm", HOST, "--hand", "tcp://192.0.2.1:5557"]) == 2
+    assert "needs keys" in capsys.readouterr().err
+
+
 def test_a_robot_without_a_hand_lets_go_of_the_arm(twin):
     robot = UR5eXHand(RobotConfig(arm=HOST, hand="tcp://127.0.5.2:5557"))
     with pytest.raises(RobotError, match=r"127\.0\.5\.2"):
