@@ -102,7 +102,7 @@ def test_the_doctor_finds_a_wrong_order_of_joints(twin, capsys, monkeypatch):
 def test_the_doctor_says_what_is_missing(capsys):
     assert doctor.main(["--arm", "127.0.5.2", "--hand", "tcp://127.0.5.2:5557", "--move", "--yes"]) == 1
     out = capsys.readouterr().out
-    assert "nothing answers at 127.0.5.2:29999 (dashboard)" in out
+    assert "nothing answers at 127.0.5.2:30004 (RTDE)" in out
     assert "FAIL  hand connects" in out and "no motion: the checks above must pass first" in out
 
 
