@@ -171,8 +171,12 @@ class Args:
     """Where to write a video of one episode (mp4)."""
     json: bool = False
     """Print the summary as one JSON object on the last line."""
+    engine: str = "mujoco"
+    """Simulator: mujoco on CPUs, or warp on an NVIDIA GPU."""
+    device: str | None = None
+    """Torch device; by default the engine's own, cpu or cuda."""
     threads: int = 0
-    """Threads that step the simulation; 0 takes all CPUs."""
+    """Threads that step the simulation on CPUs; 0 takes all."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -187,9 +191,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         policy = policies.load(args.policy)
         env = DexScrewVectorEnv(
             policy.task, args.episodes, shape=args.shape or None, randomize=args.randomize, observe=policy.observe,
-            num_threads=args.threads,
+            engine=args.engine, device=args.device, num_threads=args.threads,
             **conditions(policy, randomize=args.randomize, noise=args.noise, push=args.push),
         )  # fmt: skip
+        policy.actor.to(env.device)
         if args.video is None:
             score = evaluate(policy, env, seed=args.seed)
         else:

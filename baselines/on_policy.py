@@ -14,31 +14,40 @@ from baselines.sb3_env import TensorVecEnv
 
 
 class EpisodeStatistics:
-    """Running sums of each environment's episode, and the last finished ones."""
+    """Running sums of each environment's episode, and the last finished ones.
+
+    Steps are only noted as they come, and counted when somebody asks, so that none of them waits for a GPU.
+    """
 
     def __init__(self, num_envs: int, device: torch.device, keep: int = 256) -> None:
         self.reward = torch.zeros(num_envs, device=device)
         self.length = torch.zeros(num_envs, dtype=torch.int64, device=device)
-        self.finished: deque[tuple[float, int, float]] = deque(maxlen=keep)
-        """Reward, length in control steps, and turns."""
+        self._finished: deque[tuple[float, int, float]] = deque(maxlen=keep)
+        self._noted: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
 
     def update(self, reward: Tensor, done: Tensor, rotations: Tensor) -> None:
         """Take in one step of all environments."""
-        self.reward += reward
-        self.length += 1
-        if done.any():
-            ended = zip(self.reward[done].tolist(), self.length[done].tolist(), rotations[done].tolist(), strict=True)
-            self.finished.extend(ended)
-            self.reward[done] = 0.0
-            self.length[done] = 0
+        reward, length = self.reward + reward, self.length + 1
+        self._noted.append((done, reward, length, rotations))
+        self.reward, self.length = torch.where(done, 0.0, reward), torch.where(done, 0, length)
+
+    @property
+    def finished(self) -> deque[tuple[float, int, float]]:
+        """Reward, length in control steps, and turns of the last finished episodes."""
+        if self._noted:
+            done, *columns = (torch.stack(tensors) for tensors in zip(*self._noted, strict=True))
+            self._noted.clear()
+            self._finished.extend(zip(*(column[done].tolist() for column in columns), strict=True))
+        return self._finished
 
     def means(self) -> dict[str, float]:
         """Return the means over the last finished episodes, or nothing before the first."""
-        if not self.finished:
+        finished = self.finished
+        if not finished:
             return {}
-        columns = zip(*self.finished, strict=True)
+        columns = zip(*finished, strict=True)
         names = ("episode_reward", "episode_length", "rotations")
-        return {name: sum(column) / len(self.finished) for name, column in zip(names, columns, strict=True)}
+        return {name: sum(column) / len(finished) for name, column in zip(names, columns, strict=True)}
 
 
 class TensorOnPolicy(OnPolicyAlgorithm):

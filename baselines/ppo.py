@@ -120,6 +120,16 @@ class TensorPPO(TensorOnPolicy, PPO):
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "rollout", "_acting"]
 
+    def _add_cut_off(self, rewards: Tensor, infos: dict[str, Any]) -> Tensor:
+        """Add the discounted values (N,) of what truncation cut off to the rewards (N,) of a step."""
+        truncated = infos["truncated"]
+        if self.device.type != "cpu":  # to ask whether there is any would wait for the GPU; to compute all is quick
+            return rewards + self.gamma * torch.where(truncated, self.policy.values(infos["final_obs"]), 0.0)
+        if truncated.any():
+            cut_off = {key: tensor[truncated] for key, tensor in infos["final_obs"].items()}
+            rewards[truncated] += self.gamma * self.policy.values(cut_off)
+        return rewards
+
     def _log_probability(self, actions: Tensor, mean: Tensor, std: Tensor) -> Tensor:
         acting = self._acting
         return log_probability(actions[:, acting], mean[:, acting], std[acting])
@@ -144,11 +154,7 @@ class TensorPPO(TensorOnPolicy, PPO):
             self.num_timesteps += env.num_envs * distributed.size()
             env.env.total_steps = self.num_timesteps
             self.statistics.update(reward, done, infos["rotations"])
-            scaled = reward * self.reward_scale
-            truncated = infos["truncated"]
-            if truncated.any():
-                cut_off = {key: tensor[truncated] for key, tensor in infos["final_obs"].items()}
-                scaled[truncated] += self.gamma * policy.values(cut_off)
+            scaled = self._add_cut_off(reward * self.reward_scale, infos)
             seen.append(observation)
             for name, tensor in (
                 ("actions", action), ("log_probs", self._log_probability(action, mean, std)), ("means", mean),

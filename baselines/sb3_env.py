@@ -70,9 +70,10 @@ class NumpyVecEnv(TensorVecEnv):
         observation, reward, done, infos = super().step_wait()
         rotations, reason = infos["rotations"].cpu().numpy(), infos["reason"].cpu().numpy()
         listed = [{"rotations": rotations[i], "reason": int(reason[i])} for i in range(self.num_envs)]
-        if "final_obs" in infos:
+        ended = np.flatnonzero(done.cpu().numpy())
+        if len(ended):
             final, truncated = _to_numpy(infos["final_obs"]), infos["truncated"].cpu().numpy()
-            for i in np.flatnonzero(done.cpu().numpy()):
+            for i in ended:
                 listed[i]["terminal_observation"] = {key: value[i] for key, value in final.items()}
                 listed[i]["TimeLimit.truncated"] = bool(truncated[i])
         return _to_numpy(observation), reward.cpu().numpy(), done.cpu().numpy(), listed

@@ -59,8 +59,12 @@ class TrainConfig:
     """The gradient is clipped to this norm."""
     randomize: bool = True
     """Whether to randomise the physics, the start and the noise."""
+    engine: str = "mujoco"
+    """Simulator: mujoco on CPUs, or warp on an NVIDIA GPU."""
+    device: str | None = None
+    """Torch device of simulation and learning; by default the engine's own, cpu or cuda."""
     threads: int = 0
-    """Threads of simulation and learning; 0 takes all CPUs."""
+    """Threads of simulation and learning on CPUs; 0 takes all."""
     checkpoint_every: int = 100_000
     """Control steps between checkpoints."""
     evaluation_episodes: int = 64
@@ -96,7 +100,7 @@ def run_command(
         with distributed.process_group():
             _check(config)
             return train(make_agent(config), config, command)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, gymnasium.error.DependencyNotInstalled) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
@@ -117,8 +121,8 @@ def train(agent: Agent, config: TrainConfig, command: Sequence[str]) -> int:
         config, num_envs=config.num_envs // distributed.size(), batch_size=config.batch_size // distributed.size()
     )
     env = DexScrewVectorEnv(
-        config.task, share.num_envs, randomize=config.randomize, observe=agent.observe, num_threads=config.threads,
-        **agent.task_fields,
+        config.task, share.num_envs, randomize=config.randomize, observe=agent.observe, engine=config.engine,
+        device=config.device, num_threads=config.threads, **agent.task_fields,
     )  # fmt: skip
     model = agent.build(TensorVecEnv(env), share)
     # Only now is the folder claimed, since whatever does not fit was refused above.
@@ -176,6 +180,8 @@ def _check(config: TrainConfig) -> None:
             raise ValueError(
                 f"{name} must be a multiple of the {distributed.size()} processes, got {getattr(config, name)}"
             )
+    if config.engine == "warp" and distributed.size() > 1:
+        raise ValueError("the warp engine trains on one GPU; start it without torchrun")
     if config.batch_size < 2 or config.num_envs * config.n_steps % config.batch_size:
         raise ValueError(
             f"batch_size must divide num_envs x n_steps = {config.num_envs * config.n_steps} and be at least 2, got "
@@ -217,6 +223,7 @@ class _Recorder(BaseCallback):
         model, bar = self.model, self._bar
         assert isinstance(model, TensorOnPolicy) and bar is not None
         self._tick()
+        model.env.env.check_physics()  # type: ignore[union-attr]
         means = model.statistics.means()
         if means:
             rate = model.current_learning_rate
@@ -246,6 +253,7 @@ class _Recorder(BaseCallback):
             "episodes": list(model.statistics.finished),
             "seconds": self.seconds,
             "torch_rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state(model.device) if model.device.type == "cuda" else None,
             "env_rng": model.env.env._generator.get_state(),  # type: ignore[union-attr]
             "invalid_physics": model.env.env.invalid_physics_count,  # type: ignore[union-attr]
         }
@@ -280,6 +288,8 @@ class _Recorder(BaseCallback):
         self.curve, self.seconds, self._saved = content["curve"], content["seconds"], content["steps"]
         model.statistics.finished.extend(content.get("episodes", []))
         torch.set_rng_state(content["torch_rng"])
+        if model.device.type == "cuda":
+            torch.cuda.set_rng_state(content["cuda_rng"], model.device)
         env._generator.set_state(content["env_rng"])
         env.invalid_physics_count = content["invalid_physics"]
         model.env._reset_seeds()  # type: ignore[union-attr]  # the generator goes on instead
@@ -328,7 +338,7 @@ def _evaluate(policy: policies.ActorPolicy, config: TrainConfig, video: Path) ->
     """Return the score, and why there is no video, if one was wanted."""
     env = DexScrewVectorEnv(
         config.task, config.evaluation_episodes, observe=policy.observe, randomize=config.randomize,
-        num_threads=config.threads, **policy.task_fields,
+        engine=config.engine, device=config.device, num_threads=config.threads, **policy.task_fields,
     )  # fmt: skip
     seed = config.seed + EVALUATION_SEED_OFFSET
     video.unlink(missing_ok=True)  # that of an earlier policy

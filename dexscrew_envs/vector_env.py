@@ -21,7 +21,7 @@ from dexscrew_envs.mdp import randomization
 from dexscrew_envs.mdp.rewards import overspeed_threshold, reward_terms
 from dexscrew_envs.mdp.terminations import IdleWindow, Reason, terminations
 from dexscrew_envs.rendering import FrameRenderer
-from dexscrew_envs.sim import State, make_simulator
+from dexscrew_envs.sim import State, make_simulator, write_rows
 from dexscrew_envs.start_states import joint_limits
 from dexscrew_envs.tasks import JOINTS, Task, make_task
 
@@ -29,7 +29,6 @@ Observation = dict[str, Tensor]
 
 DEFAULT_OBSERVE = ("proprio", "history", "privileged")
 ALL_OBSERVE = (*DEFAULT_OBSERVE, "fingertip_force", "point_cloud")
-_FORCE_BOUND = 100.0
 _MAX_FINITE = 1e6
 
 
@@ -70,18 +69,24 @@ class DexScrewVectorEnv(VectorEnv[Observation, Tensor, Tensor]):
         shape: shape of the nut, or several of which each episode samples one; None takes the task's.
         randomize: False collapses every range to its centre and switches off noise and pushes.
         observe: the keys of the observation.
-        engine: the simulator, see `dexscrew_envs.sim`.
-        device: torch device.
-        num_threads: threads that step the simulations; 0 takes all CPUs. Results do not depend on it.
+        engine: the simulator: "mujoco" on CPUs, or "warp" on an NVIDIA GPU.
+        device: torch device; None takes the engine's own, "cpu" or "cuda".
+        num_threads: threads of the mujoco engine; 0 takes all CPUs. Results do not depend on it.
+        max_contacts: contacts per environment for which the warp engine has room; None takes what was measured.
         autoreset: whether episodes restart by themselves.
         render_mode: None or "rgb_array".
         camera: name of the camera to render from, or None for a free one.
         render_size: height and width of a frame.
         task_fields: changes of fields of the task, by name.
 
+    On the warp engine a control step is launched, not awaited: what a step returns holds `final_obs` whether or not an
+    episode ended, a NaN among the actions ends its episode as invalid physics rather than raise, and what went
+    wrong in the physics is told by `check_physics`, which should be called once a rollout.
+
     Raises:
-        ValueError: an argument has a value that is not known or not possible.
+        ValueError: an argument has a value that is not known or not possible, or a GPU is missing or too small.
         TypeError: a field is not one of the task's.
+        gymnasium.error.DependencyNotInstalled: the warp engine's packages are missing.
     """
 
     def __init__(
@@ -93,8 +98,9 @@ class DexScrewVectorEnv(VectorEnv[Observation, Tensor, Tensor]):
         randomize: bool = True,
         observe: Sequence[str] = DEFAULT_OBSERVE,
         engine: str = "mujoco",
-        device: str = "cpu",
+        device: str | None = None,
         num_threads: int = 0,
+        max_contacts: int | None = None,
         autoreset: bool = True,
         render_mode: str | None = None,
         camera: str | None = "side",
@@ -131,81 +137,50 @@ class DexScrewVectorEnv(VectorEnv[Observation, Tensor, Tensor]):
         self.render_mode = render_mode
         self.privileged_layout = obs.privileged_layout(self.task)
         """Name of each slice of `privileged`, and where it stands."""
-        self.sim = make_simulator(engine, self.task, self.num_envs, device=device, num_threads=num_threads)
+        self.sim = make_simulator(
+            engine, self.task, self.num_envs, device=device, num_threads=num_threads, max_contacts=max_contacts
+        )
         self.device = self.sim.device
         self._make_spaces()
 
-        lower, upper = joint_limits(self.task, self.sim.scene.model)
-        self._lower, self._upper = self._tensor(lower), self._tensor(upper)
+        limits = np.array(joint_limits(self.task, self.sim.scene.model), np.float32)
+        self._lower, self._upper = torch.as_tensor(limits, device=self.device)
         self._action_step = torch.full((len(JOINTS),), self.task.action_scale, device=self.device)
         self._action_step[list(self.task.locked_joints)] = 0.0
         keep = obs.HISTORY_STEPS if "history" in observe else obs.PROPRIO_STEPS + self.task.proprio_delay
         self._history = torch.zeros(self.num_envs, keep, obs.PAIR, device=self.device)
         self._targets = torch.zeros(self.num_envs, len(JOINTS), device=self.device)
         self._push = torch.zeros(self.num_envs, 3, device=self.device)
+        self._angle = torch.zeros(self.num_envs, device=self.device)
         self._steps = torch.zeros(self.num_envs, dtype=torch.int64, device=self.device)
         self._window = IdleWindow(self.task, self.num_envs, self.device)
-        self._make_bank()
+        self._bank = obs.ConstantsBank(self.sim.scene.variants, self.sim.start_states, self.device)
         self._generator = torch.Generator(self.device)
         self._generator.seed()
-        self._episode = randomization.sample_episode(self.task, self.num_envs, self._num_starts, self._generator)
-        self._constants = self._constants_of(self._episode.start)
+        self._episode = randomization.sample_episode(self.task, self.num_envs, len(self._bank), self._generator)
+        self._constants = self._bank.constants(self._episode.start)
         self._state: State | None = None
+
+        self._threshold = torch.zeros((), device=self.device)
+        self._invalid = torch.zeros((), dtype=torch.int64, device=self.device)
+        self._diverged_at = torch.zeros(self.num_envs, dtype=torch.int64, device=self.device)
+        # Everything above is changed in place alone, so that a recorded step finds it where it was.
+        self._before_physics = self.sim.capture(self._command, self._generator)
+        self._after_physics = self.sim.capture(self._conclude, self._generator)
 
         self.total_steps = 0
         """Control steps taken by all environments together; drives the over-speed curriculum, and may be set."""
-        self.invalid_physics_count = 0
-        """How many episodes ended because the simulation diverged."""
         self._camera, self._render_size = camera, render_size
         self._renderer: FrameRenderer | None = None
 
-    # -- spaces and constants -----------------------------------------------------------------------------------------
+    # -- spaces -----------------------------------------------------------------------------------------------------
 
     def _make_spaces(self) -> None:
-        def box(bound: float | np.ndarray, *shape: int) -> gymnasium.spaces.Box:
-            high = np.broadcast_to(np.asarray(bound, np.float32), shape).copy()
-            return gymnasium.spaces.Box(-high, high, shape, np.float32)
-
         self._privileged_bounds = obs.privileged_bounds(self.task).to(self.device)
-        bounds = self._privileged_bounds.cpu().numpy()
-        spaces = {
-            "proprio": box(math.pi, obs.PROPRIO_STEPS, obs.PAIR),
-            "history": box(math.pi, obs.HISTORY_STEPS, obs.PAIR),
-            "privileged": box(bounds, len(bounds)),
-            "fingertip_force": box(_FORCE_BOUND, 5, 3),
-            "point_cloud": box(1.0, obs.POINTS, 3),
-        }
-        self.single_observation_space = gymnasium.spaces.Dict({key: spaces[key] for key in self.observe})
-        self.single_action_space = box(1.0, len(JOINTS))
+        self.single_observation_space = obs.observation_space(self.task, self.observe)
+        self.single_action_space = gymnasium.spaces.Box(-1.0, 1.0, (len(JOINTS),), np.float32)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
-
-    def _tensor(self, array: np.ndarray) -> Tensor:
-        return torch.as_tensor(array, dtype=torch.float32, device=self.device)
-
-    def _make_bank(self) -> None:
-        """Put what the observation needs of the start states on the device."""
-        bank, variants = self.sim.start_states, self.sim.scene.variants
-        self._num_starts = len(bank.variant)
-        self._variant_points = self._tensor(variants.points)
-        self._variant_scale = self._tensor(variants.scale[:, None])
-        self._variant_symmetry = self._tensor(variants.symmetry[:, None])
-        self._bank_variant = torch.as_tensor(bank.variant, device=self.device)
-        self._bank = {
-            "object_pos": self._tensor(bank.object_pos),
-            "start_pose": self._tensor(bank.joint_pos),
-            "hand_quat": self._tensor(bank.hand_quat),
-            "hand_pos": self._tensor(bank.hand_pos),
-        }
-
-    def _constants_of(self, start: Tensor) -> obs.Constants:
-        variant = self._bank_variant[start]
-        return obs.Constants(
-            scale=self._variant_scale[variant],
-            symmetry=self._variant_symmetry[variant],
-            points=self._variant_points[variant],
-            **{name: values[start] for name, values in self._bank.items()},
-        )
 
     # -- the interface ------------------------------------------------------------------------------------------------
 
@@ -223,16 +198,15 @@ class DexScrewVectorEnv(VectorEnv[Observation, Tensor, Tensor]):
             if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
                 raise ValueError(f"seed must be a non-negative integer, got {seed!r}")
             self._generator.manual_seed(int(seed))
-        ids = torch.arange(self.num_envs, device=self.device)
+        mask = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
         if options and options.get("reset_mask") is not None:
             mask = torch.as_tensor(options["reset_mask"], device=self.device)
             if mask.shape != (self.num_envs,) or mask.dtype != torch.bool or not mask.any():
                 raise ValueError(f"reset_mask must be {self.num_envs} booleans of which at least one is true")
-            ids = mask.nonzero()[:, 0]
-            if self._state is None and len(ids) < self.num_envs:
+            if self._state is None and not mask.all():
                 raise ValueError("the first reset must reset every environment; leave reset_mask out")
         with _one_thread():
-            self._begin(ids)
+            self._begin(self._rows(mask))
             return self._observe(), {}
 
     def step(self, actions: Tensor) -> tuple[Observation, Tensor, Tensor, Tensor, dict[str, Any]]:
@@ -257,41 +231,68 @@ class DexScrewVectorEnv(VectorEnv[Observation, Tensor, Tensor]):
 
     def _advance(self, actions: Tensor) -> tuple[Observation, Tensor, Tensor, Tensor, dict[str, Any]]:
         """Advance by one control step with checked actions."""
-        assert self._state is not None
-        task, generator = self.task, self._generator
-        self._targets = torch.clamp(self._targets + self._action_step * actions, self._lower, self._upper)
-        noisy_targets = randomization.noisy(self._targets, self._episode.action_bias, task.action_noise[1], generator)
-        self._push = randomization.push(task, self._push, self._episode.mass, generator)
-        angle_before = self._state.nut_angle
-        self.sim.step(noisy_targets, self._push)
-        self._state = self.sim.read()
-        self._steps += 1
         self.total_steps += self.num_envs
-        valid = self._drop_invalid()
+        self._threshold.fill_(overspeed_threshold(self.task, self.total_steps))
+        self.sim.step(*self._before_physics(actions))
+        return self._after_physics()
 
-        rotated = self._state.nut_angle - angle_before
-        threshold = overspeed_threshold(task, self.total_steps)
-        terms = reward_terms(task, self._state, rotated, self._constants.start_pose, self._constants.points, threshold)
+    def _command(self, actions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the simulator is given in a control step: noisy joint targets and pushes."""
+        task, generator = self.task, self._generator
+        torch.clamp(self._targets + self._action_step * actions, self._lower, self._upper, out=self._targets)
+        noisy_targets = randomization.noisy(self._targets, self._episode.action_bias, task.action_noise[1], generator)
+        self._push.copy_(randomization.push(task, self._push, self._episode.mass, generator))
+        return noisy_targets, self._push
+
+    def _conclude(self) -> tuple[Observation, Tensor, Tensor, Tensor, dict[str, Any]]:
+        """Return what follows from the simulator's step: all that `step` returns."""
+        task = self.task
+        self._state = state = self.sim.read()
+        self._steps += 1
+        valid = self._drop_invalid(state)
+
+        rotated = state.nut_angle - self._angle
+        terms = reward_terms(task, state, rotated, self._constants.start_pose, self._constants.points, self._threshold)
         terms = {name: torch.where(valid, term, 0.0) for name, term in terms.items()}
         reward = torch.stack(list(terms.values())).sum(dim=0)
-        self._window.update(self._state)
-        reason = terminations(task, self._state, self._window, self._steps, valid)
+        self._window.update(state)
+        reason = terminations(task, state, self._window, self._steps, valid)
         truncated = reason == Reason.TIME_LIMIT
         terminated = (reason != Reason.RUNNING) & ~truncated
-        self._remember()
+        self._angle.copy_(state.nut_angle)
+        self._remember(state)
         observation = self._observe()
         infos: dict[str, Any] = {
-            "rotations": self._state.nut_angle / (2 * math.pi),
+            "rotations": state.nut_angle / (2 * math.pi),
             "reward_terms": terms,
             "reason": reason,
         }
         if self.autoreset:
             done = terminated | truncated
-            if done.any():
+            rows = self._rows(done)
+            if len(rows):
                 infos["final_obs"], infos["_final_obs"] = observation, done
-                self._begin(done.nonzero()[:, 0])
+                self._begin(rows)
                 observation = self._observe()
         return observation, reward, terminated, truncated, infos
+
+    def check_physics(self) -> None:
+        """Warn if simulations diverged or left out contacts since the last call; the mujoco engine does so itself."""
+        ids = self._diverged_at.nonzero()[:, 0]
+        if len(ids):
+            where = ", ".join(f"environment {i} at its step {self._diverged_at[i]}" for i in ids.tolist()[:8])
+            warnings.warn(f"the physics diverged and was reset: {where}", RuntimeWarning, stacklevel=3)
+            self._diverged_at.zero_()
+        self.sim.check_capacity()
+
+    @property
+    def invalid_physics_count(self) -> int:
+        """How many episodes ended because the simulation diverged."""
+        return int(self._invalid)
+
+    @invalid_physics_count.setter
+    def invalid_physics_count(self, count: int) -> None:
+        self._invalid.fill_(count)
 
     def render(self) -> tuple[np.ndarray, ...] | None:
         """Return an RGB frame (height, width, 3), uint8, of every environment, or None without a render mode.
@@ -325,51 +326,56 @@ class DexScrewVectorEnv(VectorEnv[Observation, Tensor, Tensor]):
             raise ValueError(f"actions must have shape ({self.num_envs}, {len(JOINTS)}), got {tuple(actions.shape)}")
         if not actions.is_floating_point():
             raise TypeError(f"actions must be floating point, got {actions.dtype}")
-        if not torch.isfinite(actions).all():
+        if not self.sim.asynchronous and not torch.isfinite(actions).all():
             bad = (~torch.isfinite(actions).all(dim=1)).nonzero()[:, 0].tolist()
             raise ValueError(f"actions must be finite; those of environments {bad[:8]} are not")
         return actions.float().clamp(-1.0, 1.0)
 
-    def _begin(self, ids: Tensor) -> None:
-        """Begin new episodes in the environments `ids`."""
-        episode = randomization.sample_episode(self.task, len(ids), self._num_starts, self._generator)
-        self.sim.reset(ids, episode)
-        if self._state is None:
-            self._state = self.sim.read()
-        constants = self._constants_of(episode.start)
-        self._state.write(ids, self.sim.read(ids))
-        self._episode.write(ids, episode)
-        self._constants.write(ids, constants)
-        self._window.reset(ids)
-        self._targets[ids] = constants.start_pose
-        self._history[ids] = constants.start_pose.repeat(1, 2)[:, None]
-        self._push[ids] = 0.0
-        self._steps[ids] = 0
+    def _rows(self, mask: Tensor) -> Tensor:
+        """Return what `write_rows` takes for a mask: its indices, or where that had to wait for a GPU itself."""
+        return mask if self.sim.asynchronous else mask.nonzero()[:, 0]
 
-    def _drop_invalid(self) -> Tensor:
-        """Find simulations that diverged, report them and blank their state; return (N,) which are valid."""
-        state = self._state
-        assert state is not None
+    def _begin(self, rows: Tensor) -> None:
+        """Begin new episodes in some environments; see `write_rows`."""
+        episode = randomization.sample_episode(self.task, len(rows), len(self._bank), self._generator)
+        state = self.sim.reset(rows, episode)
+        if self._state is None:
+            self._state = state
+        else:
+            self._state.write(rows, state)
+        constants = self._bank.constants(episode.start)
+        self._episode.write(rows, episode)
+        self._constants.write(rows, constants)
+        self._window.reset(rows)
+        write_rows(self._angle, rows, 0.0)
+        write_rows(self._targets, rows, constants.start_pose)
+        write_rows(self._history, rows, constants.start_pose.repeat(1, 2)[:, None])
+        write_rows(self._push, rows, 0.0)
+        write_rows(self._steps, rows, 0)
+
+    def _drop_invalid(self, state: State) -> Tensor:
+        """Find simulations that diverged, note them and blank their state; return (N,) which are valid."""
         size = state.joint_pos.abs().amax(dim=1) + state.joint_vel.abs().amax(dim=1) + state.nut_angle.abs()
         valid = size < _MAX_FINITE  # false for NaN too
-        if not valid.all():
-            ids = (~valid).nonzero()[:, 0]
-            self.invalid_physics_count += len(ids)
-            where = ", ".join(f"environment {i} at its step {self._steps[i]}" for i in ids.tolist()[:8])
-            warnings.warn(f"the physics diverged and was reset: {where}", RuntimeWarning, stacklevel=3)
+        if self.sim.asynchronous:  # actions were not checked, and a NaN is in the targets now
+            valid &= torch.isfinite(self._targets).all(dim=1)
+            self._targets.nan_to_num_()
+        rows = self._rows(~valid)
+        if len(rows):
+            torch.where(valid, self._diverged_at, self._steps, out=self._diverged_at)
+            self._invalid += (~valid).sum()
             for tensor in state.tensors().values():
-                tensor[ids] = 0.0
+                write_rows(tensor, rows, 0.0)
+            if not self.sim.asynchronous:
+                self.check_physics()
         return valid
 
-    def _remember(self) -> None:
+    def _remember(self, state: State) -> None:
         """Append the newest pair to the history."""
-        state, episode = self._state, self._episode
-        assert state is not None
-        seen = randomization.noisy(
-            state.joint_pos, episode.observation_bias, self.task.observation_noise[1], self._generator
-        )
+        bias, deviation = self._episode.observation_bias, self.task.observation_noise[1]
+        seen = randomization.noisy(state.joint_pos, bias, deviation, self._generator)
         pair = torch.cat([seen, self._targets], dim=1)
-        self._history = torch.cat([self._history[:, 1:], pair[:, None]], dim=1)
+        self._history.copy_(torch.cat([self._history[:, 1:], pair[:, None]], dim=1))
 
     def _observe(self) -> Observation:
         """Return the observation of all environments, in tensors of its own."""
@@ -386,7 +392,7 @@ class DexScrewVectorEnv(VectorEnv[Observation, Tensor, Tensor]):
                     self.task, state, self._episode, self._constants, self._privileged_bounds
                 )
             elif key == "fingertip_force":
-                observation[key] = state.tip_force.clamp(-_FORCE_BOUND, _FORCE_BOUND)
+                observation[key] = state.tip_force.clamp(-obs.FORCE_BOUND, obs.FORCE_BOUND)
             else:
                 observation[key] = obs.point_cloud(state, self._constants)
         return observation

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
+import gymnasium
+import numpy as np
 import torch
 from torch import Tensor
 
+from dexscrew_envs.scene import Variants
 from dexscrew_envs.sim.base import Episode, Rows, State
+from dexscrew_envs.start_states import StartStates
 from dexscrew_envs.tasks import JOINTS, Task
 
 HISTORY_STEPS = 30
@@ -17,6 +23,8 @@ PROPRIO_STEPS = 3
 """Pairs that the actor sees."""
 PAIR = 2 * len(JOINTS)
 POINTS = 100
+FORCE_BOUND = 100.0
+"""Forces on fingertips are clipped to plus and minus this (N)."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,60 @@ class Constants(Rows):
     hand_pos: Tensor
     points: Tensor
     """(N, 100, 3) points on the nut's surface in its frame (m)."""
+
+
+class ConstantsBank:
+    """The `Constants` of episodes by the start state from which they begin.
+
+    Args:
+        variants: the nuts of the scene.
+        starts: the bank of start states.
+        device: where the constants live.
+    """
+
+    def __init__(self, variants: Variants, starts: StartStates, device: torch.device) -> None:
+        tensor = partial(torch.as_tensor, dtype=torch.float32, device=device)
+        self._variant = torch.as_tensor(starts.variant, device=device)
+        self._of_variant = {
+            "scale": tensor(variants.scale[:, None]),
+            "symmetry": tensor(variants.symmetry[:, None]),
+            "points": tensor(variants.points),
+        }
+        self._of_start = {
+            "object_pos": tensor(starts.object_pos),
+            "start_pose": tensor(starts.joint_pos),
+            "hand_quat": tensor(starts.hand_quat),
+            "hand_pos": tensor(starts.hand_pos),
+        }
+
+    def __len__(self) -> int:
+        return len(self._variant)
+
+    def constants(self, start: Tensor) -> Constants:
+        """Return the constants of episodes that begin from these start states (N,), int64."""
+        variant = self._variant[start]
+        return Constants(
+            **{name: values[variant] for name, values in self._of_variant.items()},
+            **{name: values[start] for name, values in self._of_start.items()},
+        )
+
+
+def observation_space(task: Task, keys: Sequence[str]) -> gymnasium.spaces.Dict:
+    """Return the space of one environment's observation with these keys."""
+    bounds = privileged_bounds(task).numpy()
+
+    def box(bound: float | np.ndarray, *shape: int) -> gymnasium.spaces.Box:
+        high = np.broadcast_to(np.asarray(bound, np.float32), shape).copy()
+        return gymnasium.spaces.Box(-high, high, shape, np.float32)
+
+    spaces = {
+        "proprio": box(math.pi, PROPRIO_STEPS, PAIR),
+        "history": box(math.pi, HISTORY_STEPS, PAIR),
+        "privileged": box(bounds, len(bounds)),
+        "fingertip_force": box(FORCE_BOUND, 5, 3),
+        "point_cloud": box(1.0, POINTS, 3),
+    }
+    return gymnasium.spaces.Dict({key: spaces[key] for key in keys})
 
 
 def privileged_layout(task: Task) -> dict[str, slice]:

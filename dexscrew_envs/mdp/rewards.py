@@ -24,7 +24,7 @@ def overspeed_threshold(task: Task, total_steps: float) -> float:
 
 
 def reward_terms(
-    task: Task, state: State, rotated: Tensor, start_pose: Tensor, points: Tensor, threshold: float
+    task: Task, state: State, rotated: Tensor, start_pose: Tensor, points: Tensor, threshold: float | Tensor
 ) -> dict[str, Tensor]:
     """Return the weighted terms (N,) of the reward of one control step.
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dexscrew_envs.mdp.rewards import tip_distance
-from dexscrew_envs.sim.base import State
+from dexscrew_envs.sim.base import State, write_rows
 from dexscrew_envs.tasks import Task
 
 
@@ -39,20 +39,20 @@ class IdleWindow:
         self.angles = torch.zeros(num_envs, task.idle_window, device=device)
         self.steps = torch.zeros(num_envs, dtype=torch.int64, device=device)
         self.without_contact = torch.zeros(num_envs, dtype=torch.int64, device=device)
-        self._cursor = 0
+        self._cursor = torch.zeros(1, dtype=torch.int64, device=device)
 
-    def reset(self, ids: Tensor) -> None:
-        """Forget the environments `ids`."""
-        self.steps[ids] = 0
-        self.without_contact[ids] = 0
+    def reset(self, rows: Tensor) -> None:
+        """Forget some environments; see `write_rows`."""
+        write_rows(self.steps, rows, 0)
+        write_rows(self.without_contact, rows, 0)
 
     def update(self, state: State) -> None:
         """Take in the state after a control step."""
-        self.angles[:, self._cursor] = state.nut_angle
-        self._cursor = (self._cursor + 1) % self.task.idle_window
+        self.angles.index_copy_(1, self._cursor, state.nut_angle[:, None])
+        self._cursor.add_(1).remainder_(self.task.idle_window)
         self.steps += 1
         touched = torch.linalg.vector_norm(state.nut_force, dim=1) > self.task.contact_threshold
-        self.without_contact = torch.where(touched, 0, self.without_contact + 1)
+        self.without_contact.add_(1).masked_fill_(touched, 0)
 
     def stagnant(self) -> Tensor:
         """Return (N,) whether the window is full and the nut's angle hardly varied in it."""

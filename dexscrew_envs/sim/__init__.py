@@ -2,37 +2,63 @@
 
 from __future__ import annotations
 
-from dexscrew_envs.sim.base import Episode, Simulator, State
+import gymnasium
+
+from dexscrew_envs.sim.base import Episode, Simulator, State, write_rows
 from dexscrew_envs.tasks import Task
 
-ENGINES = ("mujoco",)
-"""Names of the engines."""
+ENGINES = {"mujoco": "cpu", "warp": "cuda"}
+"""Names of the engines, and the device on which each runs unless told otherwise."""
 
 
-def make_simulator(engine: str, task: Task, num_envs: int, *, device: str = "cpu", num_threads: int = 0) -> Simulator:
+def make_simulator(
+    engine: str,
+    task: Task,
+    num_envs: int,
+    *,
+    device: str | None = None,
+    num_threads: int = 0,
+    max_contacts: int | None = None,
+) -> Simulator:
     """Return a simulator of `num_envs` copies of the task's scene.
 
     Args:
-        engine: one of `ENGINES`.
+        engine: "mujoco", which runs on CPUs, or "warp", which runs on an NVIDIA GPU (or, for tests, on the CPU).
         task: the task.
         num_envs: how many copies.
-        device: torch device on which the tensors live; the mujoco engine has only "cpu".
-        num_threads: threads that step the simulations; 0 takes all CPUs.
+        device: torch device on which the tensors live; None takes the engine's own.
+        num_threads: threads of the mujoco engine; 0 takes all CPUs.
+        max_contacts: contacts per environment for which the warp engine has room; None takes what was measured.
 
     Raises:
-        ValueError: the engine or the device is unknown to it, or a number is out of range.
+        ValueError: the engine is unknown, a number is out of range, or the device is not there or is not for it.
+        gymnasium.error.DependencyNotInstalled: the engine's packages are missing.
     """
     if engine not in ENGINES:
         raise ValueError(f"unknown engine {engine!r}; choose from {', '.join(ENGINES)}")
-    if device != "cpu":
-        raise ValueError(f"the mujoco engine runs on device 'cpu', not on {device!r}")
     if num_envs < 1:
         raise ValueError(f"num_envs must be at least 1, got {num_envs}")
     if num_threads < 0:
         raise ValueError(f"num_threads must be 0 (all CPUs) or positive, got {num_threads}")
-    from dexscrew_envs.sim.mujoco import MujocoSimulator
+    device = ENGINES[engine] if device is None else str(device)
+    if engine == "mujoco":
+        if device != "cpu":
+            raise ValueError(f"the mujoco engine runs on device 'cpu', not on {device!r}; engine='warp' runs on a GPU")
+        if max_contacts is not None:
+            raise ValueError("max_contacts is for the warp engine; the mujoco engine makes room as it needs it")
+        from dexscrew_envs.sim.mujoco import MujocoSimulator
 
-    return MujocoSimulator(task, num_envs, num_threads)
+        return MujocoSimulator(task, num_envs, num_threads)
+    if max_contacts is not None and max_contacts < 1:
+        raise ValueError(f"max_contacts must be at least 1, got {max_contacts}")
+    try:
+        from dexscrew_envs.sim.warp import WarpSimulator, check_device
+    except ModuleNotFoundError as error:
+        raise gymnasium.error.DependencyNotInstalled(
+            f"the warp engine needs the package {error.name}, which is not installed; "
+            "install it with: pip install 'dexscrew[gpu]'"
+        ) from error
+    return WarpSimulator(task, num_envs, check_device(device), max_contacts)
 
 
-__all__ = ["ENGINES", "Episode", "Simulator", "State", "make_simulator"]
+__all__ = ["ENGINES", "Episode", "Simulator", "State", "make_simulator", "write_rows"]

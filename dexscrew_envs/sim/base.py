@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
@@ -12,6 +13,20 @@ from dexscrew_envs.scene import Scene
 from dexscrew_envs.start_states import StartStates
 
 
+def write_rows(tensor: Tensor, rows: Tensor, values: Tensor | float) -> None:
+    """Overwrite some rows of a tensor (N, ...), in place.
+
+    Args:
+        tensor: what is overwritten.
+        rows: which rows, as indices (K,), int64, or as a mask (N,), bool, which asks for no host read on a GPU.
+        values: K rows for indices, N rows for a mask, or one number.
+    """
+    if rows.dtype == torch.bool:
+        tensor.copy_(torch.where(rows.view(-1, *[1] * (tensor.dim() - 1)), values, tensor))
+    else:
+        tensor[rows] = values
+
+
 class Rows:
     """A dataclass of tensors that all have one row per environment."""
 
@@ -19,10 +34,10 @@ class Rows:
         """Return the tensors by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
 
-    def write(self, ids: Tensor, other: Any) -> None:
-        """Overwrite the rows `ids` with all rows of `other`."""
+    def write(self, rows: Tensor, other: Any) -> None:
+        """Overwrite some rows with those of `other`; see `write_rows`."""
         for name, tensor in self.tensors().items():
-            tensor[ids] = getattr(other, name)
+            write_rows(tensor, rows, getattr(other, name))
 
 
 @dataclass
@@ -88,15 +103,28 @@ class State(Rows):
 
 
 class Simulator(Protocol):
-    """Steps N copies of a scene."""
+    """Steps N copies of a scene.
+
+    An asynchronous simulator runs on a device of its own, and nothing in a control step may wait for it: the
+    environment then selects rows by masks rather than by indices, and asks only in `check_capacity` how it went.
+    """
 
     scene: Scene
     start_states: StartStates
     num_envs: int
     device: torch.device
+    asynchronous: bool
 
-    def reset(self, ids: Tensor, episode: Episode) -> None:
-        """Begin new episodes in the environments `ids` (K,), int64, sorted; `episode` has K rows."""
+    def reset(self, rows: Tensor, episode: Episode) -> State:
+        """Begin new episodes and return the states in which they begin.
+
+        Args:
+            rows: which environments: sorted indices (K,), int64, or for an asynchronous simulator a mask (N,).
+            episode: what was drawn for them, K rows, or N, of which those outside the mask are ignored.
+
+        Returns:
+            As many rows as `episode` has.
+        """
 
     def step(self, targets: Tensor, push: Tensor) -> None:
         """Advance by a control step.
@@ -106,8 +134,19 @@ class Simulator(Protocol):
             push: (N, 3) force on the nut's centre of mass, in the world frame (N).
         """
 
-    def read(self, ids: Tensor | None = None) -> State:
-        """Return a copy of the state of the environments `ids`, or of all."""
+    def read(self) -> State:
+        """Return a copy of the state of all environments."""
+
+    def capture(self, function: Callable[..., Any], generator: torch.Generator) -> Callable[..., Any]:
+        """Return a function of tensors as this engine calls it fastest: itself, or replayed from a CUDA graph.
+
+        Args:
+            function: maps tensors to tensors, in tuples and dicts, and changes others only in place.
+            generator: what it draws from.
+        """
+
+    def check_capacity(self) -> None:
+        """Warn if contacts or constraints were left out since the last call, naming the size to ask for."""
 
     def render_state(self, env: int) -> tuple[Any, Any]:
         """Return the MjModel and the MjData of one environment, ready to be drawn."""

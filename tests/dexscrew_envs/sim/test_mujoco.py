@@ -376,4 +376,4 @@ def test_bad_argument_raises(arguments, message):
 
 
 def test_engines_are_listed():
-    assert ENGINES == ("mujoco",)
+    assert tuple(ENGINES) == ("mujoco", "warp")
