@@ -10,7 +10,7 @@ install: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[train,real,export,ablation,dev]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[train,real,gpu,export,ablation,dev]"
 	touch $@
 
 train: install

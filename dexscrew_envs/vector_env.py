@@ -269,10 +269,9 @@ class DexScrewVectorEnv(VectorEnv[Observation, Tensor, Tensor]):
         }
         if self.autoreset:
             done = terminated | truncated
-            rows = self._rows(done)
-            if len(rows):
+            if self.sim.asynchronous or done.any():
                 infos["final_obs"], infos["_final_obs"] = observation, done
-                self._begin(rows)
+                self._begin(self._rows(done))
                 observation = self._observe()
         return observation, reward, terminated, truncated, infos
 
@@ -360,8 +359,8 @@ class DexScrewVectorEnv(VectorEnv[Observation, Tensor, Tensor]):
         if self.sim.asynchronous:  # actions were not checked, and a NaN is in the targets now
             valid &= torch.isfinite(self._targets).all(dim=1)
             self._targets.nan_to_num_()
-        rows = self._rows(~valid)
-        if len(rows):
+        if self.sim.asynchronous or not valid.all():
+            rows = self._rows(~valid)
             torch.where(valid, self._diverged_at, self._steps, out=self._diverged_at)
             self._invalid += (~valid).sum()
             for tensor in state.tensors().values():

@@ -1,0 +1,182 @@
+"""Control steps per second of the warp engine on a GPU, beside bare `mujoco_warp.step` of the same simulations.
+
+`python -m pytest benchmark/test_throughput_gpu.py`; without a GPU everything is skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+
+import pytest
+import torch
+
+from dexscrew_envs.vector_env import DexScrewVectorEnv
+
+pytest.importorskip("mujoco_warp", reason="needs the extra gpu")
+warp = pytest.importorskip("warp")
+if not torch.cuda.is_available():
+    pytest.skip("needs an NVIDIA GPU", allow_module_level=True)
+
+from dexscrew_envs.sim.warp import bytes_per_env  # noqa: E402 - imports Warp
+
+OBSERVE = ("proprio", "privileged")
+WARM_UP = 60
+"""Control steps before measuring, in which every environment is reset once, so that episodes are of all ages."""
+STEPS = 100
+"""Control steps of a segment."""
+ROUNDS = 5
+"""Segments, of which the median counts."""
+
+
+def make_env(task: str, num_envs: int) -> DexScrewVectorEnv:
+    """Return an environment whose episodes are of all ages, with contacts as random actions make them."""
+    env = DexScrewVectorEnv(task, num_envs, observe=OBSERVE, engine="warp")
+    env.reset(seed=0)
+    for ids in torch.randperm(num_envs, device=env.device).tensor_split(WARM_UP):
+        mask = torch.zeros(num_envs, dtype=torch.bool, device=env.device)
+        mask[ids] = True
+        env.reset(options={"reset_mask": mask})
+        env.step(random_actions(env))
+    return env
+
+
+def random_actions(env: DexScrewVectorEnv) -> torch.Tensor:
+    return 2 * torch.rand(env.num_envs, 12, device=env.device) - 1
+
+
+def seconds(function: Callable[[], None]) -> float:
+    """Return how long the GPU is busy with a function."""
+    torch.cuda.synchronize()
+    begin = perf_counter()
+    function()
+    torch.cuda.synchronize()
+    return perf_counter() - begin
+
+
+def median(function: Callable[[], None]) -> float:
+    return sorted(seconds(function) for _ in range(ROUNDS))[ROUNDS // 2]
+
+
+class Pair:
+    """An environment, and its own physics replayed from where a segment began, with the controls that it was given.
+
+    Where no episode ended meanwhile, both go through the same states and contacts.
+    """
+
+    def __init__(self, task: str, num_envs: int) -> None:
+        self.env = make_env(task, num_envs)
+        self.sim = self.env.sim
+        self.step_physics = self.sim.step
+        self.controls: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self.contacts: dict[str, list[torch.Tensor]] = {"environment": [], "physics": []}
+        self.sim.step = self.record
+
+    def record(self, targets: torch.Tensor, push: torch.Tensor) -> None:
+        self.controls.append((targets, push))
+        self.step_physics(targets, push)
+
+    def measure(self) -> tuple[float, float]:
+        """Return the seconds of a segment of the environment, and of its physics alone."""
+        arrays = self.sim._data | self.sim._model
+        begin = {name: values.clone() for name, values in arrays.items()}
+        self.controls.clear()
+        with_environment = seconds(self.step_environment)
+        end = {name: values.clone() for name, values in arrays.items()}
+        for name, values in begin.items():
+            arrays[name].copy_(values)
+        alone = seconds(self.replay)
+        for name, values in end.items():
+            arrays[name].copy_(values)
+        return with_environment, alone
+
+    def step_environment(self) -> None:
+        for _ in range(STEPS):
+            self.env.step(random_actions(self.env))
+            self.contacts["environment"].append(self.sim._data["nacon"].clone())
+
+    def replay(self) -> None:
+        for targets, push in self.controls:
+            self.step_physics(targets, push)
+            self.contacts["physics"].append(self.sim._data["nacon"].clone())
+
+    def mean_contacts(self, part: str) -> float:
+        return float(torch.stack(self.contacts[part]).double().mean()) / self.env.num_envs
+
+
+@pytest.mark.parametrize("num_envs", [1024, 2048, 4096, 8192, 16384, 32768])
+@pytest.mark.parametrize("task", ["nut", "screwdriver"])
+def test_control_steps_per_second(benchmark, task, num_envs):
+    free = torch.cuda.mem_get_info()[0]
+    pair = Pair(task, num_envs)
+    memory = free - torch.cuda.mem_get_info()[0]
+    pair.measure()
+    pairs = benchmark.pedantic(lambda: [pair.measure() for _ in range(ROUNDS)], rounds=1, iterations=1)
+    env_seconds, raw_seconds = (sorted(column)[ROUNDS // 2] for column in zip(*pairs, strict=True))
+    pair.env.check_physics()
+    benchmark.group = "control steps on a GPU"
+    benchmark.extra_info |= {
+        "task": task,
+        "num_envs": num_envs,
+        "device": torch.cuda.get_device_name(pair.env.device),
+        "control_steps_per_second": round(STEPS * num_envs / env_seconds, 1),
+        "raw_control_steps_per_second": round(STEPS * num_envs / raw_seconds, 1),
+        "ratio": round(raw_seconds / env_seconds, 4),
+        "contacts": round(pair.mean_contacts("environment"), 2),
+        "raw_contacts": round(pair.mean_contacts("physics"), 2),
+        "bytes_per_env": round(memory / num_envs),
+        "invalid_physics": pair.env.invalid_physics_count,
+    }
+    assert pair.mean_contacts("physics") == pytest.approx(pair.mean_contacts("environment"), rel=0.2)
+    assert memory < 2 * num_envs * bytes_per_env(pair.sim.max_contacts)
+
+
+def test_rollout_waits_for_nothing():
+    env = make_env("nut", 1024)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(32):
+            env.step(random_actions(env))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("num_envs", [4096, 8192, 16384])
+def test_shares_of_a_training_iteration(benchmark, num_envs):
+    """Physics, the rest of the environment, the policy's part of the rollout, and the update."""
+    from stable_baselines3.common.logger import configure
+
+    from baselines.ppo_agents import PPOConfig, ppo_agent
+    from baselines.sb3_env import TensorVecEnv
+
+    env = make_env("nut", num_envs)
+    config = PPOConfig(num_envs=num_envs, batch_size=num_envs * 4)
+    model = ppo_agent("oracle", actor=OBSERVE).build(TensorVecEnv(env), config)
+    model.set_logger(configure(None, []))
+    model.learn(2 * config.n_steps * num_envs)  # warm
+    _, callback = model._setup_learn(config.n_steps * num_envs, None)
+
+    def rollout() -> None:
+        model.collect_rollouts(model.env, callback, None, config.n_steps)
+
+    def environment() -> None:
+        for _ in range(config.n_steps):
+            env.step(random_actions(env))
+
+    def physics() -> None:
+        for _ in range(config.n_steps):
+            warp.capture_launch(env.sim._physics, warp.stream_from_torch(env.device))
+
+    both = benchmark.pedantic(lambda: median(rollout), rounds=1, iterations=1)
+    update, around, bare = median(model.train), median(environment), median(physics)
+    total = both + update
+    benchmark.extra_info |= {
+        "num_envs": num_envs,
+        "device": torch.cuda.get_device_name(env.device),
+        "control_steps_per_second_with_learning": round(config.n_steps * num_envs / total, 1),
+        "share_physics": round(bare / total, 3),
+        "share_mdp": round((around - bare) / total, 3),
+        "share_policy": round((both - around) / total, 3),
+        "share_update": round(update / total, 3),
+    }
+    assert update > 0
