@@ -58,6 +58,9 @@ no blind test.
 - Elastomer is a soft contact with Coulomb friction; it does not creep, and friction does not depend on pressure.
 - The nut's engagement is 14 mm from the first turn on, and threads do not cross or jam beyond what friction does.
 - A slipping tip does not climb the flanks by itself, and flanks do not hold a tilted driver.
+- Whether a hand can drive the screw to its end here is not shown. `screwdriver-student`, with the arm still, drops the
+  driver within half a second of its release, at 0.0 to 0.8 turns in nine trials; the authors' direct transfer on the
+  robot made 42 % of its turns. The twin's driver may be too hard to hold.
 - Only the hand and the driver collide; the arm's links do not. Motors do not heat.
 - A reading that takes 100 ms, of which others saw about one in two thousand, comes in the hard stratum alone and more
   rarely, since each may trip the safety layer's limit on stale readings.
