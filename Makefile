@@ -4,16 +4,22 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TRAIN_STAMP := $(VENV)/.installed-train
 
 .PHONY: install train test check docs benchmark
 install: $(STAMP)
+
+$(TRAIN_STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[train]"
+	touch $@
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[train,real,gpu,export,ablation,dev]"
 	touch $@
 
-train: install
+train: $(TRAIN_STAMP)
 	$(BIN)/python -m baselines.ppo_oracle --task nut
 
 test: check

@@ -83,14 +83,19 @@ def reference() -> str:
     return "\n".join(parts)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Write the reference to the path given, or to standard output."""
+def write(text: str, argv: Sequence[str] | None) -> int:
+    """Write a reference to the path given on the command line, or to standard output; return the exit status."""
     arguments = sys.argv[1:] if argv is None else argv
     if arguments:
-        Path(arguments[0]).write_text(reference())
+        Path(arguments[0]).write_text(text)
     else:
-        print(reference())
+        print(text)
     return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the tasks' reference."""
+    return write(reference(), argv)
 
 
 if __name__ == "__main__":

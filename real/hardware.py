@@ -6,13 +6,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from real.robot import Reading, RobotError, Vector
+from real.robot import Following, Reading, RobotError, Vector
 from real.ur5e import UR5e
 from real.xhand import XHand
 
 
 @dataclass(frozen=True, kw_only=True)
-class RobotConfig:
+class RobotConfig(Following):
     """Where arm and hand are, and with which gains they follow."""
 
     arm: str
@@ -23,16 +23,8 @@ class RobotConfig:
     """File with the hand server's public key; needed beyond this machine."""
     client_key: Path | None = None
     """File with this client's own key pair; needed beyond this machine."""
-    gain: float = 100.0
-    """Gain of servoJ (100 to 2000); the authors' value, the softest."""
-    lookahead: float = 0.2
-    """Lookahead time of servoJ (0.03 to 0.2 s); the authors' value."""
     frequency: float = 125.0
     """Rate at which the arm's controller reports (Hz)."""
-    gains: tuple[int, int, int] = (100, 0, 1)
-    """kp, ki and kd of the hand in the vendor's units; the authors' values."""
-    torque_limit: int = 100
-    """Current limit of the hand's motors in the vendor's units (mA); the authors' value."""
 
 
 class UR5eXHand:

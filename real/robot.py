@@ -90,6 +90,20 @@ class Reading:
     """Turns of the nut or screw since the episode began, where they are known: on a twin."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Following:
+    """How arm and hand follow their targets; the defaults are the authors' values."""
+
+    gain: float = 100.0
+    """Gain of servoJ (100 to 2000); the softest that the controller takes."""
+    lookahead: float = 0.2
+    """Lookahead time of servoJ (0.03 to 0.2 s)."""
+    gains: tuple[int, int, int] = (100, 0, 1)
+    """kp, ki and kd of the hand in the vendor's units."""
+    torque_limit: int = 100
+    """Current limit of the hand's motors (mA)."""
+
+
 class Robot(Protocol):
     """A UR5e with an XHand."""
 

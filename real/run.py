@@ -61,8 +61,10 @@ def make_env(args: Args, task: str) -> DexScrewRealEnv:
     """Return the environment that the arguments ask for.
 
     Raises:
-        ValueError: an address is missing.
+        ValueError: an address is missing, or the time is not positive.
     """
+    if not 0 < args.seconds < math.inf:
+        raise ValueError(f"--seconds must be positive and finite, got {args.seconds}")
     if bool(args.arm) != bool(args.hand):
         raise ValueError("give both --arm and --hand, or neither for a twin in this process")
     robot: Any
@@ -140,6 +142,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RobotError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:  # before the episode began
+        print("interrupted; the robot is stopped", file=sys.stderr)
+        return 130
     finally:
         env.close()
     rows = [

@@ -9,9 +9,8 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
-from pathlib import Path
 
-from dexscrew_envs.reference import attribute_docstrings
+from dexscrew_envs.reference import attribute_docstrings, write
 from real.twin.arm import ArmParameters
 from real.twin.hand import HandParameters
 from real.twin.nut import NutParameters
@@ -124,13 +123,8 @@ def reference() -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write the reference to the path given, or to standard output."""
-    arguments = sys.argv[1:] if argv is None else argv
-    if arguments:
-        Path(arguments[0]).write_text(reference())
-    else:
-        print(reference())
-    return 0
+    """Write the twin's reference."""
+    return write(reference(), argv)
 
 
 if __name__ == "__main__":

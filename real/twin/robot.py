@@ -4,24 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from real.robot import ArmMode, ArmState, HandState, Reading, RobotError, Vector
+from real.robot import ArmMode, ArmState, Following, HandState, Reading, RobotError, Vector
 from real.twin.plant import Plant
 
 
 @dataclass(frozen=True, kw_only=True)
-class TwinConfig:
+class TwinConfig(Following):
     """A twin in this process."""
 
     stratum: str = "nominal"
     """Group of parameter ranges: easy, nominal or hard; see docs/twin.md."""
-    gain: float = 100.0
-    """Gain of servoJ; the authors' value, the softest that the controller takes."""
-    lookahead: float = 0.2
-    """Lookahead time of servoJ (s); the authors' value."""
-    gains: tuple[int, int, int] = (100, 0, 1)
-    """kp, ki and kd of the hand in the vendor's units; the authors' values."""
-    torque_limit: int = 100
-    """Current limit of the hand's motors in the vendor's units (mA); the authors' value."""
 
 
 class TwinRobot:

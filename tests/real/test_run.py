@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from real import run
+from real import run, view
 
 
 def test_a_student_runs_on_the_twin_and_leaves_a_result(tmp_path, capsys):
@@ -20,8 +20,20 @@ def test_a_student_runs_on_the_twin_and_leaves_a_result(tmp_path, capsys):
     assert "turns" in capsys.readouterr().out
 
 
-def test_the_live_view_is_drawn_while_it_runs(capsys):
+def test_the_live_view_is_drawn_while_it_runs(monkeypatch):
+    drawn, screen = [], view.screen
+    monkeypatch.setattr(view, "screen", lambda *args: drawn.append(args[-1]) or screen(*args))
     assert run.main(["--policy", "nut-student", "--seconds", "0.5", "--view"]) == 0
+    assert drawn == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
+
+
+def test_ctrl_c_before_the_episode_is_no_traceback(monkeypatch, capsys):
+    def interrupted(self, **_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run.DexScrewRealEnv, "reset", interrupted)
+    assert run.main(["--policy", "nut-student", "--no-view"]) == 130
+    assert "interrupted" in capsys.readouterr().err
 
 
 def test_ctrl_c_ends_the_episode_and_still_gives_its_result(capsys, monkeypatch):
@@ -45,6 +57,8 @@ def test_ctrl_c_ends_the_episode_and_still_gives_its_result(capsys, monkeypatch)
         (["--policy", "nut-student", "--arm", "127.0.0.9"], "give both --arm and --hand"),
         (["--policy", "nut-student", "--stratum", "brutal"], "brutal"),
         (["--policy", "nut-student", "--shape", "octagon"], "octagon"),
+        (["--policy", "nut-student", "--seconds", "-1"], "--seconds must be positive"),
+        (["--policy", "nut-student", "--seconds", "nan"], "--seconds must be positive"),
         (["--policy", "nut-studnet"], "did you mean 'nut-student'"),
     ],
 )
