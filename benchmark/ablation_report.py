@@ -12,7 +12,8 @@ from tabulate import tabulate
 from baselines.policies import replacing
 from benchmark.statistics import confidence_interval, interquartile_mean
 
-_COLORS = {"oracle": "#2a6f97", "student": "#c8641e", "asymmetric": "#5b8c3a", "unprivileged": "#7d7d7d"}
+COLORS = {"oracle": "#2a6f97", "student": "#c8641e", "asymmetric": "#5b8c3a", "unprivileged": "#7d7d7d"}
+"""Of the methods, in all pictures."""
 
 
 def write_report(task: str, runs: dict[str, Any], config: dict[str, Any], out: Path) -> str:
@@ -74,9 +75,9 @@ def _draw_curves(task: str, runs: dict[str, Any], path: Path) -> None:
                 for curve in found["curves"]
             ])  # fmt: skip
             mean, deviation = values.mean(axis=0), values.std(axis=0)
-            axis.plot(steps / 1e6, mean, label=method, color=_COLORS[method])
+            axis.plot(steps / 1e6, mean, label=method, color=COLORS[method])
             axis.fill_between(
-                steps / 1e6, mean - deviation, mean + deviation, color=_COLORS[method], alpha=0.2, lw=0
+                steps / 1e6, mean - deviation, mean + deviation, color=COLORS[method], alpha=0.2, lw=0
             )  # fmt: skip
         axis.set(xlabel="control steps (million)", ylabel=label)
         axis.grid(alpha=0.3)
@@ -101,7 +102,7 @@ def _draw_conditions(task: str, summary: dict[str, Any], path: Path) -> None:
         at = np.arange(len(found)) + (k - (len(summary) - 1) / 2) * width
         turns = np.array([entry["turns"] for entry in found.values()])
         error = np.array([[e["turns"] - e["low"], e["high"] - e["turns"]] for e in found.values()]).T
-        axis.bar(at, turns, width, yerr=error.clip(min=0), label=method, color=_COLORS[method], capsize=2)
+        axis.bar(at, turns, width, yerr=error.clip(min=0), label=method, color=COLORS[method], capsize=2)
     axis.set_xticks(range(len(next(iter(summary.values())))), list(next(iter(summary.values()))))
     axis.set(ylabel="turns per episode")
     axis.grid(axis="y", alpha=0.3)

@@ -11,7 +11,7 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from baselines.run_folder import RunFolderError, versions
 from baselines.student import StudentConfig
 from baselines.training import TrainConfig, train
 from benchmark.ablation_report import write_report
+from benchmark.randomization import level_fields
 from dexscrew_envs.tasks import make_task
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 
@@ -48,8 +49,10 @@ class Args:
     """Environments of each training."""
     episodes: int = 64
     """Episodes in each condition of the evaluation."""
+    randomization: str = "task"
+    """How far training and evaluation are randomised: none, task (as the task says) or wider."""
     out: Path | None = None
-    """Folder of runs and results; by default runs/ablation-<task>."""
+    """Folder of runs and results; by default runs/ablation-<task>, or runs/ablation-<task>-<randomization>."""
     cpus: int = 1
     """CPUs, and threads, of each training; as many trainings run side by side as there is room for."""
     ray_address: str = ""
@@ -58,16 +61,18 @@ class Args:
     """A small run that shows that everything works, in less than five minutes; its scores mean nothing."""
 
 
-def conditions(task_name: str) -> dict[str, dict[str, Any]]:
+def conditions(task_name: str, randomization: str = "task") -> dict[str, dict[str, Any]]:
     """Return the conditions in which every method is scored: name to changed fields of the task."""
-    task = make_task(task_name)
+    base = level_fields(task_name, randomization)
+    task = make_task(task_name, **base)
     unseen = tuple(shape for shape in task.shapes if shape not in task.sampled_shapes)
-    return {
+    changes: dict[str, dict[str, Any]] = {
         "as trained": {},
-        "noise x2": {"observation_noise": (0.02, 0.01), "action_noise": (0.02, 0.01)},
+        "noise x2": {name: tuple(2 * x for x in getattr(task, name)) for name in ("observation_noise", "action_noise")},
         "pushes x20": {"push_force": 20 * task.push_force},
         "unseen shapes": {"shape": unseen},
     }
+    return {name: base | change for name, change in changes.items()}
 
 
 def settings(args: Args, method: str, seed: int, out: Path) -> TrainConfig:
@@ -101,12 +106,13 @@ def train_and_score(args: Args, method: str, seed: int, out: Path, after: object
     if scores.exists():
         return name
     agent = student.agent(config) if isinstance(config, StudentConfig) else _PPO[method]
+    agent = replace(agent, task_fields={**agent.task_fields, **level_fields(args.task, args.randomization)})
     status = train(agent, config, ["python", "-m", "benchmark.sim_ablations", "--task", args.task, "# " + name])
     if status:
         raise RuntimeError(f"{name} ended with status {status}; the same call goes on")
     policy = policies.load(config.folder / "policy.pt")
     found: dict[str, Any] = {}
-    for condition, fields in conditions(args.task).items():
+    for condition, fields in conditions(args.task, args.randomization).items():
         env = DexScrewVectorEnv(args.task, args.episodes, observe=policy.observe, num_threads=args.cpus, **fields)
         score = evaluate(policy, env, seed=EVALUATION_SEED)
         found[condition] = {
@@ -179,6 +185,11 @@ def run_all(args: Args, out: Path) -> None:
         ray.shutdown()
 
 
+def _default_folder(args: Args) -> Path:
+    suffix = "" if args.randomization == "task" else f"-{args.randomization}"
+    return Path("runs") / f"ablation-{args.task}{suffix}"
+
+
 def _claim(args: Args, out: Path) -> None:
     """Refuse a folder of another ablation."""
     wanted = {key: value for key, value in asdict(args).items() if key not in ("out", "cpus", "ray_address", "seeds")}
@@ -194,7 +205,9 @@ def _claim(args: Args, out: Path) -> None:
     elif out.exists() and any(out.iterdir()):
         raise RunFolderError(f"{out} is not empty and holds no ablation; give another folder with --out")
     with policies.replacing(path) as beside:
-        beside.write_text(json.dumps({"arguments": wanted, "versions": versions()}, indent=1) + "\n")
+        task_fields = level_fields(args.task, args.randomization)
+        found = {"arguments": wanted, "task_fields": task_fields, "versions": versions()}
+        beside.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -203,11 +216,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.quick:
         args.seeds, args.steps, args.num_envs, args.episodes = 2, 16_384, 64, 8
     try:
-        make_task(args.task)
+        level_fields(args.task, args.randomization)
         for name in ("seeds", "steps", "num_envs", "episodes", "cpus"):
             if getattr(args, name) < 1:
                 raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(args, name)}")
-        out = (args.out or Path("runs") / f"ablation-{args.task}").resolve()
+        out = (args.out or _default_folder(args)).resolve()
         _claim(args, out)
         run_all(args, out)
         print(write_report(args.task, collect(args, out), json.loads((out / "ablation.json").read_text()), out))

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from baselines import policies
+from baselines import policies, training
 from benchmark import sim_ablations
-from benchmark.sim_ablations import METHODS, Args, conditions, settings
+from benchmark.randomization import level_fields
+from benchmark.sim_ablations import METHODS, Args, conditions, settings, train_and_score
+from dexscrew_envs.vector_env import DexScrewVectorEnv
 
 pytest.importorskip("ray")
 TINY = ["--task", "nut", "--seeds", "1", "--steps", "32", "--num-envs", "2", "--episodes", "2"]
@@ -40,7 +43,7 @@ def test_every_method_is_trained_and_scored_for_every_seed(ablation):
             assert all(len(entry["turns"]) == 2 for entry in scores.values())
             config = json.loads((ablation / f"{method}-{seed}" / "config.json").read_text())["config"]
             assert (config["seed"], config["steps"], config["num_envs"]) == (seed, 32, 2)
-    assert results["arguments"]["steps"] == 32 and "torch" in results["versions"]
+    assert results["arguments"]["steps"] == 32 and results["task_fields"] == {} and "torch" in results["versions"]
 
 
 def test_each_student_learns_from_the_oracle_of_its_seed(ablation):
@@ -64,6 +67,31 @@ def test_a_second_call_trains_nothing_again_and_another_configuration_is_refused
     assert "other steps" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("method", ["oracle", "student"])
+def test_randomization_reaches_training_and_evaluation(ablation, tmp_path, monkeypatch, method):
+    made = []
+
+    class Spy(DexScrewVectorEnv):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            made.append(self.task)
+
+    monkeypatch.setattr(training, "DexScrewVectorEnv", Spy)
+    monkeypatch.setattr(sim_ablations, "DexScrewVectorEnv", Spy)
+    if method == "student":
+        shutil.copytree(ablation / "oracle-0", tmp_path / "oracle-0")
+    args = Args(task="nut", randomization="wider", steps=32, num_envs=2, episodes=2)
+    train_and_score(args, method, 0, tmp_path)
+    wider = level_fields("nut", "wider")
+    trained, *scored = made
+    assert len(scored) == len(conditions("nut"))
+    assert {name: getattr(trained, name) for name in wider} == wider
+    assert {name: getattr(scored[0], name) for name in wider} == wider
+    assert scored[1].observation_noise == tuple(2 * x for x in wider["observation_noise"])
+    assert scored[2].push_force == 20 * wider["push_force"]
+    assert "triangle" not in scored[3].sampled_shapes and scored[3].kp == wider["kp"]
+
+
 def test_all_methods_have_the_same_budget():
     args = Args(task="nut", steps=1000, num_envs=8)
     configs = [settings(args, method, 3, Path("out")) for method in METHODS]
@@ -76,6 +104,7 @@ def test_all_methods_have_the_same_budget():
     [
         (["--task", "bolt"], "unknown task 'bolt'"),
         (["--seeds", "0"], "--seeds must be at least 1"),
+        (["--randomization", "much"], "unknown randomization 'much'; choose from none, task, wider"),
         (["--ray-address", "127.0.0.1:1"], "no Ray cluster answers at '127.0.0.1:1'"),
     ],
 )

@@ -1,0 +1,126 @@
+"""How the methods of the ablation compare as randomisation grows: one picture of several ablations.
+
+`python -m benchmark.ablation_dependence runs/ablation-nut-none runs/ablation-nut runs/ablation-nut-wider`
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from tabulate import tabulate
+
+from baselines.policies import replacing
+from benchmark.ablation_report import COLORS
+from benchmark.randomization import LEVELS
+
+
+@dataclass(kw_only=True)
+class Args:
+    """Compare ablations of one task whose trainings, and evaluations, were randomised differently far."""
+
+    folders: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Folders of finished ablations, or their results.json."""
+    out: Path = Path("runs/ablation-dependence")
+    """Folder for dependence.md, dependence.json and dependence.png."""
+
+
+def read(folders: Sequence[Path]) -> tuple[str, dict[str, Any]]:
+    """Return the task, and by level of randomisation, in growing order, the results of its ablation.
+
+    Raises:
+        ValueError: a file is not that of a finished ablation, or the ablations do not compare.
+    """
+    found: dict[str, Any] = {}
+    budgets = {}
+    for folder in folders:
+        path = folder / "results.json" if folder.is_dir() else folder
+        try:
+            results = json.loads(path.read_text())
+            arguments = results["arguments"]
+            level = arguments.get("randomization", "task")
+            budgets[path] = {name: arguments[name] for name in ("task", "steps", "num_envs", "episodes")}
+            scores = {method: entry["as trained"] for method, entry in results["summary"].items()}
+            seeds = len(next(iter(results["runs"].values()))["scores"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
+            raise ValueError(f"{path} is not the results.json of a finished ablation ({error!r})") from error
+        if level in found:
+            raise ValueError(f"two of the ablations have randomization {level!r}; give one of each")
+        found[level] = {"seeds": seeds, "scores": scores}
+    first = next(iter(budgets.values()), None)
+    if first is None or len(found) < 2:
+        raise ValueError("give at least two folders of ablations")
+    for path, budget in budgets.items():
+        if differing := [name for name in budget if budget[name] != first[name]]:
+            raise ValueError(f"{path} does not compare with {next(iter(budgets))}: it has other {', '.join(differing)}")
+    return first["task"], {level: found[level] for level in LEVELS if level in found}
+
+
+def table(levels: dict[str, Any]) -> str:
+    """Return turns per episode, with 95 % intervals, by method and level."""
+    methods = next(iter(levels.values()))["scores"]
+    rows = [
+        [
+            method,
+            *("{turns:.1f} [{low:.1f}, {high:.1f}]".format(**found["scores"][method]) for found in levels.values()),
+        ]
+        for method in methods
+    ]
+    return tabulate(
+        rows, headers=["turns per episode", *(f"{level} ({levels[level]['seeds']} seeds)" for level in levels)],
+        tablefmt="github",
+    )  # fmt: skip
+
+
+def draw(task: str, levels: dict[str, Any], path: Path) -> None:
+    """Draw turns per episode over randomisation, a line for each method."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axis = pyplot.subplots(figsize=(5.2, 3.6), layout="constrained")
+    for k, method in enumerate(next(iter(levels.values()))["scores"]):
+        scores = [found["scores"][method] for found in levels.values()]
+        at = [x + 0.04 * (k - 1.5) for x in range(len(levels))]  # side by side, or the intervals hide each other
+        turns = [score["turns"] for score in scores]
+        error = [
+            [max(0.0, score["turns"] - score["low"]) for score in scores],
+            [max(0.0, score["high"] - score["turns"]) for score in scores],
+        ]
+        axis.errorbar(at, turns, error, marker="o", capsize=2, label=method, color=COLORS[method])
+    axis.set_xticks(range(len(levels)), [f"{level}\n({found['seeds']} seeds)" for level, found in levels.items()])
+    axis.set(xlabel="randomisation", ylabel="turns per episode", ylim=(0, None))
+    axis.grid(axis="y", alpha=0.3)
+    axis.legend(fontsize=8)
+    figure.suptitle(f"{task}: interquartile mean and 95 % interval", fontsize=10)
+    figure.savefig(path, dpi=130)
+    pyplot.close(figure)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    args = tyro.cli(Args, args=argv, description=__doc__)
+    try:
+        task, levels = read(args.folders)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    args.out.mkdir(parents=True, exist_ok=True)
+    text = table(levels)
+    content = json.dumps({"task": task, "levels": levels}, indent=1) + "\n"
+    for name, what in (("dependence.json", content), ("dependence.md", text + "\n")):
+        with replacing(args.out / name) as beside:
+            beside.write_text(what)
+    draw(task, levels, args.out / "dependence.png")
+    print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
