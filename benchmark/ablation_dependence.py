@@ -17,7 +17,7 @@ from tabulate import tabulate
 
 from baselines.policies import replacing
 from benchmark.ablation_report import COLORS
-from benchmark.randomization import LEVELS
+from benchmark.randomization_levels import LEVELS
 
 
 @dataclass(kw_only=True)

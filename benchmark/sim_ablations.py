@@ -26,7 +26,7 @@ from baselines.run_folder import RunFolderError, versions
 from baselines.student import StudentConfig
 from baselines.training import TrainConfig, train
 from benchmark.ablation_report import write_report
-from benchmark.randomization import level_fields
+from benchmark.randomization_levels import level_fields
 from dexscrew_envs.tasks import make_task
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from fakes import SHORT_NUT, TINY
+from runs import UPDATE
 
 from baselines import ppo_oracle
 from dexscrew_envs.tasks import TASKS
@@ -43,3 +44,11 @@ def train(tiny) -> Callable[..., int]:
             pytest.fail("KeyboardInterrupt got out of main")
 
     return run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, short_nut, one_thread) -> Path:
+    """A finished run of five updates."""
+    folder = tmp_path_factory.mktemp("run") / "nut"
+    assert ppo_oracle.main([*TINY, "--folder", str(folder), "--steps", str(5 * UPDATE)]) == 0
+    return folder

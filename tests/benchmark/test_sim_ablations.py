@@ -9,7 +9,7 @@ import pytest
 
 from baselines import policies, training
 from benchmark import sim_ablations
-from benchmark.randomization import level_fields
+from benchmark.randomization_levels import level_fields
 from benchmark.sim_ablations import METHODS, Args, conditions, settings, train_and_score
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 

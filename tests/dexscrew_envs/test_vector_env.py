@@ -1,17 +1,16 @@
 from __future__ import annotations
 
 import math
-import re
 
 import gymnasium
 import numpy as np
 import pytest
 import torch
 from gymnasium.vector import AutoresetMode
+from rollouts import random_actions, same, within
 
-import dexscrew_envs
 from dexscrew_envs.mdp.terminations import Reason
-from dexscrew_envs.tasks import NUT, TASKS, make_task
+from dexscrew_envs.tasks import TASKS
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 
 SIZES = {"proprio": (3, 24), "history": (30, 24), "fingertip_force": (5, 3), "point_cloud": (100, 3)}
@@ -23,40 +22,7 @@ SHAPES = [
 TERMS = {"rotate", "proximity", "pose", "torque", "work", "overspeed", "height"}
 
 
-def random_actions(env, generator):
-    return 2 * torch.rand(env.num_envs, 12, generator=generator) - 1
-
-
-def rollout(env, steps, seed=0):
-    """Return everything that resetting and stepping returns, as a flat list of tensors."""
-    generator = torch.Generator().manual_seed(seed)
-    found = []
-
-    def keep(value):
-        if isinstance(value, dict):
-            for name in sorted(value):
-                keep(value[name])
-        elif isinstance(value, torch.Tensor):
-            found.append(value.clone())
-        else:
-            for item in value:
-                keep(item)
-
-    keep(env.reset(seed=seed))
-    for _ in range(steps):
-        keep(env.step(random_actions(env, generator)))
-    return found
-
-
-def same(first, second):
-    return len(first) == len(second) and all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
-
-
-def within(space, observation):
-    return space.contains({key: value.numpy() for key, value in observation.items()})
-
-
-# -- observations -----------------------------------------------------------------------------------------------------
+# -- observations ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("task", "shape"), SHAPES, ids=str)
@@ -195,7 +161,7 @@ def test_point_cloud_and_force_are_those_of_the_simulation(make_env):
     assert ((middle - state.nut_pos)[:, 2] < -0.015).all()  # the training nut hangs around the bolt
 
 
-# -- actions ----------------------------------------------------------------------------------------------------------
+# -- actions -----------------------------------------------------------------------------------------------------------
 
 
 def targets_of(observation):
@@ -245,7 +211,7 @@ def test_actions_are_left_as_they_are(make_env):
     assert (actions == 2.0).all()
 
 
-# -- the end of an episode --------------------------------------------------------------------------------------------
+# -- the end of an episode ---------------------------------------------------------------------------------------------
 
 
 def test_time_limit_truncates_and_final_obs_is_the_true_last_one(make_env):
@@ -351,294 +317,3 @@ def test_total_steps_drive_the_curriculum(make_env):
         costs.append(env.step(torch.zeros(2, 12))[-1]["reward_terms"]["overspeed"][0].item())
     assert costs == pytest.approx([-0.3 * (20 - threshold) for threshold in (7.5, 11.25, 15.0)], abs=0.02)
     assert env.total_steps == 60e6 + 2
-
-
-# -- resets -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("task", list(TASKS))
-def test_two_environments_with_one_seed_are_equal_for_50_steps(make_env, task):
-    first, second = make_env(task, 4), make_env(task, 4)
-    assert same(rollout(first, 50), rollout(second, 50))
-    assert not same(rollout(first, 3, seed=0), rollout(second, 3, seed=1))
-
-
-def test_threads_and_earlier_episodes_do_not_change_a_rollout(make_env):
-    one, two = (make_env("nut", 5, num_threads=threads, episode_steps=4) for threads in (1, 2))
-    first, second = rollout(one, 15), rollout(two, 15)
-    assert same(first, second)
-    assert same(rollout(two, 15), first), "an environment that was used before"
-
-
-def test_reset_without_a_seed_goes_on_with_the_random_numbers(make_env):
-    env = make_env("nut", 3)
-    first, _ = env.reset(seed=0)
-    second, _ = env.reset()
-    again, _ = env.reset(seed=0)
-    assert not torch.equal(first["privileged"], second["privileged"])
-    assert torch.equal(first["privileged"], again["privileged"])
-    assert torch.equal(env.reset()[0]["privileged"], second["privileged"])
-
-
-def test_environments_begin_differently_without_a_seed(make_env):
-    first, second = make_env("nut", 3), make_env("nut", 3)
-    assert not torch.equal(first.reset()[0]["privileged"], second.reset()[0]["privileged"])
-
-
-@pytest.mark.parametrize("kind", [list, np.array, torch.tensor])
-def test_reset_mask_resets_some_only(make_env, kind):
-    env = make_env("nut", 4)
-    env.reset(seed=0)
-    for _ in range(5):
-        before = env.step(torch.full((4, 12), -0.3))[0]
-    state = env.sim.batch.state.copy()
-    after, _ = env.reset(options={"reset_mask": kind([False, True, False, True])})
-    np.testing.assert_array_equal(env.sim.batch.state[[0, 2]], state[[0, 2]])
-    for key, values in after.items():
-        assert torch.equal(values[[0, 2]], before[key][[0, 2]])
-    start = after["privileged"][[1, 3], env.privileged_layout["start_pose"]]
-    assert torch.equal(after["history"][[1, 3]], start.repeat(1, 2)[:, None].expand(2, 30, 24))
-    assert not torch.equal(start, before["privileged"][[1, 3], env.privileged_layout["start_pose"]])
-
-
-def test_reset_by_mask_starts_windows_and_clocks_anew(make_env):
-    env = make_env("nut", 2, randomize=False, autoreset=False)
-    env.reset(seed=0)
-    for _ in range(40):
-        env.step(torch.zeros(2, 12))
-    env.reset(options={"reset_mask": [True, False]})
-    for _ in range(30):
-        infos = env.step(torch.zeros(2, 12))[-1]
-    assert infos["reason"].tolist() == [Reason.RUNNING, Reason.STAGNATION]
-
-
-def test_observations_are_tensors_of_their_own(make_env):
-    env = make_env("nut", 2)
-    first, _ = env.reset(seed=0)
-    kept = {key: value.clone() for key, value in first.items()}
-    second = env.step(torch.full((2, 12), -1.0))[0]
-    assert all(torch.equal(first[key], kept[key]) for key in kept)
-    for value in second.values():
-        value.fill_(99.0)
-    assert all(value.max() < 99.0 for value in env.step(torch.zeros(2, 12))[0].values())
-
-
-# -- making one -------------------------------------------------------------------------------------------------------
-
-
-def test_make_vec_gives_a_batch_of_tensors():
-    env = gymnasium.make_vec("DexScrew-Screwdriver-v0", num_envs=3, num_threads=1, shape="spheres")
-    assert isinstance(env.unwrapped, DexScrewVectorEnv)
-    assert env.metadata["autoreset_mode"] == AutoresetMode.SAME_STEP
-    assert env.metadata["render_fps"] == 20
-    observation, _ = env.reset(seed=0)
-    assert {key: value.shape for key, value in observation.items()} == {
-        "proprio": (3, 3, 24),
-        "history": (3, 30, 24),
-        "privileged": (3, 94),
-    }
-    assert all(isinstance(value, torch.Tensor) for value in env.step(torch.zeros(3, 12))[:4][1:])
-    assert dexscrew_envs.__version__
-    env.close()
-
-
-def test_task_object_and_fields_make_the_same(make_env):
-    task = make_task("nut", reset_distance=0.09)
-    assert make_env(task, 1).task == make_env("nut", 1, reset_distance=0.09).task == task
-    assert make_env(NUT, 1, reset_distance=0.09).task == task
-    assert make_env(NUT, 1, randomize=False).task == make_env("nut", 1, randomize=False).task
-    assert make_env(np.str_("nut"), np.int64(2)).num_envs == 2
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error", "message"),
-    [
-        ({"task": "bolt"}, ValueError, "unknown task 'bolt'; choose from nut, screwdriver"),
-        ({"shape": "octagon"}, ValueError, "nut: unknown shape 'octagon'; choose from triangle, square"),
-        ({"shape": ()}, ValueError, "shape must name at least one"),
-        ({"reset_distanc": 0.1}, TypeError, "no field 'reset_distanc'; did you mean 'reset_distance'"),
-        ({"observe": ("proprio", "rgb")}, ValueError, "unknown observation 'rgb'; choose from proprio, history"),
-        ({"observe": ()}, ValueError, "observe must name at least one of proprio"),
-        ({"engine": "bullet"}, ValueError, "unknown engine 'bullet'; choose from mujoco"),
-        ({"device": "cuda"}, ValueError, "runs on device 'cpu', not on 'cuda'"),
-        ({"num_envs": 0}, ValueError, "num_envs must be an integer of at least 1, got 0"),
-        ({"num_envs": -3}, ValueError, "num_envs must be an integer of at least 1, got -3"),
-        ({"num_envs": True}, ValueError, "num_envs must be an integer of at least 1, got True"),
-        ({"num_envs": 2.5}, ValueError, "num_envs must be an integer of at least 1, got 2.5"),
-        ({"num_threads": -1}, ValueError, "num_threads must be 0 .* or positive, got -1"),
-        ({"render_mode": "human"}, ValueError, "unknown render_mode 'human'; choose None or 'rgb_array'"),
-        ({"mass": (0.06, 0.05)}, ValueError, "mass must be"),
-        ({"privileged": ("colour",)}, ValueError, "unknown privileged slice 'colour'"),
-    ],
-    ids=str,
-)
-def test_bad_argument_raises(arguments, error, message):
-    with pytest.raises(error, match=message):
-        DexScrewVectorEnv(**arguments)
-
-
-# -- bad calls --------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def begun(make_env):
-    env = make_env("nut", 4)
-    env.reset(seed=0)
-    return env
-
-
-def poisoned(value):
-    actions = torch.zeros(4, 12)
-    actions[[1, 3], 7] = value
-    return actions
-
-
-@pytest.mark.parametrize(
-    ("actions", "error", "message"),
-    [
-        (torch.zeros(4, 11), ValueError, r"actions must have shape \(4, 12\), got \(4, 11\)"),
-        (torch.zeros(3, 12), ValueError, r"actions must have shape \(4, 12\), got \(3, 12\)"),
-        (torch.zeros(12), ValueError, r"actions must have shape \(4, 12\), got \(12,\)"),
-        (torch.zeros(4, 12, dtype=torch.int64), TypeError, "actions must be floating point, got torch.int64"),
-        (torch.zeros(4, 12, dtype=torch.bool), TypeError, "actions must be floating point, got torch.bool"),
-        (poisoned(math.nan), ValueError, r"actions must be finite; those of environments \[1, 3\] are not"),
-        (poisoned(math.inf), ValueError, r"actions must be finite; those of environments \[1, 3\] are not"),
-        (poisoned(-math.inf), ValueError, r"actions must be finite; those of environments \[1, 3\] are not"),
-    ],
-    ids=["size", "count", "flat", "integer", "bool", "nan", "inf", "minus inf"],
-)
-def test_bad_actions_raise_and_change_nothing(begun, actions, error, message):
-    state = begun.sim.batch.state.copy()
-    with pytest.raises(error, match=message):
-        begun.step(actions)
-    np.testing.assert_array_equal(begun.sim.batch.state, state)
-    assert begun.total_steps == 0
-
-
-@pytest.mark.parametrize("actions", [np.zeros((4, 12)), torch.zeros(4, 12, dtype=torch.float64)])
-def test_other_floats_are_taken(begun, actions):
-    assert begun.step(actions)[0]["proprio"].dtype == torch.float32
-
-
-def test_step_before_reset_raises(make_env):
-    with pytest.raises(RuntimeError, match=re.escape("call reset() before step()")):
-        make_env("nut", 1).step(torch.zeros(1, 12))
-
-
-def test_step_after_close_raises(begun):
-    begun.close()
-    begun.close()
-    with pytest.raises(RuntimeError, match="the environment is closed"):
-        begun.step(torch.zeros(4, 12))
-
-
-@pytest.mark.parametrize("seed", [-1, True, 1.5, "0"])
-def test_bad_seed_raises(begun, seed):
-    with pytest.raises(ValueError, match="seed must be a non-negative integer, got"):
-        begun.reset(seed=seed)
-
-
-def test_numpy_seed_is_taken(begun):
-    first, _ = begun.reset(seed=np.int64(3))
-    second, _ = begun.reset(seed=3)
-    assert torch.equal(first["privileged"], second["privileged"])
-
-
-@pytest.mark.parametrize("mask", [[True] * 3, [1, 0, 0, 0], [False] * 4, [[True] * 4], [0.0] * 4], ids=str)
-def test_bad_reset_mask_raises(begun, mask):
-    with pytest.raises(ValueError, match="reset_mask must be 4 booleans of which at least one is true"):
-        begun.reset(options={"reset_mask": mask})
-
-
-def test_first_reset_must_reset_all(make_env):
-    env = make_env("nut", 2)
-    with pytest.raises(ValueError, match="the first reset must reset every environment"):
-        env.reset(options={"reset_mask": [True, False]})
-    env.reset(options={"reset_mask": [True, True]})
-    env.step(torch.zeros(2, 12))
-
-
-# -- divergence -------------------------------------------------------------------------------------------------------
-
-
-def break_position(batch, k):
-    batch.qpos[k, 3] = np.nan
-
-
-def break_nut(batch, k):
-    batch.qvel[k, 12] = np.inf
-
-
-def break_speed(batch, k):
-    batch.qvel[k, :12] = 1e9
-
-
-def all_finite(*values):
-    return all(torch.isfinite(value).all() for value in values)
-
-
-@pytest.mark.parametrize("breakage", [break_position, break_nut, break_speed])
-def test_diverged_simulation_is_reported_and_reset_alone(make_env, monkeypatch, tmp_path, breakage):
-    monkeypatch.chdir(tmp_path)  # MuJoCo writes a log where it runs
-    env, intact = make_env("nut", 4), make_env("nut", 4)
-    env.reset(seed=0)
-    intact.reset(seed=0)
-    actions = torch.full((4, 12), -0.2)
-    for _ in range(4):
-        env.step(actions)
-        intact.step(actions)
-    breakage(env.sim.batch, 2)
-    with pytest.warns(RuntimeWarning, match="the physics diverged and was reset: environment 2 at its step 5"):
-        observation, reward, terminated, truncated, infos = env.step(actions)
-    expected, expected_reward, *_ = intact.step(actions)
-
-    assert terminated.tolist() == infos["_final_obs"].tolist() == [False, False, True, False]
-    assert not truncated.any()
-    assert infos["reason"].tolist() == [0, 0, Reason.INVALID_PHYSICS, 0]
-    assert env.invalid_physics_count == 1
-    final = infos["final_obs"]
-    assert all_finite(
-        *observation.values(), *final.values(), reward, infos["rotations"], *infos["reward_terms"].values()
-    )
-    assert within(env.observation_space, observation)
-    assert within(env.observation_space, final)
-    assert reward[2] == 0.0
-    others = [0, 1, 3]
-    assert torch.equal(reward[others], expected_reward[others])
-    for key in observation:
-        assert torch.equal(observation[key][others], expected[key][others])
-    assert torch.equal(observation["history"][2, 0], observation["history"][2, -1])
-
-    for _ in range(3):
-        observation, reward, *_, infos = env.step(actions)  # which warns of nothing
-        assert all_finite(*observation.values(), reward)
-        assert infos["reason"].tolist() == [0] * 4
-    assert env.invalid_physics_count == 1
-
-
-def test_divergence_without_autoreset_lasts_until_a_reset(make_env, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    env = make_env("nut", 2, autoreset=False)
-    env.reset(seed=0)
-    env.sim.batch.qpos[0, 0] = np.nan
-    for _ in range(2):
-        with pytest.warns(RuntimeWarning, match="environment 0 at its step"):
-            observation, _, terminated, _, infos = env.step(torch.zeros(2, 12))
-        assert terminated.tolist() == [True, False]
-        assert infos["reason"].tolist() == [Reason.INVALID_PHYSICS, Reason.RUNNING]
-        assert all_finite(*observation.values())
-    observation, _ = env.reset(options={"reset_mask": [True, False]})
-    assert np.isfinite(env.sim.batch.state).all()
-    assert env.step(torch.zeros(2, 12))[-1]["reason"].tolist() == [Reason.RUNNING] * 2
-
-
-def test_several_divergences_are_one_warning(make_env, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    env = make_env("nut", 12)
-    env.reset(seed=0)
-    env.sim.batch.qpos[:10, 0] = np.nan
-    with pytest.warns(RuntimeWarning) as warned:
-        env.step(torch.zeros(12, 12))
-    assert len(warned) == 1
-    assert str(warned[0].message).count("environment") == 8  # the first few by name
-    assert env.invalid_physics_count == 10

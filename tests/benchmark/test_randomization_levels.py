@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmark.randomization import LEVELS, level_fields
+from benchmark.randomization_levels import LEVELS, level_fields
 from dexscrew_envs.tasks import Task, make_task
 
 
