@@ -1,4 +1,7 @@
-"""A UR5e and an XHand over the network: two drivers as one robot."""
+"""A UR5e and an XHand over the network: two drivers as one robot.
+
+Importing this raises `gymnasium.error.DependencyNotInstalled` where the extra `real` is missing.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,15 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from gymnasium.error import DependencyNotInstalled
+
 from real.robot import Following, Reading, RobotError, Vector
-from real.ur5e import UR5e
-from real.xhand import XHand
+
+try:
+    from real.ur5e import UR5e
+    from real.xhand import XHand
+except ModuleNotFoundError as error:
+    raise DependencyNotInstalled(f"drivers need `pip install dexscrew[real]` (there is no {error.name})") from error
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 import tyro
+from gymnasium.error import DependencyNotInstalled
 from rich.live import Live
 from tabulate import tabulate
 
@@ -133,7 +134,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"{task}-student"
             )
         env = make_env(args, task)
-    except (ValueError, OSError, RobotError) as error:
+    except (ValueError, OSError, RobotError, DependencyNotInstalled) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     where = args.arm or f"twin, {args.stratum}"

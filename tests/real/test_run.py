@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
@@ -66,3 +67,12 @@ def test_bad_arguments_are_refused_in_one_sentence(arguments, words, capsys):
     assert run.main([*arguments, "--no-view"]) == 2
     error = capsys.readouterr().err
     assert words in error and error.count("\n") == 1
+
+
+def test_without_the_drivers_the_extra_is_named(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "zmq", None)
+    for name in [name for name in sys.modules if name in ("real.hardware", "real.xhand", "real.wire")]:
+        monkeypatch.delitem(sys.modules, name)
+    arguments = ["--policy", "nut-student", "--arm", "127.0.0.2", "--hand", "tcp://127.0.0.2:5557"]
+    assert run.main(arguments) == 2
+    assert "pip install dexscrew[real]" in capsys.readouterr().err
