@@ -24,6 +24,7 @@ train: $(TRAIN_STAMP)
 
 test: check
 	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest benchmark/test_throughput.py -k 64  # the benchmarks work; how fast, nobody asserts
 
 check: install
 	$(BIN)/ruff check .

@@ -13,7 +13,8 @@ from baselines import distributed, policies
 
 CHECKPOINT_FORMAT = "dexscrew-checkpoint"
 _FREE = ("steps", "folder", "threads", "checkpoint_every", "video", "evaluation_episodes")
-"""Fields that may differ when a run goes on: they do not change what is learned in a step."""
+"""Fields that may differ when a run goes on. But for `steps` of a student, whose learning rate then falls from where it
+would have been in a training of the new length, they do not change what is learned in a step."""
 
 
 class RunFolderError(ValueError):

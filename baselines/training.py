@@ -249,15 +249,15 @@ class _Recorder(BaseCallback):
             "learning_rate": model.current_learning_rate,
             "policy": model.policy.state_dict(),
             "optimizer": model.policy.optimizer.state_dict(),
-            "curve": list(self.curve),
-            "episodes": list(model.statistics.finished),
             "seconds": self.seconds,
             "torch_rng": torch.get_rng_state(),
             "cuda_rng": torch.cuda.get_rng_state(model.device) if model.device.type == "cuda" else None,
             "env_rng": model.env.env._generator.get_state(),  # type: ignore[union-attr]
             "invalid_physics": model.env.env.invalid_physics_count,  # type: ignore[union-attr]
         }
-        self._snapshot = copy.deepcopy(content)
+        # Rows of curve and episodes never change, and a long training has too many to copy each time.
+        lists = {"curve": list(self.curve), "episodes": list(model.statistics.finished)}
+        self._snapshot = copy.deepcopy(content) | lists
 
     def save(self) -> int:
         """Write the last snapshot as the checkpoint; return its steps, or those of the one that is there."""

@@ -1,28 +1,18 @@
-"""A table of what the benchmarks found."""
+"""Tables of what the benchmarks found."""
 
 from __future__ import annotations
+
+import itertools
 
 import pytest
 from tabulate import tabulate
 
-COLUMNS = {
-    "task": "task",
-    "num_envs": "environments",
-    "threads": "threads",
-    "torch_threads": "torch's",
-    "control_steps_per_second": "control steps/s",
-    "raw_control_steps_per_second": "bare MuJoCo",
-    "ratio": "ratio",
-    "contacts": "contacts",
-    "episodes_ended_per_step": "resets/step",
-}
-
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print one row per benchmark that told its rates."""
+    """Print a table for each group of benchmarks, one row per benchmark, of what it noted."""
     session = getattr(terminalreporter.config, "_benchmarksession", None)
-    found = [benchmark.extra_info for benchmark in session.benchmarks] if session else []
-    rows = [[info.get(key) for key in COLUMNS] for info in found if "ratio" in info]
-    if rows:
-        terminalreporter.section("throughput")
-        terminalreporter.write_line(tabulate(rows, headers=list(COLUMNS.values()), tablefmt="simple", floatfmt=",.2f"))
+    found = [bench for bench in session.benchmarks if bench.extra_info] if session else []
+    for group, members in itertools.groupby(found, key=lambda bench: bench.group):
+        rows = [{name.replace("_", " "): value for name, value in bench.extra_info.items()} for bench in members]
+        terminalreporter.section(group or "benchmarks")
+        terminalreporter.write_line(tabulate(rows, headers="keys", tablefmt="simple", floatfmt=",.2f"))

@@ -46,7 +46,7 @@ class Pair:
         step = self.env.sim.step
 
         def record(targets: torch.Tensor, push: torch.Tensor) -> None:
-            self.controls.append((targets, push))
+            self.controls.append((targets, push.clone()))  # the environment changes it in place
             step(targets, push)
 
         self.env.sim.step = record

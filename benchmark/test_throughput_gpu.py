@@ -73,7 +73,7 @@ class Pair:
         self.sim.step = self.record
 
     def record(self, targets: torch.Tensor, push: torch.Tensor) -> None:
-        self.controls.append((targets, push))
+        self.controls.append((targets, push.clone()))
         self.step_physics(targets, push)
 
     def measure(self) -> tuple[float, float]:

@@ -11,10 +11,19 @@ import gymnasium
 import mujoco
 import numpy as np
 
+from dexscrew_envs.scene import LARGEST_FRAME
+
 NO_OPENGL = (
     "there is no OpenGL to draw with ({reason}); on Debian or Ubuntu install it with "
     "`apt-get install libegl1 libgl1`, or `apt-get install libosmesa6` and set MUJOCO_GL=osmesa"
 )
+
+
+def check_size(size: tuple[int, int]) -> None:
+    """Raise ValueError unless frames of this height and width can be drawn."""
+    height, width = LARGEST_FRAME
+    if len(size) != 2 or not (1 <= size[0] <= height and 1 <= size[1] <= width):
+        raise ValueError(f"render_size must be height and width, at most {height} by {width} pixels, got {size}")
 
 
 class FrameRenderer:

@@ -19,6 +19,8 @@ from dexscrew_envs.tasks import FINGERS, JOINTS, Task
 
 NUT_JOINT = "nut"
 CONTACT_SENSOR = "nut_contact"
+LARGEST_FRAME = 1440, 1920
+"""Height and width of the largest frame that can be drawn off screen (pixels)."""
 _NOMINAL_MASS = 0.05
 
 
@@ -103,7 +105,7 @@ def build_scene(task: Task) -> Scene:
 def _decorate(spec: mujoco.MjSpec) -> None:
     spec.visual.headlight.ambient = [0.35, 0.35, 0.35]
     spec.visual.headlight.diffuse = [0.35, 0.35, 0.35]
-    spec.visual.global_.offwidth, spec.visual.global_.offheight = 1920, 1440
+    spec.visual.global_.offheight, spec.visual.global_.offwidth = LARGEST_FRAME
     spec.visual.map.znear = 0.02
     spec.visual.quality.shadowsize = 4096
     spec.stat.extent, spec.stat.center = 0.4, [0.0, 0.06, 0.12]

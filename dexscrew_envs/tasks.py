@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from dexscrew_envs.task_checks import check_task
+
 Range = tuple[float, float]
 Vector3 = tuple[float, float, float]
 
@@ -180,23 +182,7 @@ class Task:
     release the actor's newest pair is one step old, while the student's history is current."""
 
     def __post_init__(self) -> None:
-        wanted = (self.shape,) if isinstance(self.shape, str) else tuple(self.shape)
-        if not wanted:
-            raise ValueError(f"{self.name}: shape must name at least one of {', '.join(self.shapes)}")
-        for shape in wanted:
-            if shape not in self.shapes:
-                raise ValueError(f"{self.name}: unknown shape {shape!r}; choose from {', '.join(self.shapes)}")
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.type == "Range" and (len(value) != 2 or not value[0] <= value[1]):
-                raise ValueError(f"{self.name}: {field.name} must be (low, high) with low <= high, got {value!r}")
-        for name in ("timestep", "substeps", "episode_steps", "reset_distance", "idle_window", "action_scale"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{self.name}: {name} must be positive, got {getattr(self, name)!r}")
-        if len(self.start_pose) != len(JOINTS):
-            raise ValueError(f"{self.name}: start_pose must have {len(JOINTS)} numbers, got {len(self.start_pose)}")
-        if not 0 <= self.proprio_delay <= 27:
-            raise ValueError(f"{self.name}: proprio_delay must be between 0 and 27, got {self.proprio_delay!r}")
+        check_task(self)
 
     @property
     def sampled_shapes(self) -> tuple[str, ...]:

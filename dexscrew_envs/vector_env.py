@@ -20,7 +20,7 @@ from dexscrew_envs.mdp import observations as obs
 from dexscrew_envs.mdp import randomization
 from dexscrew_envs.mdp.rewards import overspeed_threshold, reward_terms
 from dexscrew_envs.mdp.terminations import IdleWindow, Reason, terminations
-from dexscrew_envs.rendering import FrameRenderer
+from dexscrew_envs.rendering import FrameRenderer, check_size
 from dexscrew_envs.sim import State, make_simulator, write_rows
 from dexscrew_envs.start_states import joint_limits
 from dexscrew_envs.tasks import JOINTS, Task, make_task
@@ -33,12 +33,17 @@ _MAX_FINITE = 1e6
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """Keep torch to one thread: its tensors are small here, and its threads would compete with the simulator's."""
+def _plain_torch() -> Iterator[None]:
+    """Keep torch to one thread, and its tensors ordinary ones without gradients, whatever the caller's modes.
+
+    The tensors are small here, and torch's threads would compete with the simulator's. And what is kept from step to
+    step could not be changed outside of the caller's `torch.inference_mode`, if it came into being there.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with torch.inference_mode(False), torch.no_grad():
+            yield
     finally:
         torch.set_num_threads(threads)
 
@@ -117,6 +122,7 @@ class DexScrewVectorEnv(VectorEnv[Observation, Tensor, Tensor]):
             raise ValueError(f"observe must name at least one of {', '.join(ALL_OBSERVE)}")
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"unknown render_mode {render_mode!r}; choose None or 'rgb_array'")
+        check_size(render_size)
         if shape is not None:
             task_fields["shape"] = shape if isinstance(shape, str) else tuple(shape)
         if isinstance(task, Task):
@@ -205,7 +211,7 @@ class DexScrewVectorEnv(VectorEnv[Observation, Tensor, Tensor]):
                 raise ValueError(f"reset_mask must be {self.num_envs} booleans of which at least one is true")
             if self._state is None and not mask.all():
                 raise ValueError("the first reset must reset every environment; leave reset_mask out")
-        with _one_thread():
+        with _plain_torch():
             self._begin(self._rows(mask))
             return self._observe(), {}
 
@@ -226,7 +232,7 @@ class DexScrewVectorEnv(VectorEnv[Observation, Tensor, Tensor]):
         if self._state is None:
             raise RuntimeError("call reset() before step()")
         actions = self._check(actions)
-        with _one_thread():
+        with _plain_torch():
             return self._advance(actions)
 
     def _advance(self, actions: Tensor) -> tuple[Observation, Tensor, Tensor, Tensor, dict[str, Any]]:

@@ -18,7 +18,7 @@ def overspeed_threshold(task: Task, total_steps: float) -> float:
     It moves linearly between the curriculum's ends, in stages of 5 %.
     """
     begin, end = task.overspeed_curriculum
-    progress = min(max((total_steps - begin) / (end - begin), 0.0), 1.0)
+    progress = min(max((total_steps - begin) / max(end - begin, 1.0), 0.0), 1.0)
     low, high = task.overspeed_threshold
     return low + (high - low) * int(progress * 20 + 1e-9) / 20
 

@@ -20,11 +20,12 @@ class CudaGraph:
     Args:
         function: maps tensors to tensors, in tuples and dicts. It must read none on the host, change others only in
             place, and do the same whenever it is called.
-        generator: what it draws from.
+        generator: what it draws from; the graph is one of its device.
     """
 
     def __init__(self, function: Callable[..., Any], generator: torch.Generator) -> None:
         self._function, self._generator = function, generator
+        self._stream: torch.cuda.Stream | None = None
         self._graph: torch.cuda.CUDAGraph | None = None
         self._warm = False
         self._inputs: tuple[Tensor, ...] = ()
@@ -47,7 +48,9 @@ class CudaGraph:
         self._inputs = tuple(tensor.clone() for tensor in inputs)
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(self._generator)
-        with without_garbage_collection(), torch.cuda.graph(graph):
+        # A stream of its own: torch's for captures belongs to the device of the process's first capture.
+        self._stream = torch.cuda.Stream(self._generator.device)
+        with without_garbage_collection(), torch.cuda.graph(graph, stream=self._stream):
             self._outputs = self._function(*self._inputs)
         self._graph = graph
 

@@ -274,10 +274,13 @@ def check_device(name: str) -> torch.device:
         )
     if device.index is not None and device.index >= torch.cuda.device_count():
         raise ValueError(f"there is no device {name!r}; this machine has {torch.cuda.device_count()} GPUs")
-    if not warp.is_conditional_graph_supported():
+    # Warp finds no GPU where the driver is older than the CUDA that it was built with, up to the minor version.
+    if not (warp.is_cuda_available() and warp.is_conditional_graph_supported()):
+        needed = max((12, 4), ((warp.get_cuda_toolkit_version() or (12, 4))[0], 0))
         found = ".".join(map(str, warp.get_cuda_driver_version() or ("none",)))
         raise ValueError(
-            f"the warp engine needs an NVIDIA driver for CUDA 12.4 or newer (550 on Linux), found one for {found}"
+            f"Warp {warp.__version__} needs an NVIDIA driver for CUDA {needed[0]}.{needed[1]} or newer, found "
+            f"one for {found}; update the driver, or install a build of Warp for its CUDA"
         )
     return torch.device("cuda", torch.cuda.current_device() if device.index is None else device.index)
 

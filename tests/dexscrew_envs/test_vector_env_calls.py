@@ -57,6 +57,8 @@ def test_task_object_and_fields_make_the_same(make_env):
         ({"num_envs": 2.5}, ValueError, "num_envs must be an integer of at least 1, got 2.5"),
         ({"num_threads": -1}, ValueError, "num_threads must be 0 .* or positive, got -1"),
         ({"render_mode": "human"}, ValueError, "unknown render_mode 'human'; choose None or 'rgb_array'"),
+        ({"render_size": (2000, 100)}, ValueError, "render_size must be height and width, at most 1440 by 1920 pixels"),
+        ({"render_size": (0, 100)}, ValueError, "render_size must be height and width"),
         ({"mass": (0.06, 0.05)}, ValueError, "mass must be"),
         ({"privileged": ("colour",)}, ValueError, "unknown privileged slice 'colour'"),
     ],
@@ -108,6 +110,17 @@ def test_bad_actions_raise_and_change_nothing(begun, actions, error, message):
 @pytest.mark.parametrize("actions", [np.zeros((4, 12)), torch.zeros(4, 12, dtype=torch.float64)])
 def test_other_floats_are_taken(begun, actions):
     assert begun.step(actions)[0]["proprio"].dtype == torch.float32
+
+
+def test_modes_of_the_caller_leave_nothing_behind(begun):
+    """What comes into being in inference mode cannot be changed outside of it."""
+    mask = torch.tensor([True, False, False, False])
+    with torch.inference_mode():
+        begun.step(torch.zeros(4, 12))
+    begun.reset(options={"reset_mask": mask})
+    actions = torch.zeros(4, 12, requires_grad=True)
+    observation, reward, *_ = begun.step(actions)
+    assert not reward.requires_grad and not any(value.requires_grad for value in observation.values())
 
 
 def test_step_before_reset_raises(make_env):

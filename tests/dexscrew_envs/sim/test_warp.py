@@ -200,9 +200,17 @@ def test_old_driver_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(ValueError, match="there is no device 'cuda:1'; this machine has 1 GPUs"):
         engine.check_device("cuda:1")
+    monkeypatch.setattr(warp, "is_conditional_graph_supported", lambda: True)
+    monkeypatch.setattr(warp, "is_cuda_available", lambda: False)
+    monkeypatch.setattr(warp, "get_cuda_toolkit_version", lambda: (13, 4))
+    monkeypatch.setattr(warp, "get_cuda_driver_version", lambda: (12, 8))
+    with pytest.raises(ValueError, match=r"driver for CUDA 13.0 or newer, found one for 12.8; update the driver, or"):
+        engine.check_device("cuda")
     monkeypatch.setattr(warp, "is_conditional_graph_supported", lambda: False)
+    monkeypatch.setattr(warp, "is_cuda_available", lambda: True)
+    monkeypatch.setattr(warp, "get_cuda_toolkit_version", lambda: (12, 9))
     monkeypatch.setattr(warp, "get_cuda_driver_version", lambda: (12, 2))
-    with pytest.raises(ValueError, match=r"driver for CUDA 12.4 or newer \(550 on Linux\), found one for 12.2"):
+    with pytest.raises(ValueError, match=r"driver for CUDA 12.4 or newer, found one for 12.2"):
         engine.check_device("cuda")
 
 
