@@ -125,7 +125,7 @@ class TensorDAgger(TensorOnPolicy):
         self.current_learning_rate = self.lr_schedule(self._current_progress_remaining)
         self.apply_learning_rate()
         student, data = self.policy.actor(), self.data
-        sums: dict[str, float] = {}
+        sums: dict[str, Tensor] = {}  # on the device: to read each loss would wait for a GPU
         updates = 0
         for _ in range(self.n_epochs):
             for batch in self.minibatches(len(data["action"])):
@@ -134,6 +134,6 @@ class TensorDAgger(TensorOnPolicy):
                 self.descend(losses["action"] + losses["latent"])
                 updates += 1
                 for name, loss in losses.items():
-                    sums[name] = sums.get(name, 0.0) + float(loss.detach())
+                    sums[name] = sums[name] + loss.detach() if name in sums else loss.detach()
         for name, total in sums.items():
-            self.logger.record(f"train/{name}_loss", total / updates)
+            self.logger.record(f"train/{name}_loss", float(total) / updates)

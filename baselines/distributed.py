@@ -74,7 +74,10 @@ def share(state: dict[str, Tensor]) -> None:
             distributed.broadcast(tensor, src=0)
 
 
-def wait() -> None:
-    """Wait until every rank is here."""
-    if size() > 1:
-        distributed.barrier()
+def any_rank(value: bool) -> bool:
+    """Return whether the value is true on any rank, once every rank is here."""
+    if size() == 1:
+        return value
+    flag = torch.tensor(int(value))
+    distributed.all_reduce(flag, op=distributed.ReduceOp.MAX)
+    return bool(flag)

@@ -194,7 +194,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             engine=args.engine, device=args.device, num_threads=args.threads,
             **conditions(policy, randomize=args.randomize, noise=args.noise, push=args.push),
         )  # fmt: skip
-        policy.actor.to(env.device)
         if args.video is None:
             score = evaluate(policy, env, seed=args.seed)
         else:

@@ -72,6 +72,9 @@ class ActorPolicy:
             ValueError: a key is missing from the observation, or has another shape than in training.
         """
         self.check({key: tuple(value.shape[1:]) for key, value in observation.items()})
+        device = observation[self.observe[0]].device
+        if next(self.actor.parameters()).device != device:  # as after loading, where the environment is on a GPU
+            self.actor.to(device)
         return self.actor(observation).clamp(-1.0, 1.0)
 
     def check(self, shapes: Mapping[str, tuple[int, ...]]) -> None:

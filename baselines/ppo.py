@@ -103,6 +103,8 @@ class TensorPPO(TensorOnPolicy, PPO):
         for name, value in (("target_kl", target_kl), ("final_kl", final_kl), ("kl_steps", kl_steps)):
             if value is not None and not value > 0:
                 raise ValueError(f"{name} must be positive, got {value}")
+        if final_kl is not None and final_kl > target_kl:
+            raise ValueError(f"final_kl must be at most target_kl = {target_kl}, got {final_kl}")
         self.reward_scale = reward_scale
         self.kl_range = (target_kl, target_kl if final_kl is None else final_kl)
         self.kl_steps = kl_steps

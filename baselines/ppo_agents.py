@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from baselines.actor_critic import DexScrewActorCritic
@@ -38,6 +39,18 @@ class PPOConfig(TrainConfig):
     """Widths of the trunk."""
 
 
+def _check(config: PPOConfig) -> None:
+    """Refuse what PPO itself would take."""
+    for names, possible, words in (
+        (("gamma", "gae_lambda"), lambda value: 0 <= value <= 1, "between 0 and 1"),
+        (("clip_range", "reward_scale"), lambda value: 0 < value < math.inf, "positive and finite"),
+        (("value_coef", "entropy_coef"), lambda value: 0 <= value < math.inf, "finite and not negative"),
+    ):
+        for name in names:
+            if not possible(getattr(config, name)):
+                raise ValueError(f"{name} must be {words}, got {getattr(config, name)}")
+
+
 def ppo_agent(name: str, *, actor: tuple[str, ...], critic: tuple[str, ...] | None = None) -> Agent:
     """Return the agent whose actor and critic see these keys of the observation.
 
@@ -48,6 +61,7 @@ def ppo_agent(name: str, *, actor: tuple[str, ...], critic: tuple[str, ...] | No
     """
 
     def build(env: TensorVecEnv, config: PPOConfig) -> TensorPPO:
+        _check(config)
         return TensorPPO(
             DexScrewActorCritic, env, seed=config.seed, n_steps=config.n_steps, batch_size=config.batch_size,
             n_epochs=config.epochs, learning_rate=config.learning_rate, target_kl=config.target_kl,

@@ -6,8 +6,11 @@ import json
 import platform
 from collections.abc import Sequence
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from baselines import distributed, policies
 
@@ -29,37 +32,49 @@ def jsonable(value: Any) -> Any:
 
 
 def open_run_folder(folder: Path, wanted: dict[str, Any], command: Sequence[str]) -> dict[str, Any] | None:
-    """Claim the folder for this configuration; return its checkpoint, or None for a fresh run."""
-    path = folder / "config.json"
-    if distributed.rank() > 0:
-        distributed.wait()
-    elif path.exists():
-        try:
-            found = json.loads(path.read_text())["config"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise RunFolderError(f"{path} is not a configuration; give another folder with --folder") from error
-        keys = [key for key in wanted if key not in _FREE]
-        differing = [
-            f"{key} (there {found.get(key)!r}, now {wanted[key]!r})" for key in keys if found.get(key) != wanted[key]
-        ]
-        if differing:
-            raise RunFolderError(
-                f"{folder} holds a run of another configuration: {', '.join(differing)}; "
-                "give another folder with --folder, or remove that one"
-            )
-    elif folder.exists() and any(folder.iterdir()):
-        raise RunFolderError(f"{folder} is not empty and holds no run; give another folder with --folder")
-    if distributed.rank() == 0:
-        write_json({"config": wanted, "command": list(command), "versions": versions()}, path)
-        distributed.wait()
+    """Claim the folder for this configuration; return its checkpoint, or None for a fresh run.
+
+    Raises:
+        RunFolderError: the folder belongs to something else.
+    """
+    refusal = _refusal(folder, wanted) if distributed.rank() == 0 else ""
+    if not refusal and distributed.rank() == 0:
+        write_json({"config": wanted, "command": list(command), "versions": versions()}, folder / "config.json")
+    if distributed.any_rank(bool(refusal)):
+        raise RunFolderError(refusal or "another rank refused the run folder")
     checkpoint = folder / "checkpoint.pt"
     return policies.read(checkpoint, CHECKPOINT_FORMAT) if checkpoint.exists() else None
 
 
+def _refusal(folder: Path, wanted: dict[str, Any]) -> str:
+    """Return why the folder cannot be used for this configuration, or nothing."""
+    path = folder / "config.json"
+    if not path.exists():
+        if folder.exists() and any(folder.iterdir()):
+            return f"{folder} is not empty and holds no run; give another folder with --folder"
+        return ""
+    try:
+        found = json.loads(path.read_text())["config"]
+        there = {key: found.get(key) for key in wanted if key not in _FREE}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"{path} is not a configuration; give another folder with --folder"
+    differing = [
+        f"{key} (there {value!r}, now {wanted[key]!r})" for key, value in there.items() if value != wanted[key]
+    ]
+    if not differing:
+        return ""
+    return (
+        f"{folder} holds a run of another configuration: {', '.join(differing)}; give another folder with --folder, or "
+        "remove that one"
+    )
+
+
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the libraries that decide a result."""
-    names = ("gymnasium", "mujoco", "numpy", "stable-baselines3", "torch")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+    """Return the versions of Python and of the libraries that decide a result, and the GPU if there is one."""
+    names = ["gymnasium", "mujoco", "numpy", "stable-baselines3", "torch"]
+    names += [name for name in ("mujoco-warp", "warp-lang") if find_spec(name.removesuffix("-lang").replace("-", "_"))]
+    found = {"python": platform.python_version(), **{name: version(name) for name in names}}
+    return found | ({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {})
 
 
 def write_json(content: Any, path: Path) -> None:

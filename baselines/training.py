@@ -7,6 +7,9 @@ A run folder holds `config.json` (what was asked for, with versions), `checkpoin
 from __future__ import annotations
 
 import copy
+import json
+import math
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -100,6 +103,9 @@ def run_command(
         with distributed.process_group():
             _check(config)
             return train(make_agent(config), config, command)
+    except KeyboardInterrupt:  # before there was anything to keep
+        print("interrupted", file=sys.stderr)
+        return 130
     except (ValueError, OSError, gymnasium.error.DependencyNotInstalled) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -110,11 +116,13 @@ def train(agent: Agent, config: TrainConfig, command: Sequence[str]) -> int:
 
     Raises:
         RunFolderError: the run folder holds another configuration.
-        ValueError: a value of the configuration is not possible.
+        ValueError: a value of the configuration is not possible, or the training diverged.
     """
     _check(config)
     folder = config.folder or Path("runs") / f"{agent.name}-{config.task}-{config.seed}"
     wanted = {"agent": agent.name, **jsonable(asdict(config))}
+    if distributed.size() > 1 and not config.threads:  # else each rank would take all CPUs
+        config = replace(config, threads=max(1, (os.cpu_count() or 1) // distributed.size()))
     if config.threads:
         torch.set_num_threads(config.threads)
     share = replace(
@@ -172,6 +180,9 @@ def _check(config: TrainConfig) -> None:
     for name in ("steps", "num_envs", "n_steps", "batch_size", "epochs", "checkpoint_every"):
         if getattr(config, name) < 1:
             raise ValueError(f"{name} must be at least 1, got {getattr(config, name)}")
+    for name in ("learning_rate", "max_grad_norm"):
+        if not 0 < getattr(config, name) < math.inf:
+            raise ValueError(f"{name} must be positive and finite, got {getattr(config, name)}")
     for name in ("seed", "threads", "evaluation_episodes"):
         if getattr(config, name) < 0:
             raise ValueError(f"{name} must not be negative, got {getattr(config, name)}")
@@ -242,6 +253,11 @@ class _Recorder(BaseCallback):
         """Take a snapshot of the training: an interruption in the middle of an update leaves nothing to go on from."""
         model = self.model
         assert isinstance(model, TensorOnPolicy)
+        if not all(torch.isfinite(parameter).all() for parameter in model.policy.parameters()):
+            raise ValueError(
+                f"the networks have values that are not finite after {model.num_timesteps:,} steps; the checkpoint is "
+                f"that of {self._saved:,} steps. Lower --learning-rate, in another --folder"
+            )
         content = {
             "format": CHECKPOINT_FORMAT,
             "version": policies.VERSION,
@@ -316,8 +332,10 @@ def _finish(
     }  # fmt: skip
     policy = policies.ActorPolicy(model.policy.actor(), config.task, card, agent.task_fields)
     results: dict[str, Any] = {**card, "invalid_physics": env.invalid_physics_count}
+    score, earlier = None, _evaluation_of(folder, model.num_timesteps)
+    if earlier is not None:  # of these steps: it stays, unless there is a new one
+        policy.card["evaluation"] = results["evaluation"] = earlier
     policies.save(policy, folder / "policy.pt")  # before the evaluation, which may fail or be interrupted
-    score = None
     if config.evaluation_episodes:
         score, note = _evaluate(policy, config, folder / "video.mp4")
         results["evaluation"] = {"seed": config.seed + EVALUATION_SEED_OFFSET, **score.summary()}
@@ -332,6 +350,15 @@ def _finish(
         if note:
             print(note)
     print(f"results: {folder}")
+
+
+def _evaluation_of(folder: Path, steps: int) -> dict[str, Any] | None:
+    """Return the evaluation that an earlier call made after these steps, if there is one."""
+    try:
+        results = json.loads((folder / "metrics.json").read_text())
+        return results["evaluation"] if results["steps"] == steps else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _evaluate(policy: policies.ActorPolicy, config: TrainConfig, video: Path) -> tuple[Score, str]:

@@ -120,8 +120,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ValueError(f"--episodes must be at least 1, got {args.episodes}")
         policy = policies.load(args.policy)
         out = args.out or Path("runs") / f"generalization-{Path(args.policy).stem}"
+        found = score_all(policy, args)
         out.mkdir(parents=True, exist_ok=True)
-        print(write_report(score_all(policy, args), args, out))
+        print(write_report(found, args, out))
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

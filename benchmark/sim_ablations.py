@@ -52,7 +52,8 @@ class Args:
     randomization: str = "task"
     """How far training and evaluation are randomised: none, task (as the task says) or wider."""
     out: Path | None = None
-    """Folder of runs and results; by default runs/ablation-<task>, or runs/ablation-<task>-<randomization>."""
+    """Folder of runs and results; by default runs/ablation-<task>, with -<randomization> and -quick where they
+    apply."""
     cpus: int = 1
     """CPUs, and threads, of each training; as many trainings run side by side as there is room for."""
     ray_address: str = ""
@@ -72,6 +73,8 @@ def conditions(task_name: str, randomization: str = "task") -> dict[str, dict[st
         "pushes x20": {"push_force": 20 * task.push_force},
         "unseen shapes": {"shape": unseen},
     }
+    if randomization == "none":  # nothing to double, and no pushes
+        del changes["noise x2"], changes["pushes x20"]
     return {name: base | change for name, change in changes.items()}
 
 
@@ -107,7 +110,7 @@ def train_and_score(args: Args, method: str, seed: int, out: Path, after: object
         return name
     agent = student.agent(config) if isinstance(config, StudentConfig) else _PPO[method]
     agent = replace(agent, task_fields={**agent.task_fields, **level_fields(args.task, args.randomization)})
-    status = train(agent, config, ["python", "-m", "benchmark.sim_ablations", "--task", args.task, "# " + name])
+    status = train(agent, config, [*_command(args), "#", name])
     if status:
         raise RuntimeError(f"{name} ended with status {status}; the same call goes on")
     policy = policies.load(config.folder / "policy.pt")
@@ -122,6 +125,14 @@ def train_and_score(args: Args, method: str, seed: int, out: Path, after: object
     with policies.replacing(scores) as beside:
         beside.write_text(json.dumps(found))
     return name
+
+
+def _command(args: Args) -> list[str]:
+    """Return the command that makes these trainings, without the folder."""
+    command = ["python", "-m", "benchmark.sim_ablations"]
+    for key in ("task", "seeds", "steps", "num_envs", "episodes", "randomization"):
+        command += [f"--{key.replace('_', '-')}", str(getattr(args, key))]
+    return command
 
 
 def collect(args: Args, out: Path) -> dict[str, Any]:
@@ -186,8 +197,8 @@ def run_all(args: Args, out: Path) -> None:
 
 
 def _default_folder(args: Args) -> Path:
-    suffix = "" if args.randomization == "task" else f"-{args.randomization}"
-    return Path("runs") / f"ablation-{args.task}{suffix}"
+    parts = [args.task, *([] if args.randomization == "task" else [args.randomization]), *(["quick"] * args.quick)]
+    return Path("runs") / "-".join(["ablation", *parts])
 
 
 def _claim(args: Args, out: Path) -> None:

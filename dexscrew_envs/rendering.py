@@ -22,7 +22,8 @@ NO_OPENGL = (
 def check_size(size: tuple[int, int]) -> None:
     """Raise ValueError unless frames of this height and width can be drawn."""
     height, width = LARGEST_FRAME
-    if len(size) != 2 or not (1 <= size[0] <= height and 1 <= size[1] <= width):
+    pair = tuple(size) if isinstance(size, (tuple, list)) else ()
+    if len(pair) != 2 or not (1 <= pair[0] <= height and 1 <= pair[1] <= width):
         raise ValueError(f"render_size must be height and width, at most {height} by {width} pixels, got {size}")
 
 

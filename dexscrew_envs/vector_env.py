@@ -198,11 +198,14 @@ class DexScrewVectorEnv(VectorEnv[Observation, Tensor, Tensor]):
         The same seed gives the same episodes, bit for bit.
 
         Raises:
-            ValueError: the mask has the wrong shape, or resets nothing, or the seed is not a non-negative integer.
+            RuntimeError: the environment is closed.
+            ValueError: the mask has the wrong shape, or resets nothing, or the seed is not an integer of 0 to 2^63 - 1.
         """
+        if self.closed:
+            raise RuntimeError("the environment is closed")
         if seed is not None:
-            if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-                raise ValueError(f"seed must be a non-negative integer, got {seed!r}")
+            if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**63:
+                raise ValueError(f"seed must be a non-negative integer below 2^63, got {seed!r}")
             self._generator.manual_seed(int(seed))
         mask = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
         if options and options.get("reset_mask") is not None:
@@ -229,6 +232,8 @@ class DexScrewVectorEnv(VectorEnv[Observation, Tensor, Tensor]):
             TypeError: the actions are not floating point.
             ValueError: the actions have the wrong shape, or a value that is not finite.
         """
+        if self.closed:
+            raise RuntimeError("the environment is closed")
         if self._state is None:
             raise RuntimeError("call reset() before step()")
         actions = self._check(actions)
@@ -310,22 +315,29 @@ class DexScrewVectorEnv(VectorEnv[Observation, Tensor, Tensor]):
         return tuple(self.frame(env) for env in range(self.num_envs))
 
     def frame(self, env: int = 0) -> np.ndarray:
-        """Return an RGB frame (height, width, 3), uint8, of one environment, whatever the render mode."""
+        """Return an RGB frame (height, width, 3), uint8, of one environment, whatever the render mode.
+
+        Raises:
+            RuntimeError: the environment is closed.
+        """
+        if self.closed:
+            raise RuntimeError("the environment is closed")
         if self._renderer is None:
             self._renderer = FrameRenderer(self.sim.scene.model, *self._render_size, camera=self._camera)
         return self._renderer.draw(*self.sim.render_state(env))
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Free the renderer."""
+        """Free renderer and simulator; what was observed stays."""
         if self._renderer is not None:
             self._renderer.close()
             self._renderer = None
+        # They hold this environment, which would else live, with its GPU memory, until garbage is collected.
+        for name in ("_before_physics", "_after_physics", "sim"):
+            vars(self).pop(name, None)
 
     # -- a step's parts -----------------------------------------------------------------------------------------------
 
     def _check(self, actions: Tensor) -> Tensor:
-        if self.closed:
-            raise RuntimeError("the environment is closed")
         actions = torch.as_tensor(actions, device=self.device)
         if actions.shape != (self.num_envs, len(JOINTS)):
             raise ValueError(f"actions must have shape ({self.num_envs}, {len(JOINTS)}), got {tuple(actions.shape)}")

@@ -9,6 +9,7 @@ after them. On Warp's CPU device, which is for tests, the physics is recorded an
 from __future__ import annotations
 
 import copy
+import gc
 import math
 import warnings
 from collections.abc import Callable
@@ -292,6 +293,8 @@ def bytes_per_env(max_contacts: int) -> int:
 
 def _check_memory(num_envs: int, max_contacts: int, device: torch.device) -> None:
     """Raise ValueError unless the GPU has room for that many environments."""
+    gc.collect()  # environments that are gone, and the memory that torch keeps of them
+    torch.cuda.empty_cache()
     free, _ = torch.cuda.mem_get_info(device)
     wanted = bytes_per_env(max_contacts) * num_envs
     if wanted > free:

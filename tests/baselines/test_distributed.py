@@ -15,13 +15,13 @@ SCRIPT = Path(__file__).with_name("two_ranks.py")
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 
-def call(command: list[str]) -> str:
+def call(command: list[str], status: int = 0) -> str:
     path = os.pathsep.join([str(SCRIPT.parents[2]), str(SCRIPT.parent), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"PYTHONPATH": path}
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=300, cwd=SCRIPT.parents[2], env=environment
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.returncode == status, done.stderr[-3000:]
     return done.stderr
 
 
@@ -55,23 +55,23 @@ def test_two_ranks_take_the_same_steps_as_one_and_learn_no_worse(ends):
     assert ends["2-0"]["error"] == ends["2-1"]["error"] < 1.25 * alone + 0.01
 
 
-def test_a_whole_training_runs_under_torchrun_and_goes_on(tmp_path):
+@pytest.fixture
+def training(tmp_path) -> list[str]:
+    """The command of a tiny training on two ranks."""
+    tiny = [*TINY, "--evaluation-episodes", "0", "--folder", str(tmp_path / "run")]
+    return [*TORCHRUN, "-m", "baselines.ppo_unprivileged", *tiny]
+
+
+def test_a_whole_training_runs_under_torchrun_and_goes_on(tmp_path, training):
     folder = tmp_path / "run"
-    command = [
-        *TORCHRUN,
-        "-m",
-        "baselines.ppo_unprivileged",
-        *TINY,
-        "--evaluation-episodes",
-        "0",
-        "--folder",
-        str(folder),
-    ]
-    call([*command, "--steps", "64"])
+    call([*training, "--steps", "64"])
     assert policies.load(folder / "policy.pt").card["steps"] == 64
-    message = call([*command, "--steps", "128"])
+    message = call([*training, "--steps", "128"])
     assert "going on from 64 steps" in message
     assert policies.load(folder / "policy.pt").card["steps"] == 128
+    refused = call([*training, "--steps", "128", "--gamma", "0.9"], status=1)
+    assert "gamma (there 0.98, now 0.9)" in refused and "another rank refused the run folder" in refused
+    assert "Connection closed" not in refused
 
 
 def test_alone_nothing_is_averaged():

@@ -145,6 +145,16 @@ def test_a_run_without_evaluation_leaves_a_policy_and_no_score(tmp_path, train):
     assert policies.load(tmp_path / "run" / "policy.pt").task == "nut"
 
 
+def test_a_second_call_keeps_the_evaluation_that_is_there(run, tmp_path, train):
+    folder = copy_of(run, tmp_path)
+    evaluation = read_json(folder / "metrics.json")["evaluation"]
+    assert train(folder, "--steps", str(5 * UPDATE), "--evaluation-episodes", "0") == 0
+    assert read_json(folder / "metrics.json")["evaluation"] == evaluation
+    assert policies.load(folder / "policy.pt").card["evaluation"] == evaluation
+    assert train(folder, "--steps", str(6 * UPDATE), "--evaluation-episodes", "0") == 0
+    assert "evaluation" not in read_json(folder / "metrics.json")
+
+
 def test_a_policy_of_other_widths_can_be_loaded(tmp_path, train):
     folder = tmp_path / "run"
     assert train(folder, "--steps", "32", "--encoder", "16", "4", "--trunk", "32", "16") == 0
@@ -190,6 +200,14 @@ def test_a_run_without_a_video_leaves_none_of_an_earlier_policy(run, tmp_path, t
         (("--threads", "-1"), "threads"),
         (("--evaluation-episodes", "-1"), "evaluation_episodes"),
         (("--seed", "-1"), "eed"),
+        (("--learning-rate", "0"), "learning_rate must be positive and finite"),
+        (("--max-grad-norm", "-1"), "max_grad_norm must be positive and finite"),
+        (("--gamma", "5"), "gamma must be between 0 and 1, got 5.0"),
+        (("--gae-lambda", "nan"), "gae_lambda must be between 0 and 1"),
+        (("--clip-range", "-1"), "clip_range must be positive and finite"),
+        (("--reward-scale", "nan"), "reward_scale must be positive and finite"),
+        (("--value-coef", "-3"), "value_coef must be finite and not negative"),
+        (("--final-kl", "0.5"), "final_kl must be at most target_kl = 0.02"),
         (("--target-kl", "0"), "target_kl must be positive"),
         (("--final-kl", "-1"), "final_kl must be positive"),
         (("--kl-steps", "0"), "kl_steps must be positive"),

@@ -43,6 +43,30 @@ def test_ctrl_c_keeps_what_was_learned_and_the_same_call_goes_on(tmp_path, train
     assert read_json(folder / "metrics.json")["steps"] == 8 * UPDATE
 
 
+def test_ctrl_c_before_anything_is_learned_is_no_traceback(tmp_path, train, monkeypatch, capsys):
+    def interrupted(*args, **kwargs) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "DexScrewVectorEnv", interrupted)
+    assert train(tmp_path / "run", "--steps", "64") == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_networks_that_are_not_finite_leave_the_last_good_checkpoint(tmp_path, train, monkeypatch, capsys):
+    learn = TensorPPO.train
+
+    def diverging(model: TensorPPO) -> None:
+        learn(model)
+        if model.num_timesteps == 3 * UPDATE:
+            next(model.policy.parameters()).data.fill_(float("nan"))
+
+    monkeypatch.setattr(TensorPPO, "train", diverging)
+    assert train(tmp_path / "run", "--steps", str(8 * UPDATE), "--checkpoint-every", "1") == 2
+    assert "not finite after 96 steps; the checkpoint is that of 64 steps" in capsys.readouterr().err
+    assert checkpoint_of(tmp_path / "run")["steps"] == 2 * UPDATE
+    assert not (tmp_path / "run" / "policy.pt").exists()
+
+
 def test_ctrl_c_in_the_final_evaluation_is_no_traceback_and_the_same_call_finishes(tmp_path, train, monkeypatch):
     def interrupted(*args, **kwargs) -> None:
         raise KeyboardInterrupt

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gc
 import math
 import re
+import weakref
 
 import gymnasium
 import numpy as np
@@ -133,11 +135,29 @@ def test_step_after_close_raises(begun):
     begun.close()
     with pytest.raises(RuntimeError, match="the environment is closed"):
         begun.step(torch.zeros(4, 12))
+    with pytest.raises(RuntimeError, match="the environment is closed"):
+        begun.reset()
+    with pytest.raises(RuntimeError, match="the environment is closed"):
+        begun.frame()
 
 
-@pytest.mark.parametrize("seed", [-1, True, 1.5, "0"])
+def test_a_closed_environment_is_freed_at_once():
+    """On a GPU its memory would be missing for the next one."""
+    gc.disable()
+    try:
+        env = DexScrewVectorEnv("nut", 2, num_threads=1)
+        env.reset(seed=0)
+        kept = weakref.ref(env), weakref.ref(env.sim)
+        env.close()
+        del env
+        assert [ref() for ref in kept] == [None, None]
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63, True, 1.5, "0"])
 def test_bad_seed_raises(begun, seed):
-    with pytest.raises(ValueError, match="seed must be a non-negative integer, got"):
+    with pytest.raises(ValueError, match=r"seed must be a non-negative integer below 2\^63, got"):
         begun.reset(seed=seed)
 
 
