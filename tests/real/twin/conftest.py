@@ -65,16 +65,17 @@ def nut_bench():
 
 @pytest.fixture
 def driver_bench():
-    """Build a screwdriver on its screw that nobody holds."""
+    """Build a screwdriver on its screw that nobody holds, or a person for as long as asked for."""
 
-    def build(parameters: ScrewdriverParameters, shape: str = "octagon") -> Bench:
+    def build(parameters: ScrewdriverParameters, shape: str = "octagon", *, held: bool = False) -> Bench:
         spec = _empty_spec()
         add_screwdriver(spec, spec.worldbody.add_body(name="object"), shape, parameters)
         model = spec.compile()
         data = mujoco.MjData(model)
         mujoco.mj_forward(model, data)
         bench = Bench(model, data, Screwdriver(model, data, parameters, np.random.default_rng(0)))
-        bench.object.release()
+        if not held:
+            bench.object.release()
         return bench
 
     return build

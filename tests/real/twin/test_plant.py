@@ -208,6 +208,30 @@ def test_the_driver_is_held_until_thumb_and_fingers_grip_it(nominal_plant):
     assert not plant.data.eq_active[hold]
 
 
+def test_a_grip_holds_the_driver_upright(nominal_plant):
+    plant = nominal_plant("screwdriver")
+    grasp(plant)
+    plant.step(2000)
+    assert not plant.data.eq_active[plant.model.equality("held").id]
+    assert plant.lost is None
+    assert np.degrees(plant.object.tilt) < 6
+
+
+def test_a_driver_does_not_creep_out_of_a_grip(nominal_plant):
+    """Fingertips hold it by several newtons of friction, so what lifts it by 1 N does not."""
+    plant = nominal_plant("screwdriver")
+    grasp(plant)
+    plant.step(750)
+    driver = plant.model.body("driver").id
+    plant.data.xfrc_applied[driver, 2] = 1.0 + 9.81 * plant.parameters.object.mass
+    heights = []
+    for _ in range(2):
+        plant.step(500)
+        heights.append(plant.data.xpos[driver, 2])
+    assert plant.fingertips.normal_force.sum() * plant.parameters.object.grip_friction > 3.0
+    assert heights[1] - heights[0] < 2e-4
+
+
 def test_a_driver_that_nobody_grips_falls_when_it_is_let_go(nominal_plant):
     plant = nominal_plant("screwdriver", object={"hold_time": 0.1})
     target = plant.start_hand_q.copy()

@@ -3,11 +3,10 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import mujoco
 import numpy as np
 import pytest
 
-from real.twin.screwdriver import SHAPES, ScrewdriverParameters
+from real.twin.screwdriver import FLOOR_HEIGHT, SHAPES, ScrewdriverParameters
 
 UPRIGHT = ScrewdriverParameters(start_tilt=0.0, ripple=0.0, breakaway=1.0)
 STUCK = replace(UPRIGHT, running_torque=10.0)
@@ -16,11 +15,12 @@ GRAVITY = 9.81
 
 
 class Hand:
-    """Presses the driver down and turns it clockwise with a torque; keeps it upright, unless let go."""
+    """Presses the driver down and turns it clockwise with a torque; keeps it upright, unless let go; pushes its tip."""
 
     def __init__(self, bench, force):
         self.bench, self.force, self.torque, self.upright = bench, force, 0.0, True
-        self.body = bench.model.body("driver").id
+        self.tip_push = np.zeros(3)
+        self.body, self.tip = bench.model.body("driver").id, bench.model.site("seated_driver").id
         self.dofs = slice(*(int(bench.model.joint("driver").dofadr[0]) + k for k in (3, 6)))
 
     def run(self, seconds):
@@ -31,7 +31,8 @@ class Hand:
             wrench = np.array([0.0, 0.0, -self.torque])
             if self.upright:
                 wrench += 2.0 * np.cross(rotation[:, 2], [0.0, 0.0, 1.0]) - 0.03 * spin * [1, 1, 0] - 1e-3 * spin
-            data.xfrc_applied[self.body] = [0.0, 0.0, -self.force, *wrench]
+            wrench += np.cross(data.site_xpos[self.tip] - data.xipos[self.body], self.tip_push)
+            data.xfrc_applied[self.body] = [*(self.tip_push - [0.0, 0.0, self.force]), *wrench]
             self.bench.step()
 
 
@@ -118,19 +119,77 @@ def test_a_driver_lifted_out_is_lost(driver_bench):
     assert bench.object.lost == "the tip left the recess"
 
 
-def test_walls_keep_the_tip_in_against_a_sideways_push(driver_bench):
-    bench = driver_bench(UPRIGHT)
-    hand = Hand(bench, 5.0)
+def ramp_sideways(bench, hand, direction, limit):
+    """Push the tip sideways ever harder; return the largest distance from the axis of the recess (m)."""
+    aside = []
+    for force in np.linspace(0.0, limit, 100):
+        hand.tip_push = force * np.array([*direction, 0.0])
+        hand.run(0.01)
+        aside.append(float(np.linalg.norm(bench.data.site_xpos[hand.tip, :2])))
+    return max(aside)
+
+
+@pytest.mark.parametrize("depth, friction", [(0.0015, 0.1), (0.002, 0.15), (0.0028, 0.25)])
+@pytest.mark.parametrize("angle", [0.0, math.pi / 8])
+@pytest.mark.parametrize("force", [0.5, 3.0])
+def test_no_sideways_force_of_fingers_throws_the_tip_out(driver_bench, depth, friction, angle, force):
+    bench = driver_bench(replace(STUCK, recess_depth=depth, tip_friction=friction))
+    hand = Hand(bench, force)
     hand.run(0.1)
-    model, data = bench.model, bench.data
-    tip, sideways = model.geom("tip").id, np.array([2.0, 0.0, 0.0])
-    for _ in range(100):
+    assert ramp_sideways(bench, hand, (math.cos(angle), math.sin(angle)), 15.0) < 1e-4
+    assert bench.object.lost is None
+
+
+@pytest.mark.parametrize("direction, lost", [((1.0, 0.0), "the tip left the recess"), ((0.0, 1.0), None)])
+def test_a_tip_leaves_a_slot_along_it_and_not_across(driver_bench, direction, lost):
+    bench = driver_bench(replace(STUCK, recess="slotted"))
+    hand = Hand(bench, 3.0)
+    hand.run(0.1)
+    ramp_sideways(bench, hand, direction, 5.0)
+    assert bench.object.lost == lost
+
+
+def test_a_tip_that_hops_out_and_falls_back_is_seated_again(driver_bench):
+    bench = driver_bench(UPRIGHT)
+    hand = Hand(bench, -0.7)
+    seated = bench.model.equality("seated").id
+    while bench.data.eq_active[seated]:
         hand.run(0.002)
-        # The push is on the tip, 90 mm below the centre of mass.
-        mujoco.mj_applyFT(model, data, sideways, np.zeros(3), data.geom_xpos[tip], hand.body, data.qfrc_applied)
-        hand.run(0.002)
-        data.qfrc_applied[:] = 0
-    assert np.linalg.norm(data.geom_xpos[tip, :2]) < 5e-4
+    hand.force = 3.0
+    hand.run(0.2)
+    assert bench.data.eq_active[seated] and bench.object.lost is None
+    hand.torque = 0.012
+    hand.run(1.0)
+    assert bench.object.turns > 0.3
+
+
+def test_a_tip_that_turned_back_out_of_its_seat_finds_it_again(driver_bench):
+    """As at every regrasp, when fingers drag a driver back that nobody presses down."""
+    bench = driver_bench(replace(UPRIGHT, running_torque=0.02))
+    hand = Hand(bench, 3.0)
+    hand.run(0.1)
+    hand.force, hand.torque = -0.4, -0.003
+    while bench.object.ahead > -math.radians(45):
+        hand.run(0.01)
+    before = bench.object.turns
+    hand.force, hand.torque = 5.0, 0.03
+    hand.run(1.0)
+    assert bench.object.slips == 0
+    assert bench.object.turns > before + 0.2
+
+
+@pytest.mark.parametrize("lift", [0.0, 4.0])
+def test_a_person_keeps_the_tip_in_and_follows_the_screw_down(driver_bench, lift):
+    bench = driver_bench(replace(UPRIGHT, hold_time=10.0), held=True)
+    hand = Hand(bench, 0.0)
+    for hand.force in np.linspace(0.0, -lift, 20):
+        hand.run(0.02)
+    for hand.torque in np.linspace(0.0, 0.015, 20):
+        hand.run(0.05)
+    hand.run(1.0)
+    assert bench.object.turns > 0.5 and bench.object.slips == 0
+    driver = bench.model.body("driver").id
+    assert bench.data.xpos[driver, 2] == pytest.approx(FLOOR_HEIGHT + bench.position("screw_z"), abs=2e-4)
 
 
 def test_torque_rises_over_the_turns_of_a_wood_screw(driver_bench):
