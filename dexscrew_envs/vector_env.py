@@ -195,7 +195,7 @@ class DexScrewVectorEnv(VectorEnv[Observation, Tensor, Tensor]):
     ) -> tuple[Observation, dict[str, Any]]:
         """Begin new episodes, in all environments or where `options["reset_mask"]` (N,) is true.
 
-        The same seed gives the same episodes, bit for bit.
+        The same seed gives the same episodes: bit for bit on the mujoco engine, but for rounding on the warp engine.
 
         Raises:
             RuntimeError: the environment is closed.

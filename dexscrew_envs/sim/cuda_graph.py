@@ -25,7 +25,6 @@ class CudaGraph:
 
     def __init__(self, function: Callable[..., Any], generator: torch.Generator) -> None:
         self._function, self._generator = function, generator
-        self._stream: torch.cuda.Stream | None = None
         self._graph: torch.cuda.CUDAGraph | None = None
         self._warm = False
         self._inputs: tuple[Tensor, ...] = ()
@@ -49,8 +48,8 @@ class CudaGraph:
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(self._generator)
         # A stream of its own: torch's for captures belongs to the device of the process's first capture.
-        self._stream = torch.cuda.Stream(self._generator.device)
-        with without_garbage_collection(), torch.cuda.graph(graph, stream=self._stream):
+        stream = torch.cuda.Stream(self._generator.device)
+        with without_garbage_collection(), torch.cuda.graph(graph, stream=stream):
             self._outputs = self._function(*self._inputs)
         self._graph = graph
 
