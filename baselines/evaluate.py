@@ -185,6 +185,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if args.episodes < 1:
             raise ValueError(f"--episodes must be at least 1, got {args.episodes}")
+        if args.video is not None and args.video.suffix != ".mp4":
+            raise ValueError(f"--video must end in .mp4, got {args.video}")
         for name in ("noise", "push"):
             if not 0 <= getattr(args, name) < math.inf:
                 raise ValueError(f"--{name} must be a factor of at least 0, got {getattr(args, name)}")
