@@ -193,22 +193,26 @@ def test_bad_argument_raises(arguments, message, monkeypatch):
         make_simulator(**{"engine": "warp", "task": NUT, "num_envs": 1, "device": "cpu", **arguments})
 
 
-def test_old_driver_is_refused(monkeypatch):
+def test_gpu_that_is_not_there_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(ValueError, match="there is no device 'cuda:1'; this machine has 1 GPUs"):
         engine.check_device("cuda:1")
-    monkeypatch.setattr(warp, "is_conditional_graph_supported", lambda: True)
-    monkeypatch.setattr(warp, "is_cuda_available", lambda: False)
-    monkeypatch.setattr(warp, "get_cuda_toolkit_version", lambda: (13, 4))
-    monkeypatch.setattr(warp, "get_cuda_driver_version", lambda: (12, 8))
-    with pytest.raises(ValueError, match=r"driver for CUDA 13.0 or newer, found one for 12.8; update the driver, or"):
-        engine.check_device("cuda")
-    monkeypatch.setattr(warp, "is_conditional_graph_supported", lambda: False)
-    monkeypatch.setattr(warp, "is_cuda_available", lambda: True)
-    monkeypatch.setattr(warp, "get_cuda_toolkit_version", lambda: (12, 9))
-    monkeypatch.setattr(warp, "get_cuda_driver_version", lambda: (12, 2))
-    with pytest.raises(ValueError, match=r"driver for CUDA 12.4 or newer, found one for 12.2"):
+
+
+@pytest.mark.parametrize(
+    ("built", "found", "needed"), [((13, 4), (12, 8), "13.0"), ((12, 9), (12, 2), "12.4"), ((13, 4), None, "13.0")]
+)
+def test_old_driver_is_refused(monkeypatch, built, found, needed):
+    """Warp finds no GPU below the major version of its own CUDA, and has no conditional graphs below 12.4."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for name, value in (
+        ("is_cuda_available", found == (12, 2)), ("is_conditional_graph_supported", found == (12, 8)),
+        ("get_cuda_toolkit_version", built), ("get_cuda_driver_version", found),
+    ):  # fmt: skip
+        monkeypatch.setattr(warp, name, lambda value=value: value)
+    version = "none" if found is None else f"{found[0]}.{found[1]}"
+    with pytest.raises(ValueError, match=f"driver for CUDA {needed} or newer, found one for {version}; update"):
         engine.check_device("cuda")
 
 
