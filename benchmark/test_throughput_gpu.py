@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from time import perf_counter
 
 import pytest
@@ -134,14 +135,21 @@ def test_control_steps_per_second(benchmark, task, num_envs):
     assert memory < 2 * num_envs * bytes_per_env(pair.sim.max_contacts)
 
 
-def test_rollout_waits_for_nothing():
-    env = make_env("nut", 1024)
+@contextmanager
+def no_waiting() -> Iterator[None]:
+    """Let torch raise an error where it would wait for the GPU."""
     torch.cuda.set_sync_debug_mode("error")
     try:
-        for _ in range(32):
-            env.step(random_actions(env))
+        yield
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+def test_rollout_waits_for_nothing():
+    env = make_env("nut", 1024)
+    with no_waiting():
+        for _ in range(32):
+            env.step(random_actions(env))
 
 
 @pytest.mark.parametrize("num_envs", [4096, 8192, 16384])
@@ -161,6 +169,9 @@ def test_shares_of_a_training_iteration(benchmark, num_envs):
 
     def rollout() -> None:
         model.collect_rollouts(model.env, callback, None, config.n_steps)
+
+    with no_waiting():
+        rollout()
 
     def environment() -> None:
         for _ in range(config.n_steps):
