@@ -97,7 +97,7 @@ def draw(task: str, levels: dict[str, Any], path: Path) -> None:
     axis.set_xticks(range(len(levels)), [f"{level}\n({found['seeds']} seeds)" for level, found in levels.items()])
     axis.set(xlabel="randomisation", ylabel="turns per episode", ylim=(0, None))
     axis.grid(axis="y", alpha=0.3)
-    axis.legend(fontsize=8)
+    axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     figure.suptitle(f"{task}: interquartile mean and 95 % interval", fontsize=10)
     figure.savefig(path, dpi=130)
     pyplot.close(figure)
