@@ -24,7 +24,8 @@ train: $(TRAIN_STAMP)
 
 test: check
 	$(BIN)/python -m pytest
-	$(BIN)/python -m pytest benchmark/test_throughput.py -k 64  # the benchmarks work; how fast, nobody asserts
+	# The benchmarks work; how fast, nobody asserts.
+	$(BIN)/python -m pytest benchmark/test_throughput.py benchmark/test_throughput_warp.py -k 64
 
 check: install
 	$(BIN)/ruff check .
