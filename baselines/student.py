@@ -33,12 +33,17 @@ def agent(config: StudentConfig) -> Agent:
     """Return the student, which sees `proprio` and `history`; the oracle sees what it was trained with.
 
     Raises:
-        ValueError: the oracle does not exist, or was made for another task.
+        ValueError: the oracle does not exist, was made for another task, or sees no more than a student.
     """
     oracle = policies.load(config.oracle or f"{config.task}-oracle")
     if oracle.task != config.task:
         raise ValueError(f"the oracle was made for the task {oracle.task!r}; distil it with --task {oracle.task}")
     student = ("proprio", "history")
+    if set(oracle.observe) <= set(student):
+        raise ValueError(
+            f"{config.oracle} sees {', '.join(oracle.observe)} only, as a student does; an oracle has privileged "
+            "information, such as that of baselines.ppo_oracle"
+        )
 
     def build(env: TensorVecEnv, config: StudentConfig) -> TensorDAgger:
         return TensorDAgger(

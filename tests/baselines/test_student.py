@@ -100,3 +100,9 @@ def test_an_unknown_oracle_is_refused_by_name(tmp_path, distil, capsys):
     assert distil(tmp_path / "run", "--oracle", "nut-orakel") == 2
     assert "did you mean 'nut-oracle'?" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_student_is_no_oracle(tmp_path, distil, capsys):
+    assert distil(tmp_path / "run", "--oracle", "nut-student") == 2
+    assert "nut-student sees proprio, history only, as a student does" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
