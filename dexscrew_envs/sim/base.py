@@ -21,10 +21,14 @@ def write_rows(tensor: Tensor, rows: Tensor, values: Tensor | float) -> None:
         rows: which rows, as indices (K,), int64, or as a mask (N,), bool, which asks for no host read on a GPU.
         values: K rows for indices, N rows for a mask, or one number.
     """
-    if rows.dtype == torch.bool:
-        tensor.copy_(torch.where(rows.view(-1, *[1] * (tensor.dim() - 1)), values, tensor))
-    else:
+    if rows.dtype != torch.bool:
         tensor[rows] = values
+        return
+    mask = rows.view(-1, *[1] * (tensor.dim() - 1))
+    if isinstance(values, Tensor):  # either way one kernel: on a GPU their number is what a reset costs
+        torch.where(mask, values, tensor, out=tensor)
+    else:
+        tensor.masked_fill_(mask, values)
 
 
 class Rows:
