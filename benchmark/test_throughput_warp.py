@@ -29,6 +29,7 @@ STEPS = 100 if CUDA else 10
 """Control steps of a segment."""
 ROUNDS = 5 if CUDA else 3
 """Segments, of which the median counts."""
+DEVICE = "cuda" if CUDA else "cpu"
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +44,7 @@ def one_thread() -> Iterator[None]:
 
 def make_env(task: str, num_envs: int) -> DexScrewVectorEnv:
     """Return an environment whose episodes are of all ages, with contacts as random actions make them."""
-    env = DexScrewVectorEnv(task, num_envs, observe=OBSERVE, engine="warp", device="cuda" if CUDA else "cpu")
+    env = DexScrewVectorEnv(task, num_envs, observe=OBSERVE, engine="warp", device=DEVICE)
     env.reset(seed=0)
     for ids in torch.randperm(num_envs, device=env.device).tensor_split(WARM_UP):
         mask = torch.zeros(num_envs, dtype=torch.bool, device=env.device)
@@ -93,8 +94,8 @@ class Pair:
     Where no episode ended meanwhile, both go through the same states and contacts.
     """
 
-    def __init__(self, task: str, num_envs: int) -> None:
-        self.env = make_env(task, num_envs)
+    def __init__(self, env: DexScrewVectorEnv, act: Callable[[DexScrewVectorEnv], torch.Tensor]) -> None:
+        self.env, self.act = env, act
         self.sim = self.env.sim
         self.step_physics = self.sim.step
         self.controls: list[tuple[torch.Tensor, torch.Tensor]] = []
@@ -121,7 +122,7 @@ class Pair:
 
     def step_environment(self) -> None:
         for _ in range(STEPS):
-            self.env.step(random_actions(self.env))
+            self.env.step(self.act(self.env))
             self.contacts["environment"].append(self.sim._data["nacon"].clone())
 
     def replay(self) -> None:
@@ -137,7 +138,7 @@ class Pair:
 @pytest.mark.parametrize("task", ["nut", "screwdriver"])
 def test_control_steps_per_second(benchmark, task, num_envs):
     free = free_memory() if CUDA else 0
-    pair = Pair(task, num_envs)
+    pair = Pair(make_env(task, num_envs), random_actions)
     if CUDA:
         memory = free - torch.cuda.mem_get_info()[0]
         benchmark.extra_info["bytes_per_env"] = round(memory / num_envs)
@@ -159,6 +160,40 @@ def test_control_steps_per_second(benchmark, task, num_envs):
         "invalid_physics": pair.env.invalid_physics_count,
     }
     assert pair.mean_contacts("physics") == pytest.approx(pair.mean_contacts("environment"), rel=0.2)
+
+
+HANDS = {
+    "open": [0.0, -1.0, -1.0, -1.0, -1.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0, -1.0],
+    "still": [0.0] * 12,
+    "closed": [0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0],
+}
+"""Actions that open the fingers, hold them beside the nut, and close them around it."""
+
+
+@pytest.mark.parametrize("num_envs", [8192] if CUDA else [64])
+@pytest.mark.parametrize("hand", HANDS)
+def test_cost_of_contacts(benchmark, hand, num_envs):
+    """Bare physics of hands with few and many contacts; none begins anew meanwhile."""
+    env = DexScrewVectorEnv("nut", num_envs, observe=OBSERVE, engine="warp", device=DEVICE, autoreset=False)
+    env.reset(seed=0)
+    action = torch.tensor(HANDS[hand], device=env.device).expand(num_envs, -1)
+    pair = Pair(env, lambda _: action)
+    while env.total_steps < 20 * num_envs:  # until the fingers are where they go
+        pair.measure()
+    for counts in pair.contacts.values():
+        counts.clear()
+    benchmark.group = "bare physics of the warp engine by contacts"
+    raw = benchmark.pedantic(lambda: sorted(pair.measure()[1] for _ in range(ROUNDS)), rounds=1, iterations=1)
+    contacts = pair.mean_contacts("physics")
+    benchmark.extra_info |= {
+        "hand": hand,
+        "num_envs": num_envs,
+        "device": device_name(env),
+        "contacts": round(contacts, 2),
+        "raw_control_steps_per_second": round(STEPS * num_envs / raw[ROUNDS // 2], 1),
+    }
+    assert contacts == pytest.approx(pair.mean_contacts("environment"), rel=0.05, abs=0.05)
+    assert contacts < 1 if hand == "open" else contacts > 0
 
 
 @contextmanager
