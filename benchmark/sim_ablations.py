@@ -57,7 +57,9 @@ class Args:
     cpus: int = 1
     """CPUs, and threads, of each training; as many trainings run side by side as there is room for."""
     ray_address: str = ""
-    """Address of a Ray cluster; by default this machine. On a cluster, `out` must be a folder that all nodes share."""
+    """Address of a Ray cluster; by default this machine. On a cluster, `out` must be a folder that all nodes share. One
+    that asks for a token, as Ray's do by default, wants RAY_AUTH_MODE=token, and the token in RAY_AUTH_TOKEN or
+    ~/.ray/auth_token."""
     quick: bool = False
     """A small run that shows that everything works, in less than five minutes; its scores mean nothing."""
 
@@ -177,7 +179,9 @@ def run_all(args: Args, out: Path) -> None:
             logging_level=logging.ERROR,
         )  # fmt: skip
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise ConnectionError(f"no Ray cluster answers at {args.ray_address!r}: {error}") from error
+        refused = isinstance(error, ConnectionError)  # something listens there, or we were not here
+        hint = "; if it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN" if refused else ""
+        raise ConnectionError(f"no Ray cluster answers at {args.ray_address!r}: {error}{hint}") from error
     try:
         remote: Any = ray.remote(num_cpus=args.cpus, max_retries=0)(train_and_score)
         waiting = []

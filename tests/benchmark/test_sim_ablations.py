@@ -1,7 +1,13 @@
 from __future__ import annotations
 
 import json
+import os
+import secrets
 import shutil
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -112,6 +118,40 @@ def test_what_cannot_work_is_an_error_before_any_training(tmp_path, capsys, argu
     assert sim_ablations.main([*TINY, "--out", str(tmp_path / "out"), *arguments]) == 2
     assert expected in capsys.readouterr().err
     assert not list(tmp_path.glob("out/*/checkpoint.pt"))
+
+
+@pytest.fixture
+def cluster() -> Iterator[tuple[str, dict[str, str]]]:
+    """The address of a Ray cluster that asks for a token, and the environment of somebody who has it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    environment = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    command = ["ray", "start", "--head", "--block", "--num-cpus", "2", "--include-dashboard", "false"]
+    command += ["--disable-usage-stats", "--node-ip-address", "127.0.0.1", "--port", address.split(":")[1]]
+    command[0] = str(Path(sys.executable).with_name("ray"))
+    head = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(600):
+            try:
+                sim_ablations._check_address(address)
+                break
+            except ConnectionError:
+                time.sleep(0.1)
+        yield address, environment
+    finally:
+        head.terminate()
+        head.wait()
+
+
+def test_trainings_run_on_a_cluster_and_a_missing_token_is_named(tmp_path, cluster):
+    address, environment = cluster
+    command = [sys.executable, "-m", "benchmark.sim_ablations", *TINY, "--ray-address", address]
+    command += ["--out", str(tmp_path / "out")]
+    for mode, status, expected in (("disabled", 2, "set RAY_AUTH_MODE=token"), ("token", 0, "")):
+        done = subprocess.run(command, capture_output=True, text=True, env=environment | {"RAY_AUTH_MODE": mode})
+        assert done.returncode == status and expected in done.stderr, done.stderr[-3000:]
+    assert set(json.loads((tmp_path / "out" / "results.json").read_text())["runs"]) == set(METHODS)
 
 
 def test_a_folder_that_is_no_ablation_is_refused(tmp_path, capsys):
