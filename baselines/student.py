@@ -41,8 +41,8 @@ def agent(config: StudentConfig) -> Agent:
     student = ("proprio", "history")
     if set(oracle.observe) <= set(student):
         raise ValueError(
-            f"{config.oracle} sees {', '.join(oracle.observe)} only, as a student does; an oracle has privileged "
-            "information, such as that of baselines.ppo_oracle"
+            f"{config.oracle} sees {', '.join(oracle.observe)} only, as a student does; an oracle sees "
+            "privileged information: baselines.ppo_oracle trains one"
         )
 
     def build(env: TensorVecEnv, config: StudentConfig) -> TensorDAgger:

@@ -108,10 +108,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = tyro.cli(Args, args=argv, description=__doc__)
     try:
         task, levels = read(args.folders)
-    except ValueError as error:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    args.out.mkdir(parents=True, exist_ok=True)
     text = table(levels)
     content = json.dumps({"task": task, "levels": levels}, indent=1) + "\n"
     for name, what in (("dependence.json", content), ("dependence.md", text + "\n")):

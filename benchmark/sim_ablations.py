@@ -166,6 +166,7 @@ def run_all(args: Args, out: Path) -> None:
 
     Raises:
         ConnectionError: there is no Ray cluster at the address.
+        ValueError: no machine has that many CPUs.
         RuntimeError: a training failed.
     """
     try:
@@ -179,10 +180,15 @@ def run_all(args: Args, out: Path) -> None:
             logging_level=logging.ERROR,
         )  # fmt: skip
     except (ConnectionError, RuntimeError, ValueError) as error:
-        refused = isinstance(error, ConnectionError)  # something listens there, or we were not here
-        hint = "; if it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN" if refused else ""
-        raise ConnectionError(f"no Ray cluster answers at {args.ray_address!r}: {error}{hint}") from error
+        if not args.ray_address:
+            raise ConnectionError(f"Ray does not start on this machine: {error}") from error
+        hint = "; if it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
+        refused = isinstance(error, ConnectionError)  # rather than an address that is none
+        raise ConnectionError(f"no Ray cluster answers at {args.ray_address!r}: {error}{hint * refused}") from error
     try:
+        largest = max(node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"])
+        if args.cpus > largest:  # Ray would wait for such a machine for ever
+            raise ValueError(f"--cpus must be at most {largest:.0f}, the CPUs of the largest machine, got {args.cpus}")
         remote: Any = ray.remote(num_cpus=args.cpus, max_retries=0)(train_and_score)
         waiting = []
         for seed in range(args.seeds):
@@ -194,8 +200,8 @@ def run_all(args: Args, out: Path) -> None:
                 done, waiting = ray.wait(waiting)
                 bar.set_postfix_str(f"last: {ray.get(done[0])}")
                 bar.update()
-    except ray.exceptions.RayTaskError as error:
-        raise RuntimeError(str(error.cause)) from error
+    except ray.exceptions.RayError as error:  # the training's own error, or a worker or a machine that died
+        raise RuntimeError(str(getattr(error, "cause", None) or error)) from error
     finally:
         ray.shutdown()
 

@@ -58,6 +58,9 @@ def test_ablations_that_do_not_compare_are_refused(ablation, tmp_path, capsys):
     assert ablation_dependence.main([str(first), "--out", str(tmp_path / "out")]) == 2
     assert "at least two" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+    file = first / "results.json"
+    assert ablation_dependence.main([str(first), str(ablation("task", 5.0)), "--out", str(file)]) == 2
+    assert str(file) in capsys.readouterr().err
 
 
 def test_a_damaged_result_is_an_error_that_names_it(ablation, tmp_path, capsys):

@@ -111,6 +111,7 @@ def test_all_methods_have_the_same_budget():
         (["--task", "bolt"], "unknown task 'bolt'"),
         (["--seeds", "0"], "--seeds must be at least 1"),
         (["--randomization", "much"], "unknown randomization 'much'; choose from none, task, wider"),
+        (["--cpus", "1000"], "--cpus must be at most"),
         (["--ray-address", "127.0.0.1:1"], "no Ray cluster answers at '127.0.0.1:1'"),
     ],
 )
