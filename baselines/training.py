@@ -37,6 +37,7 @@ from dexscrew_envs.tasks import make_task
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 
 EVALUATION_SEED_OFFSET = 10_000
+_VIDEO_SECONDS = 20.0
 
 
 @dataclass(kw_only=True)
@@ -78,7 +79,7 @@ class TrainConfig:
     evaluation_episodes: int = 64
     """Episodes of the final evaluation, with a fresh seed and without exploration noise; 0 skips it."""
     video: bool = True
-    """Whether to end with a video of one episode, where there is OpenGL."""
+    """Whether to end with a video of the first 20 s of one episode, where there is OpenGL."""
 
 
 @dataclass(frozen=True)
@@ -403,7 +404,7 @@ def _evaluate(policy: policies.ActorPolicy, config: TrainConfig, video: Path) ->
     with closing(env):
         if config.video:
             try:
-                return evaluate_on_video(policy, env, video, seed=seed), note
+                return evaluate_on_video(policy, env, video, seed=seed, seconds=_VIDEO_SECONDS), note
             except gymnasium.error.DependencyNotInstalled as error:
                 note = f"no video: {error}"
         return evaluate(policy, env, seed=seed), note
