@@ -27,6 +27,13 @@ def check_size(size: tuple[int, int]) -> None:
         raise ValueError(f"render_size must be height and width, at most {height} by {width} pixels, got {size}")
 
 
+def check_camera(model: mujoco.MjModel, camera: str | None) -> None:
+    """Raise ValueError unless the model has a camera of this name; None is the free one."""
+    known = [model.camera(k).name for k in range(model.ncam)]
+    if camera is not None and not (isinstance(camera, str) and camera in known):
+        raise ValueError(f"unknown camera {camera!r}; choose from {', '.join(known)}, or None for a free one")
+
+
 class FrameRenderer:
     """Draws frames of one model, off screen.
 
