@@ -3,30 +3,13 @@
 Importing this package registers the environments with Gymnasium and loads nothing heavy.
 """
 
-import ctypes
-import os
-import sys
-
 import gymnasium
+
+from dexscrew_envs import opengl as _opengl
 
 __version__ = "0.1.0"
 
-
-def _choose_opengl() -> None:
-    """Let MuJoCo draw without a display: it picks its OpenGL when it is first imported, and its default needs one."""
-    headless = not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-    if sys.platform != "linux" or not headless or "MUJOCO_GL" in os.environ:
-        return
-    for backend, library in (("egl", "libEGL.so.1"), ("osmesa", "libOSMesa.so.8")):
-        try:
-            ctypes.CDLL(library)
-        except OSError:
-            continue
-        os.environ["MUJOCO_GL"] = backend
-        return
-
-
-_choose_opengl()
+_opengl.prepare()
 
 for _task, _name in (("nut", "Nut"), ("screwdriver", "Screwdriver")):
     gymnasium.register(

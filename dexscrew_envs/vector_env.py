@@ -284,7 +284,7 @@ class DexScrewVectorEnv(Copyable, VectorEnv[Observation, Tensor, Tensor]):
         """Return an RGB frame (height, width, 3), uint8, of every environment, or None without a render mode.
 
         Raises:
-            gymnasium.error.DependencyNotInstalled: there is no OpenGL; the message names the package that gives it.
+            gymnasium.error.DependencyNotInstalled: there is no OpenGL; the message says why, and what helps.
         """
         if self.render_mode is None:
             return None
