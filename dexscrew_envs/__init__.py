@@ -3,19 +3,26 @@
 Importing this package registers the environments with Gymnasium and loads nothing heavy.
 """
 
-import gymnasium
-
-from dexscrew_envs import opengl as _opengl
+from dexscrew_envs import opengl, program
 
 __version__ = "0.1.0"
 
-_opengl.prepare()
 
-for _task, _name in (("nut", "Nut"), ("screwdriver", "Screwdriver")):
-    gymnasium.register(
-        id=f"DexScrew-{_name}-v0",
-        entry_point="dexscrew_envs.env:DexScrewEnv",
-        vector_entry_point="dexscrew_envs.vector_env:DexScrewVectorEnv",
-        kwargs={"task": _task},
-    )
-    gymnasium.register(id=f"DexScrew-{_name}Real-v0", entry_point="real.env:DexScrewRealEnv", kwargs={"task": _task})
+def _register() -> None:
+    try:
+        import gymnasium
+    except ModuleNotFoundError:  # the computer of a hand server needs no more than its few packages
+        return
+    for task, name in (("nut", "Nut"), ("screwdriver", "Screwdriver")):
+        gymnasium.register(
+            id=f"DexScrew-{name}-v0",
+            entry_point="dexscrew_envs.env:DexScrewEnv",
+            vector_entry_point="dexscrew_envs.vector_env:DexScrewVectorEnv",
+            kwargs={"task": task},
+        )
+        gymnasium.register(id=f"DexScrew-{name}Real-v0", entry_point="real.env:DexScrewRealEnv", kwargs={"task": task})
+
+
+opengl.prepare()
+program.guard_imports()
+_register()

@@ -1,7 +1,7 @@
 """With which OpenGL MuJoCo draws: one that works here, whatever was imported first, or the true reason why none does.
 
 MuJoCo settles this once, by the variable MUJOCO_GL as it is when MuJoCo is first imported, and by default it needs a
-display. This module imports nothing heavy.
+display. The standard library is enough to import this module.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ import threading
 import warnings
 from collections.abc import Iterator
 from typing import Any
-
-import gymnasium
 
 HEADLESS = {"egl": "libEGL.so.1", "osmesa": "libOSMesa.so.8"}
 """OpenGL without a display, the best first, and its library."""
@@ -69,7 +67,13 @@ def make_renderer(model: Any, height: int, width: int) -> Any:
             number = os.environ.get("MUJOCO_EGL_DEVICE_ID")
             told = f" (MUJOCO_EGL_DEVICE_ID is {number!r})" if backend == "egl" and number else ""
             reasons.append((f"{backend}: " if backend else "") + text.splitlines()[0] + told)
-    raise gymnasium.error.DependencyNotInstalled(f"there is no OpenGL to draw with: {'; '.join(reasons)}")
+    raise _no_opengl("; ".join(reasons))
+
+
+def _no_opengl(reason: str) -> Exception:
+    import gymnasium
+
+    return gymnasium.error.DependencyNotInstalled(f"there is no OpenGL to draw with: {reason}")
 
 
 def _wish() -> str:
@@ -110,9 +114,7 @@ def _candidates() -> tuple[str, ...]:
         return (*(("glfw",) if _has_display() else ()), *headless)
     given = os.environ["MUJOCO_GL"]
     what = "switches drawing off" if wish in _NONE else "names none of egl, osmesa and glfw"
-    raise gymnasium.error.DependencyNotInstalled(
-        f"there is no OpenGL to draw with: MUJOCO_GL={given!r} {what}; {_way_out()}"
-    )
+    raise _no_opengl(f"MUJOCO_GL={given!r} {what}; {_way_out()}")
 
 
 def _way_out() -> str:
