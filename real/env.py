@@ -13,7 +13,7 @@ from gymnasium.spaces import Box, MultiBinary
 from dexscrew_envs.mdp.observations import HISTORY_STEPS, PAIR, PROPRIO_STEPS
 from dexscrew_envs.tasks import FINGERS, JOINTS, make_task
 from real.robot import TAXELS, Reading, Robot, RobotError, Vector
-from real.safety import SafetyLayer, SafetyLimits, SafetyTrip
+from real.safety import SafetyLayer, SafetyLimits, SafetyTrip, fingertip_forces
 
 Observation = dict[str, np.ndarray]
 ALL_OBSERVE = (
@@ -46,7 +46,8 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
 
     **Infos**: `sent_hand` (12,) and `sent_arm` (6,), the targets that were really sent (rad); `period` and `jitter`,
     the measured duration of the step and its difference from 50 ms (s); `rotations`, turns since the episode began, or
-    NaN where nothing measures them; on a twin `turns_needed`, `finished` and `lost`, a reason in words or "";
+    NaN where nothing measures them; `fingertip_force` (5,), the resultants that the safety layer checks (N), in the
+    order of `FINGERS`; on a twin `turns_needed`, `finished` and `lost`, a reason in words or "";
     `trip`, why the safety layer stopped the robot, or "".
 
     An episode terminates when the task is finished or lost, as far as that is known, and when the safety layer trips;
@@ -305,6 +306,7 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
             "period": period,
             "jitter": period - self.task.control_dt,
             "rotations": self._rotations if known else math.nan,
+            "fingertip_force": fingertip_forces(reading.hand),
             "trip": "",
         }
         if self.plant is not None:

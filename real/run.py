@@ -26,6 +26,9 @@ from tabulate import tabulate
 from baselines import policies
 from real.env import DexScrewRealEnv
 from real.robot import RobotError
+from real.view import LiveView
+
+_COLUMNS = 80  # of the narrowest terminal
 
 
 @dataclass(kw_only=True)
@@ -35,27 +38,28 @@ class Args:
     policy: str = "nut-student"
     """Name of a shipped policy, or the path of a policy file."""
     task: str = ""
-    """nut or screwdriver; by default the policy's own."""
+    """Task, nut or screwdriver; by default the policy's own, which it must be."""
     shape: str | None = None
-    """Shape of the nut or handle; simulated on a twin."""
+    """Shape of the nut (triangle, square, hexagon, cross) or handle (octagon, dodecagon, spheres); by default the
+    task's first. A twin in this process simulates it."""
     arm: str = ""
     """Address of the arm's controller; empty for a twin in this process."""
     hand: str = ""
     """Address of the hand server, such as tcp://127.0.0.1:5557; empty for a twin in this process."""
     server_key: Path | None = None
-    """File with the hand server's public key, where the server is another computer."""
+    """File with the hand server's public key, server.key, where the hand server has keys."""
     client_key: Path | None = None
-    """File with this client's own keys, likewise."""
+    """File with this client's own keys, client.key_secret, likewise."""
     stratum: str = "nominal"
-    """The twin's group of parameters: easy, nominal or hard."""
+    """Group that the parameters of a twin in this process are drawn from: easy, nominal or hard; see docs/twin.md."""
     seconds: float = 60.0
-    """Longest time (s)."""
+    """Longest time that the policy acts (s)."""
     seed: int = 0
-    """Seed of the twin's trial."""
+    """Seed of the trial of a twin in this process, its parameters and noise."""
     view: bool = True
-    """Show the live view."""
+    """Show turns, rate, forces and taxels while it runs, in a terminal of at least 80 columns and 24 lines."""
     json: Path | None = None
-    """Write the result to this file."""
+    """File to write the result to, as JSON; by default none."""
 
 
 def make_env(args: Args, task: str) -> DexScrewRealEnv:
@@ -83,13 +87,14 @@ def make_env(args: Args, task: str) -> DexScrewRealEnv:
 def run(policy: policies.Policy, env: DexScrewRealEnv, *, seed: int, view: bool, title: str) -> dict[str, Any]:
     """Let a policy act for one episode; return turns, time, jitter and why it ended.
 
-    An episode that Ctrl-C ended is one, too.
+    An episode that Ctrl-C ended is one, too. What nothing measured is None.
     """
     observation, info = env.reset(seed=seed)
     policy.reset()
     jitter: list[float] = []
     ended, began = "interrupted", time.monotonic()
     live = Live(refresh_per_second=10, transient=True) if view else nullcontext()
+    picture = LiveView(title, env.limits)
     steps = 0
     with live as shown:
         try:
@@ -100,9 +105,7 @@ def run(policy: policies.Policy, env: DexScrewRealEnv, *, seed: int, view: bool,
                 steps += 1
                 jitter.append(info["jitter"])
                 if shown is not None and steps % 2 == 0:
-                    from real.view import screen
-
-                    shown.update(screen(title, observation, info, steps * env.task.control_dt))
+                    shown.update(picture.draw(observation, info, steps * env.task.control_dt))
                 if terminated or truncated:
                     ended = info["trip"] or info.get("lost") or ("finished" if terminated else "time is over")
                     break
@@ -111,12 +114,27 @@ def run(policy: policies.Policy, env: DexScrewRealEnv, *, seed: int, view: bool,
     milliseconds = 1000 * np.array(jitter or [0.0])
     return {
         "ended by": ended,
-        "turns": info["rotations"],
-        "turns needed": info.get("turns_needed", math.nan),
-        "robot time (s)": steps * env.task.control_dt,
-        "wall time (s)": time.monotonic() - began,
-        "jitter median, 99 %, largest (ms)": [float(v) for v in np.percentile(np.abs(milliseconds), [50, 99, 100])],
+        "turns": None if math.isnan(info["rotations"]) else round(info["rotations"], 4),
+        "turns needed": info.get("turns_needed"),
+        "robot time (s)": round(steps * env.task.control_dt, 3),
+        "wall time (s)": round(time.monotonic() - began, 3),
+        "jitter median, 99 %, largest (ms)": np.percentile(np.abs(milliseconds), [50, 99, 100]).round(3).tolist(),
     }
+
+
+def table(result: dict[str, Any]) -> str:
+    """Return what `run` found as a table of at most 80 columns."""
+
+    def text(value: Any) -> str:
+        if value is None:
+            return "not measured"
+        if isinstance(value, list):
+            return ", ".join(f"{v:.1f}" for v in value)
+        return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+    rows = [(name, text(value)) for name, value in result.items()]
+    width = _COLUMNS - 2 - max(len(name) for name in result)
+    return tabulate(rows, maxcolwidths=[None, width], disable_numparse=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -148,11 +166,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     finally:
         env.close()
-    rows = [
-        [name, "  ".join(f"{v:.1f}" for v in value) if isinstance(value, list) else value]
-        for name, value in result.items()
-    ]
-    print(tabulate(rows, floatfmt=".2f"))
+    print(table(result))
     if args.json is not None:
         with policies.replacing(args.json) as beside:
             beside.write_text(json.dumps({"policy": args.policy, "task": task, "seed": args.seed, **result}) + "\n")

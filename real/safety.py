@@ -15,7 +15,7 @@ import numpy as np
 
 from dexscrew_envs.tasks import FINGERS, JOINTS
 from real.kinematics import forward
-from real.robot import ArmMode, Reading, Robot, RobotError, Vector
+from real.robot import ArmMode, HandState, Reading, Robot, RobotError, Vector
 
 NEWTON_PER_COUNT = 0.1
 """Scale of the fingertips' resultants (N): that of the sensor's probable maker; unconfirmed for this hand."""
@@ -122,6 +122,11 @@ def limit_motion(
     new_position = np.clip(position + new_velocity * dt, np.minimum(lower, position), np.maximum(upper, position))
     arrived = np.isclose(new_velocity * dt, distance, rtol=0, atol=1e-12)
     return np.where(arrived, np.clip(goal, lower, upper), new_position), (new_position - position) / dt
+
+
+def fingertip_forces(hand: HandState) -> Vector:
+    """Return the force on each fingertip (5,) (N) as the safety layer checks it: the norm of its resultant."""
+    return NEWTON_PER_COUNT * np.linalg.norm(hand.resultant.astype(float), axis=1)
 
 
 @dataclass
@@ -269,7 +274,7 @@ class SafetyLayer:
             return "wrist_force", f"the force at the wrist is {force:.1f} N, limit {limits.wrist_force:g} N"
         if torque > limits.wrist_torque:
             return "wrist_torque", f"the torque at the wrist is {torque:.2f} N m, limit {limits.wrist_torque:g} N m"
-        tips = NEWTON_PER_COUNT * np.linalg.norm(hand.resultant.astype(float), axis=1)
+        tips = fingertip_forces(hand)
         worst = int(tips.argmax())
         if tips[worst] > limits.fingertip_force:
             name, limit = FINGERS[worst], limits.fingertip_force
