@@ -121,7 +121,7 @@ class ArmProcess:
             from rtde_control import RTDEControlInterface
             from rtde_receive import RTDEReceiveInterface
         except ImportError as error:
-            raise RobotError("the arm needs ur_rtde; install it with: pip install 'dexscrew[real]'") from error
+            raise RobotError(f"ur_rtde, which the arm's driver needs, cannot be imported: {error}") from error
         options = self._options
         with _explained():
             self._receive: RTDEReceiveInterface = RTDEReceiveInterface(options.address, options.frequency, _VARIABLES)
