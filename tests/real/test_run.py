@@ -89,7 +89,7 @@ def test_ctrl_c_ends_the_episode_and_still_gives_its_result(capsys, monkeypatch)
         return step(self, action)
 
     monkeypatch.setattr(run.DexScrewRealEnv, "step", interrupted)
-    assert run.main(["--policy", "nut-student", "--seconds", "5", "--no-view"]) == 0
+    assert run.main(["--policy", "nut-student", "--seconds", "5", "--no-view"]) == 130
     assert "interrupted" in capsys.readouterr().out
 
 
