@@ -227,7 +227,10 @@ def _explain(error: str) -> str:
     if "already in use" in error:
         return "another program controls the arm, or a fieldbus is enabled on its controller; end it first"
     if "Failed to start control script" in error:
-        return "the arm's controller did not start the control program; look at its teach pendant, then call recover()"
+        return (
+            "the arm's controller did not start the control program; look at its teach pendant, and whether it is in "
+            "remote control, then call recover()"
+        )
     return f"cannot connect to the arm: {error}"
 
 

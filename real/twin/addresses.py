@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from real.robot import RobotError
 from real.wire import ADDRESS, parse_address
@@ -46,8 +46,11 @@ def cannot_serve(host: str, port: int, error: OSError) -> RobotError:
 
 def free_address() -> str | None:
     """Return an address on which all ports of a twin are free now, or None; never 127.0.0.1, which ur_rtde trusts."""
-    addresses = (f"127.0.0.{k}" for k in range(2, 255))
-    return next((host for host in addresses if all(_bind_error(host, port) is None for port in PORTS)), None)
+    return next((host for host in _candidates() if all(_bind_error(host, port) is None for port in PORTS)), None)
+
+
+def _candidates() -> Iterator[str]:
+    return (f"127.0.0.{k}" for k in range(2, 255))
 
 
 def _is_loopback(host: str) -> bool:

@@ -41,14 +41,14 @@ def on_hardware():
 
 def test_what_nothing_measures_is_none(on_hardware):
     policy, env = on_hardware
-    found = run.run(policy, env, seed=0, view=False, title="")
+    found, _ = run.run(policy, env, seed=0, view=False, title="")
     assert found["turns"] is None and found["turns needed"] is None
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
 def test_numbers_have_no_more_digits_than_they_mean(on_hardware):
     policy, env = on_hardware
-    found = run.run(policy, env, seed=0, view=False, title="")
+    found, _ = run.run(policy, env, seed=0, view=False, title="")
     assert found["robot time (s)"] == 0.35  # 7 * 0.05 is 0.35000000000000003
     numbers = [value for value in found.values() if isinstance(value, float)]
     for value in numbers + found["jitter median, 99 %, largest (ms)"]:
