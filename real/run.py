@@ -40,8 +40,7 @@ class Args:
     task: str = ""
     """Task, nut or screwdriver; by default the policy's own, which it must be."""
     shape: str | None = None
-    """Shape of the nut (triangle, square, hexagon, cross) or handle (octagon, dodecagon, spheres); by default the
-    task's first. A twin in this process simulates it."""
+    """Of a nut: triangle, square, hexagon, cross; of a handle: octagon, dodecagon, spheres; by default the first."""
     arm: str = ""
     """Address of the arm's controller; empty for a twin in this process."""
     hand: str = ""

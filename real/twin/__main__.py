@@ -38,8 +38,7 @@ class Options:
     task: Literal["nut", "screwdriver"] = "nut"
     """What the robot fastens."""
     shape: str | None = None
-    """Shape of the nut (triangle, square, hexagon, cross) or of the screwdriver's handle (octagon, dodecagon, spheres);
-    by default the task's first."""
+    """Of a nut: triangle, square, hexagon, cross; of a handle: octagon, dodecagon, spheres; by default the first."""
     host: str = "127.0.0.2"
     """Address in 127.0.0.0/8 to serve at, one for each twin; at 127.0.0.1 ur_rtde does not check for remote control."""
     stratum: Literal["easy", "nominal", "hard"] = "nominal"
@@ -51,11 +50,9 @@ class Options:
     local_control: bool = False
     """Start in local control, as with the teach pendant's switch: the arm takes no program from the network."""
     keys: Path | None = None
-    """Folder that `python -m real.hand_server keys` wrote: the hand server then asks clients for keys; by default it
-    asks for none."""
+    """Folder that `python -m real.hand_server keys` wrote; the hand server then asks clients for keys."""
     hand_server: bool = True
-    """Start a hand server; without, the hand's line waits for one that you start: `python -m real.hand_server --twin
-    HOST --bind tcp://HOST:5557`."""
+    """Start a hand server, too; without, start one by `python -m real.hand_server --twin HOST --bind tcp://HOST:5557`."""
     view: bool = False
     """Show the twin in a window."""
 
