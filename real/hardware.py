@@ -8,10 +8,11 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 
 from gymnasium.error import DependencyNotInstalled
 
-from real.robot import Following, Reading, RobotError, Vector
+from real.robot import Following, Reading, RobotError, Vector, check_range
 
 try:
     from real.ur5e import UR5e
@@ -22,7 +23,12 @@ except ModuleNotFoundError as error:
 
 @dataclass(frozen=True, kw_only=True)
 class RobotConfig(Following):
-    """Where arm and hand are, and with which gains they follow."""
+    """Where arm and hand are, and with which gains they follow.
+
+    Raises:
+        ValueError: a value is out of its range, or not what it must be.
+        RobotError: `hand` is no address, or needs keys, or a key is missing.
+    """
 
     arm: str
     """Address of the arm's controller, such as 192.168.1.10; a twin's server is at 127.0.0.2."""
@@ -34,6 +40,17 @@ class RobotConfig(Following):
     """File with this client's own key pair; needed beyond this machine."""
     frequency: float = 125.0
     """Rate at which the arm's controller reports (Hz)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, example in (("arm", "192.168.1.10"), ("hand", "tcp://127.0.0.1:5557")):
+            value = getattr(self, name)
+            if not isinstance(value, str) or not value.strip():
+                raise ValueError(f"{name} must be an address, such as {example}, got {value!r}")
+        for name in ("server_key", "client_key"):
+            if not isinstance(getattr(self, name), (str, Path, NoneType)):
+                raise ValueError(f"{name} must be the path of a file, got {getattr(self, name)!r}")
+        check_range("frequency", self.frequency, 20, 500)
 
 
 class UR5eXHand:

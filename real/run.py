@@ -71,6 +71,10 @@ def make_env(args: Args, task: str) -> DexScrewRealEnv:
         raise ValueError(f"--seconds must be positive and finite, got {args.seconds}")
     if bool(args.arm) != bool(args.hand):
         raise ValueError("give both --arm and --hand, or neither for a twin in this process")
+    if not args.hand and (args.server_key or args.client_key):
+        raise ValueError(
+            "--server-key and --client-key are for a hand server; give its address by --hand, or omit them"
+        )
     robot: Any
     if args.arm:
         from real.hardware import RobotConfig

@@ -56,20 +56,31 @@ class SafetyLimits:
     """Longest time without a command before the robot is stopped (s)."""
 
     def __post_init__(self) -> None:
-        sizes = {"hand_lower": 12, "hand_upper": 12, "arm_lower": 6, "arm_upper": 6, "workspace": 3}
-        for name, size in sizes.items():
-            if len(getattr(self, name)) != size:
-                raise ValueError(f"{name} must have {size} entries, got {len(getattr(self, name))}")
+        shapes = {"hand_lower": (12,), "hand_upper": (12,), "arm_lower": (6,), "arm_upper": (6,), "workspace": (3, 2)}
+        for name, shape in shapes.items():
+            if not _are_numbers(value := getattr(self, name), shape):
+                entries = "numbers" if len(shape) == 1 else "pairs of numbers"
+                raise ValueError(f"{name} must have {shape[0]} entries, all {entries}, got {value!r}")
         for part in ("hand", "arm"):
             lower, upper = np.array(getattr(self, f"{part}_lower")), np.array(getattr(self, f"{part}_upper"))
             if not (lower < upper).all():
                 raise ValueError(f"every {part}_lower must be below its {part}_upper, got {lower} and {upper}")
-        if any(low >= high for low, high in self.workspace):
+        if not all(low < high for low, high in self.workspace):
             raise ValueError(f"every range of workspace must be (low, high), got {self.workspace}")
         for name in ("hand_velocity", "hand_acceleration", "arm_velocity", "arm_acceleration", "wrist_force",
                      "wrist_torque", "fingertip_force", "max_age", "dead_man"):  # fmt: skip
-            if not 0 < getattr(self, name) < np.inf:
-                raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)}")
+            value = getattr(self, name)
+            if not _are_numbers(value, ()) or not 0 < value < np.inf:
+                raise ValueError(f"{name} must be positive and finite, got {value!r}")
+
+
+def _are_numbers(value: object, shape: tuple[int, ...]) -> bool:
+    """Return whether a value has a shape and nothing but numbers in it."""
+    try:
+        array = np.asarray(value)
+    except ValueError:  # its parts have different lengths
+        return False
+    return array.shape == shape and array.dtype.kind in "iuf" and not np.isnan(array).any()
 
 
 @dataclass(frozen=True)
