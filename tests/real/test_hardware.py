@@ -19,6 +19,8 @@ from real.robot import ArmMode, RobotError
 from real.safety import SafetyLimits
 from real.ur5e import UR5e
 
+pytest.importorskip("rtde_control")
+
 HOST = "127.0.5.1"
 CONFIG = RobotConfig(arm=HOST, hand=f"tcp://{HOST}:5557")
 PATIENT = SafetyLimits(max_age=2.0, dead_man=5.0)

@@ -106,6 +106,7 @@ def test_a_folder_without_keys_is_refused(capsys, tmp_path, missing):
 
 
 def test_with_keys_and_in_local_control_clients_meet_what_they_meet_on_hardware(keys):
+    pytest.importorskip("rtde_control")
     with served("--keys", str(keys), "--local-control") as (host, greeting, _):
         assert "in local control" in greeting and str(keys) in greeting
         with pytest.raises(RobotError, match=r"local control; switch it to remote control on the teach pendant"):
@@ -124,6 +125,7 @@ def test_with_keys_and_in_local_control_clients_meet_what_they_meet_on_hardware(
 
 
 def test_it_serves_until_told_to_end_and_the_arm_connects():
+    pytest.importorskip("rtde_control")
     with served("--task", "nut", "--shape", "hexagon") as (host, greeting, _):
         assert greeting.startswith("a twin with a hexagon nut is served")
         arm = UR5e(host)
