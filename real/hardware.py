@@ -12,13 +12,14 @@ from types import NoneType
 
 from gymnasium.error import DependencyNotInstalled
 
+from dexscrew_envs import program
 from real.robot import Following, Reading, RobotError, Vector, check_range
 
 try:
     from real.ur5e import UR5e
     from real.xhand import XHand
 except ModuleNotFoundError as error:
-    raise DependencyNotInstalled(f"drivers need `pip install dexscrew[real]` (there is no {error.name})") from error
+    raise DependencyNotInstalled(program.missing(error.name or "zmq", "a robot on the network")) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +27,7 @@ class RobotConfig(Following):
     """Where arm and hand are, and with which gains they follow.
 
     Raises:
-        ValueError: a value is out of its range, or not what it must be.
-        RobotError: `hand` is no address, or needs keys, or a key is missing.
+        ValueError: a value is out of its range, an address is none, or it needs keys that are not given or not there.
     """
 
     arm: str
@@ -51,6 +51,10 @@ class RobotConfig(Following):
             if not isinstance(getattr(self, name), (str, Path, NoneType)):
                 raise ValueError(f"{name} must be the path of a file, got {getattr(self, name)!r}")
         check_range("frequency", self.frequency, 20, 500)
+        try:
+            XHand(self.hand, server_key=self.server_key, client_key=self.client_key)  # it connects nothing yet
+        except RobotError as error:
+            raise ValueError(str(error)) from None
 
 
 class UR5eXHand:

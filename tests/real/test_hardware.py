@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from baselines import policies
+from dexscrew_envs.program import Status
 from real import doctor, env, hardware, run
 from real.env import DexScrewRealEnv
 from real.hardware import RobotConfig, UR5eXHand
@@ -44,7 +46,7 @@ def twin():
     assert "is served" in line, line
     yield process
     process.terminate()
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=20) == 128 + signal.SIGTERM
 
 
 def test_a_student_turns_the_twin_over_the_network(twin):
@@ -98,19 +100,19 @@ def test_the_doctor_finds_a_wrong_order_of_joints(twin, capsys, monkeypatch):
         command(self, hand, arm)
 
     monkeypatch.setattr(UR5eXHand, "command", swapped)
-    assert doctor.main(["--arm", HOST, "--hand", CONFIG.hand, "--move", "--yes"]) == 1
+    assert doctor.main(["--arm", HOST, "--hand", CONFIG.hand, "--move", "--yes"]) == Status.STOPPED
     assert "index_1 was told to move, and mid_1 did" in capsys.readouterr().out
 
 
 def test_the_doctor_says_what_is_missing(capsys):
-    assert doctor.main(["--arm", "127.0.5.2", "--hand", "tcp://127.0.5.2:5557", "--move", "--yes"]) == 1
+    assert doctor.main(["--arm", "127.0.5.2", "--hand", "tcp://127.0.5.2:5557", "--move", "--yes"]) == Status.STOPPED
     out = capsys.readouterr().out
     assert "nothing answers at 127.0.5.2:30004 (RTDE)" in out
     assert "FAIL  hand connects" in out and "no motion: the checks above must pass first" in out
 
 
 def test_the_doctor_wants_keys_for_another_computer(capsys):
-    assert doctor.main(["--arm", HOST, "--hand", "tcp://192.0.2.1:5557"]) == 2
+    assert doctor.main(["--arm", HOST, "--hand", "tcp://192.0.2.1:5557"]) == Status.REFUSED
     assert "needs keys" in capsys.readouterr().err
 
 
