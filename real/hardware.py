@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gymnasium.error import DependencyNotInstalled
 
-from real.robot import Following, Reading, RobotError, Vector
+from real.robot import Following, Reading, Vector
 
 try:
     from real.ur5e import UR5e
@@ -58,7 +58,7 @@ class UR5eXHand:
         self.arm.connect()
         try:
             self.hand.connect()
-        except RobotError:
+        except BaseException:  # Ctrl-C too
             self.arm.close()
             raise
         self._tick = time.monotonic()
