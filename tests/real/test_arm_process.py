@@ -202,7 +202,8 @@ def test_a_fault_of_the_driver_stops_the_arm_and_is_told(twin, arm, tmp_path, mo
         "import os, rtde_receive\n"
         "kind = rtde_receive.RTDEReceiveInterface\n"
         "read = kind.getActualQd\n"
-        f"def broken(self):\n    if os.path.exists({str(flag)!r}):\n        raise KeyError('broken')\n    return read(self)\n"
+        f"def broken(self):\n    if os.path.exists({str(flag)!r}):\n        raise KeyError('broken')\n"
+        "    return read(self)\n"
         "kind.getActualQd = broken\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
