@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import warnings
 from collections.abc import Sequence
@@ -14,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import tyro
 from torch import Tensor, nn
 
 from baselines import policies
+from dexscrew_envs import program
+from dexscrew_envs.files import replacing, write_json
 from dexscrew_envs.mdp.observations import HISTORY_STEPS, PROPRIO_STEPS
+from dexscrew_envs.program import Status
 from dexscrew_envs.tasks import JOINTS, make_task
 
 TOLERANCE = 1e-5
@@ -72,14 +73,14 @@ def export(policy: policies.ActorPolicy, folder: Path) -> dict[str, float]:
 
     Raises:
         RuntimeError: a format's actions differ by more than `TOLERANCE`.
-        ImportError: the packages of `pip install dexscrew[export]` are missing.
+        ImportError: the packages of the extra `export` are missing.
     """
     try:
         import onnx  # noqa: F401
         import onnxruntime
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise ImportError("exporting needs `pip install dexscrew[export]` (onnx, onnxscript, onnxruntime)") from error
+        raise ImportError(program.missing(error.name or "onnx", "exporting")) from error
     folder.mkdir(parents=True, exist_ok=True)
     network = _Positional(policy).eval()
     generator = torch.Generator().manual_seed(0)
@@ -88,15 +89,15 @@ def export(policy: policies.ActorPolicy, folder: Path) -> dict[str, float]:
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # both exporters warn of their own future
         script = torch.jit.trace(network, inputs)
-        with policies.replacing(folder / "policy.ts") as beside:
+        with replacing(folder / "policy.ts") as beside:
             torch.jit.save(script, str(beside))
-        torch.onnx.export(
-            network, inputs, folder / "policy.onnx", input_names=list(probe), output_names=["action"], dynamo=True,
-            dynamic_shapes={"inputs": ({0: torch.export.Dim.DYNAMIC},) * len(inputs)},
-            external_data=False, verbose=False,
-        )  # fmt: skip
-    with policies.replacing(folder / "contract.json") as beside:
-        beside.write_text(json.dumps(contract(policy), indent=2) + "\n")
+        with replacing(folder / "policy.onnx") as beside:
+            torch.onnx.export(
+                network, inputs, beside, input_names=list(probe), output_names=["action"], dynamo=True,
+                dynamic_shapes={"inputs": ({0: torch.export.Dim.DYNAMIC},) * len(inputs)},
+                external_data=False, verbose=False,
+            )  # fmt: skip
+    write_json(contract(policy), folder / "contract.json")
     session = onnxruntime.InferenceSession(folder / "policy.onnx", providers=["CPUExecutionProvider"])
     (found,) = session.run(["action"], {key: value.numpy() for key, value in probe.items()})
     differences = {
@@ -119,18 +120,17 @@ class Args:
     """Folder to write policy.ts, policy.onnx and contract.json into."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status."""
-    args = tyro.cli(Args, args=argv, description=__doc__)
-    try:
-        differences = export(policies.load(args.policy), args.out)
-    except (ValueError, OSError, ImportError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+def _export(args: Args) -> int:
+    differences = export(policies.load(args.policy), args.out)
     for name, difference in differences.items():
         print(f"{name}: actions equal to within {difference:.1e}")
     print(f"written: {args.out}")
-    return 0
+    return Status.DONE
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    return program.main("baselines.export", Args, _export, argv, __doc__)
 
 
 if __name__ == "__main__":

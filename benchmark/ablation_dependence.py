@@ -15,9 +15,11 @@ from typing import Annotated, Any
 import tyro
 from tabulate import tabulate
 
-from baselines.policies import replacing
 from benchmark.ablation_report import COLORS
 from benchmark.randomization_levels import LEVELS
+from dexscrew_envs import program
+from dexscrew_envs.files import claimed, replacing, write_json, write_text
+from dexscrew_envs.program import Status
 
 
 @dataclass(kw_only=True)
@@ -99,27 +101,25 @@ def draw(task: str, levels: dict[str, Any], path: Path) -> None:
     axis.grid(axis="y", alpha=0.3)
     axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     figure.suptitle(f"{task}: interquartile mean and 95 % interval", fontsize=10)
-    figure.savefig(path, dpi=130)
+    with replacing(path) as beside:
+        figure.savefig(beside, dpi=130)
     pyplot.close(figure)
+
+
+def _compare(args: Args) -> int:
+    task, levels = read(args.folders)
+    text = table(levels)
+    with claimed(args.out):
+        write_json({"task": task, "levels": levels}, args.out / "dependence.json")
+        write_text(text + "\n", args.out / "dependence.md")
+        draw(task, levels, args.out / "dependence.png")
+    print(text)
+    return Status.DONE
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    args = tyro.cli(Args, args=argv, description=__doc__)
-    try:
-        task, levels = read(args.folders)
-        args.out.mkdir(parents=True, exist_ok=True)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    text = table(levels)
-    content = json.dumps({"task": task, "levels": levels}, indent=1) + "\n"
-    for name, what in (("dependence.json", content), ("dependence.md", text + "\n")):
-        with replacing(args.out / name) as beside:
-            beside.write_text(what)
-    draw(task, levels, args.out / "dependence.png")
-    print(text)
-    return 0
+    return program.main("benchmark.ablation_dependence", Args, _compare, argv, __doc__)
 
 
 if __name__ == "__main__":

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tabulate import tabulate
 
-from baselines.policies import replacing
 from benchmark.statistics import confidence_interval, interquartile_mean
+from dexscrew_envs.files import replacing, write_json, write_text
 
 COLORS = {"oracle": "#2a6f97", "student": "#c8641e", "asymmetric": "#5b8c3a", "unprivileged": "#7d7d7d"}
 """Of the methods, in all pictures."""
@@ -34,9 +33,8 @@ def write_report(task: str, runs: dict[str, Any], config: dict[str, Any], out: P
     ]
     table = tabulate(rows, headers=["turns per episode", *names], tablefmt="github")
     results = {**config, "summary": summary, "runs": runs}
-    for name, text in (("results.json", json.dumps(results) + "\n"), ("table.md", table + "\n")):
-        with replacing(out / name) as beside:
-            beside.write_text(text)
+    write_json(results, out / "results.json")
+    write_text(table + "\n", out / "table.md")
     _draw_curves(task, runs, out / "curves.png")
     _draw_conditions(task, summary, out / "conditions.png")
     return table
@@ -85,7 +83,8 @@ def _draw_curves(task: str, runs: dict[str, Any], path: Path) -> None:
         axes[0].legend(loc="upper left", fontsize=8)
     seeds = len(next(iter(runs.values()))["curves"])
     figure.suptitle(f"{task}, mean and standard deviation of {seeds} seeds, as trained", fontsize=10)
-    figure.savefig(path, dpi=130)
+    with replacing(path) as beside:
+        figure.savefig(beside, dpi=130)
     pyplot.close(figure)
 
 
@@ -108,5 +107,6 @@ def _draw_conditions(task: str, summary: dict[str, Any], path: Path) -> None:
     axis.grid(axis="y", alpha=0.3)
     axis.legend(fontsize=8)
     figure.suptitle(f"{task}: interquartile mean and 95 % interval", fontsize=10)
-    figure.savefig(path, dpi=130)
+    with replacing(path) as beside:
+        figure.savefig(beside, dpi=130)
     pyplot.close(figure)
