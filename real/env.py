@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -121,8 +122,13 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
         """Whether the finger skill moves the hand; recorded in the observation, of no effect on the motion."""
         self.closed = False
         self._steps: int | None = None
-        self.robot.connect()
-        self.safety = SafetyLayer(self.robot, self.limits, self.task.control_dt, real_time=self.plant is None)
+        try:
+            self.robot.connect()
+            self.safety = SafetyLayer(self.robot, self.limits, self.task.control_dt, real_time=self.plant is None)
+        except BaseException:  # Ctrl-C too: nobody gets an environment to close
+            self.closed = True
+            self.robot.close()
+            raise
 
     def _make_spaces(self) -> None:
         limits = self.limits
@@ -236,12 +242,12 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
         return self._renderer.draw(self.plant.model, self.plant.data)
 
     def close(self) -> None:
-        """Stop the robot, close its connections and free the renderer."""
+        """Stop the robot, close its connections and free the renderer, each even if another fails."""
         if not self.closed:
             self.closed = True
-            self.safety.close()
-            self.robot.close()
-            self._free_renderer()
+            with contextlib.ExitStack() as stack:
+                for close in (self._free_renderer, self.robot.close, self.safety.close):  # the last one first
+                    stack.callback(close)
 
     def _free_renderer(self) -> None:
         if self._renderer is not None:

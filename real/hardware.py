@@ -79,7 +79,7 @@ class UR5eXHand:
         self.arm.connect()
         try:
             self.hand.connect()
-        except RobotError:
+        except BaseException:  # Ctrl-C too
             self.arm.close()
             raise
         self._tick = time.monotonic()

@@ -8,6 +8,7 @@ checks the readings in between, and that commands keep coming.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from dataclasses import dataclass, field
 
@@ -164,7 +165,7 @@ class SafetyLayer:
         limits = self.limits
         self._hand = np.array(limits.hand_lower, float), np.array(limits.hand_upper, float)
         self._arm = np.array(limits.arm_lower, float), np.array(limits.arm_upper, float)
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # nobody waits while holding it, but for what a robot's `command` takes
         self._armed_at: float | None = None
         self._quit = threading.Event()
         self._thread: threading.Thread | None = None
@@ -241,8 +242,8 @@ class SafetyLayer:
             self._check_workspace(arm, reading.time)
             try:
                 self.robot.command(hand, arm)
-            except RobotError as error:
-                self._stop("command", f"the robot did not take a command: {error}", reading.time)
+            except Exception as error:  # whatever a driver raises
+                self._stop("command", f"the robot did not take a command: {_words(error)}", reading.time)
             self.hand_target, self._hand_velocity = hand, hand_velocity
             self.arm_target, self._arm_velocity = arm, arm_velocity
             self._armed_at = reading.time
@@ -257,10 +258,12 @@ class SafetyLayer:
     def close(self) -> None:
         """Stop the robot and end the watching thread."""
         self._quit.set()
-        self.release()
-        if self._thread is not None:
-            self._thread.join(timeout=1.0)
-            self._thread = None
+        try:
+            self.release()
+        finally:
+            if self._thread is not None:
+                self._thread.join(timeout=1.0)
+                self._thread = None
 
     # -- the checks ---------------------------------------------------------------------------------------------------
 
@@ -315,7 +318,10 @@ class SafetyLayer:
         """Latch a trip, stop the robot, raise SafetyTrip."""
         self.trip = Trip(limit, message, time)
         self._armed_at = None
-        self.robot.stop()
+        try:
+            self.robot.stop()
+        except Exception as error:  # the drivers' dead men remain; the trip must be told in any case
+            self.trip = Trip(limit, f"{message}; stopping it failed, too: {_words(error)}", time)
         raise SafetyTrip(self.trip)
 
     def _watch(self) -> None:
@@ -324,9 +330,18 @@ class SafetyLayer:
             with self._lock:
                 if self.trip is not None or self._armed_at is None:
                     continue
-                reading = self.robot.read()
+                now = self._armed_at
                 try:
+                    reading = self.robot.read()
+                    now = reading.time
                     self.check(reading)
-                    self._check_dead_man(reading.time)
+                    self._check_dead_man(now)
                 except SafetyTrip:
                     continue  # latched: the next command raises it
+                except Exception as error:  # nothing may end this thread while a policy commands
+                    with contextlib.suppress(SafetyTrip):
+                        self._stop("watch", f"watching the robot failed: {_words(error)}", now)
+
+
+def _words(error: Exception) -> str:
+    return str(error) if isinstance(error, RobotError) else repr(error)

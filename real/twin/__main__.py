@@ -125,7 +125,7 @@ def _check_parts(server: TwinServer, port: HandPort, hand: HandServerProcess | N
     """Raise RobotError if a part of the twin ended by itself."""
     parts = {
         "the twin's arm": server.error,
-        "the twin's hand": getattr(port, "error", None),
+        "the twin's hand": port.error,
         "the hand server": hand and hand.error,
     }
     for name, error in parts.items():

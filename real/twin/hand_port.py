@@ -8,20 +8,22 @@ does. `faults` makes the line or the hand misbehave.
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing
-import os
-import select
 import socket
 import struct
+import sys
 import threading
 import time
 from dataclasses import dataclass
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dexscrew_envs import program
 from real.robot import RobotError, Vector
 from real.twin.addresses import HAND_PORT, HAND_SERVER_PORT, check_free
 from real.twin.hand_frames import (
@@ -50,6 +52,9 @@ _SENSOR_IDS = range(17, 17 + len(FINGERS))
 _TIPS = {2: 17, 5: 18, 7: 19, 9: 20, 11: 21}  # Sensor ids of the hardware joints that carry a fingertip.
 _TEMPERATURE = 30
 _OUT_OF_RANGE, _UNKNOWN_COMMAND = 1501030, 1501002
+_POLL = 0.1  # how often it looks whether it shall end (s)
+_END_TIMEOUT = 5.0
+_log = logging.getLogger(__name__)
 
 
 class HandPlant(Protocol):
@@ -105,6 +110,9 @@ class HandPort:
         host: address to listen at; a loopback address.
         port: TCP port.
 
+    Attributes:
+        error: what ended it, if it did not end on request.
+
     Raises:
         RobotError: the address is in use, or other machines reach it.
     """
@@ -113,6 +121,7 @@ class HandPort:
         if not is_loopback(host):
             raise RobotError(f"the twin's hand asks nobody for keys, so it needs an address in 127.0.0.0/8, not {host}")
         self.faults = HandFaults()
+        self.error: BaseException | None = None
         self._plant, self._lock = plant, lock
         self._last_state = b""
         self._closing = threading.Event()
@@ -135,22 +144,37 @@ class HandPort:
         """Stop serving."""
         self._closing.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(_END_TIMEOUT)
         self._listener.close()
 
     def _serve(self) -> None:
-        while not self._closing.is_set():
-            if select.select([self._listener], [], [], 0.1)[0]:
-                connection, _ = self._listener.accept()
-                with connection, contextlib.suppress(OSError):
-                    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                    connection.settimeout(1.0)
-                    self._serve_master(connection)
+        try:
+            while not self._closing.is_set():
+                if wait([self._listener], _POLL):
+                    self._accept()
+        except BaseException as error:
+            self.error = error
+            _log.exception("the twin's hand ended")
+        finally:
+            self._listener.close()
+
+    def _accept(self) -> None:
+        """Serve the next master until it is gone."""
+        try:
+            connection, _ = self._listener.accept()
+        except OSError as error:  # it is gone already, or too many files are open
+            _log.warning("the twin's hand cannot take a connection: %s", error)
+            self._closing.wait(_POLL)
+            return
+        with connection, contextlib.suppress(OSError):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.settimeout(1.0)
+            self._serve_master(connection)
 
     def _serve_master(self, connection: socket.socket) -> None:
         buffer = bytearray()
         while not self._closing.is_set():
-            if not select.select([connection], [], [], 0.1)[0]:
+            if not wait([connection], _POLL):
                 continue
             received = connection.recv(65536)
             if not received:
@@ -245,15 +269,7 @@ def _run_server(arguments: list[str]) -> None:
     """Be a hand server until the process that started it ends, however it ends."""
     from real.hand_server import main
 
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def follow() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
-    main(arguments)
+    sys.exit(program.run(lambda: main(arguments), follow_parent=True))
 
 
 def _check_keys(folder: Path) -> None:
@@ -309,6 +325,6 @@ class HandServerProcess:
     def close(self) -> None:
         """End it."""
         self.process.terminate()
-        self.process.join(5.0)
+        self.process.join(_END_TIMEOUT)
         self.process.kill()
-        self.process.join()
+        self.process.join(_END_TIMEOUT)

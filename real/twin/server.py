@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
+from real.robot import RobotError
 from real.twin import dashboard
 from real.twin.addresses import DASHBOARD_PORT, RTDE_PORT, SCRIPT_PORT, cannot_serve
 from real.twin.control_box import ControlBox, Plant
@@ -25,6 +26,7 @@ MAX_LINE = 1024
 _MAX_UNSENT = 1 << 16  # what a client that does not read may hold up, here and in the kernel (bytes)
 _MAX_CATCH_UP = 0.1  # time that the twin makes up for after it was held up; the rest is lost to it (s)
 _START_TIMEOUT = 10.0
+_END_TIMEOUT = 10.0
 _Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 _log = logging.getLogger(__name__)
 
@@ -42,7 +44,7 @@ class TwinServer:
         remote_control: whether programs may be sent over the network.
 
     Attributes:
-        lock: held while the plant advances; take it to look at the plant from another thread.
+        lock: held while the plant advances, by a step at a time; take it to look at the plant from another thread.
     """
 
     def __init__(
@@ -73,10 +75,13 @@ class TwinServer:
             RobotError: a port is in use, or the address is not one of this machine.
         """
         self._thread.start()
-        self._ready.wait(_START_TIMEOUT)
+        started = self._ready.wait(_START_TIMEOUT)
         if self._error is not None:
-            self._thread.join()
+            self._thread.join(_END_TIMEOUT)
             raise self._error
+        if not started:
+            self.__exit__(None, None, None)
+            raise RobotError(f"the twin at {self.host} did not start within {_START_TIMEOUT:g} s; try again")
         return self
 
     def __exit__(
@@ -86,7 +91,7 @@ class TwinServer:
         if self._loop is not None and self._stopping is not None:
             with contextlib.suppress(RuntimeError):  # it has ended by itself
                 self._loop.call_soon_threadsafe(self._stopping.set)
-        self._thread.join()
+        self._thread.join(_END_TIMEOUT)
 
     @property
     def error(self) -> BaseException | None:
@@ -125,7 +130,7 @@ class TwinServer:
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except Exception as error:
+        except BaseException as error:  # `error` tells whoever serves it
             self._error = error
             if self._ready.is_set():
                 _log.exception("the twin at %s ended", self.host)
@@ -154,8 +159,10 @@ class TwinServer:
             self._connections.add(task)
             try:
                 await serve(reader, writer)
-            except (asyncio.IncompleteReadError, ConnectionError, asyncio.LimitOverrunError, asyncio.CancelledError):
+            except (asyncio.IncompleteReadError, OSError, asyncio.LimitOverrunError, asyncio.CancelledError):
                 pass  # the client left, sent a line without end, or the twin ends
+            except Exception:  # a fault of ours, which ends this connection alone, as a client's would
+                _log.exception("a connection to port %d of %s ended", port, self.host)
             finally:
                 self._connections.discard(task)
                 writer.close()
