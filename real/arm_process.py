@@ -187,7 +187,10 @@ class ArmProcess:
         if self._receive.isEmergencyStopped():
             raise RobotError("the emergency stop of the arm is pressed; release it, and power the arm on")
         if self._receive.isProtectiveStopped():
-            raise RobotError("the arm is in a protective stop; look at what caused it, then call recover()")
+            raise RobotError(
+                "the arm is in a protective stop; look at what caused it, then unlock it on the teach pendant, or call "
+                "recover()"
+            )
         if self._receive.getRobotMode() != _POWERED:
             raise RobotError("the arm is not on; power it on and release its brakes, on the teach pendant")
 

@@ -93,7 +93,7 @@ class LiveView:
         needed = info.get("turns_needed")
         turns = _measured(info["rotations"], "{:.2f}") + (f" of {needed:g}" if needed else "")
         rate = 1.0 / info["period"] if info["period"] > 0 else None
-        jitter = 1000 * info["jitter"]
+        jitter = round(1000 * info["jitter"], 1) + 0.0  # no minus before a zero
         force, torque = (float(np.linalg.norm(part)) for part in np.split(observation["tcp_force"], 2))
         limits = self._limits
         ages = (
