@@ -3,7 +3,7 @@
 Importing this package registers the environments with Gymnasium and loads nothing heavy.
 """
 
-from dexscrew_envs import opengl, program
+from dexscrew_envs import opengl, program, siblings
 
 __version__ = "0.1.0"
 
@@ -20,9 +20,12 @@ def _register() -> None:
             vector_entry_point="dexscrew_envs.vector_env:DexScrewVectorEnv",
             kwargs={"task": task},
         )
-        gymnasium.register(id=f"DexScrew-{name}Real-v0", entry_point="real.env:DexScrewRealEnv", kwargs={"task": task})
+        gymnasium.register(
+            id=f"DexScrew-{name}Real-v0", entry_point="dexscrew_envs.robot:DexScrewRealEnv", kwargs={"task": task}
+        )
 
 
 opengl.prepare()
 program.guard_imports()
+siblings.check_program()
 _register()
