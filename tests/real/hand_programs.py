@@ -16,7 +16,7 @@ from real import wire
 ROOT = Path(wire.__file__).parents[1]
 GOAL = np.clip(START + 1.0, wire.LOWER, wire.UPPER)
 """A target that takes the hand some time."""
-GAINS = (80, 1, 2, 90)
+GAINS = (80, 0, 2, 90)
 
 _CLIENT = """
 import sys, time
@@ -25,7 +25,7 @@ address, goal, keys = sys.argv[1], eval(sys.argv[2]), sys.argv[3:]
 hand = XHand(address, **dict(zip(("server_key", "client_key"), keys)))
 hand.connect(timeout=20)
 while True:
-    hand.command(goal, kp=80, ki=1, kd=2, tor_max=90)
+    hand.command(goal, kp=80, ki=0, kd=2, tor_max=90)
     time.sleep(0.03)
 """
 

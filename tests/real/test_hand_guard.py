@@ -78,26 +78,26 @@ def test_what_a_server_says_is_followed_to_its_end():
     def said(*lines):
         return follow(io.BytesIO(b"".join(lines)))
 
-    first, second = b"[100, 0, 1, 100]\n", b"[80, 1, 2, 90]\n"
+    first, second = b"[100, 0, 1, 100]\n", b"[80, 0, 2, 90]\n"
     assert said() is None
     assert said(first) == (100, 0, 1, 100)
-    assert said(first, second) == (80, 1, 2, 90)
+    assert said(first, second) == (80, 0, 2, 90)
     assert said(first, second, b"null\n") is None, "the hand is commanded no longer"
     assert said(first, b'"goodbye"\n') is None
-    assert said(first, b"[80, 1") == (100, 0, 1, 100), "killed while it wrote"
+    assert said(first, b"[80, 0") == (100, 0, 1, 100), "killed while it wrote"
 
 
 def test_a_hand_that_answers_late_is_held(port):
     port.plant.lag = 0.05
     port.faults.silent = True
     threading.Timer(0.6, lambda: setattr(port.faults, "silent", False)).start()
-    hold(HandDevice(load_sdk(twin=True), f"twin://{port.host}:5560"), (80, 1, 2, 90))
+    hold(HandDevice(load_sdk(twin=True), f"twin://{port.host}:5560"), (80, 0, 2, 90))
     position, *settings = port.plant.commands[-1]
     np.testing.assert_allclose(position, START, atol=1e-4)
-    assert settings == [80, 1, 2, 90, 3]
+    assert settings == [80, 0, 2, 90, 3]
 
 
 def test_a_hand_that_never_answers_is_told(monkeypatch):
     monkeypatch.setattr(hand_guard, "_PATIENCE", 0.1)
     with pytest.raises(RobotError, match="the hand could not be held: cannot open the hand at"):
-        hold(HandDevice(load_sdk(twin=True), f"twin://{free_host()}:5560"), (80, 1, 2, 90))
+        hold(HandDevice(load_sdk(twin=True), f"twin://{free_host()}:5560"), (80, 0, 2, 90))

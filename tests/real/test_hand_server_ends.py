@@ -96,7 +96,7 @@ def test_a_fault_in_a_thread_holds_the_hand_and_ends_the_server(port, thread):
     code, trigger = FAULTS[thread]
     with server_program(port.host, code=code) as server:
         client = _client(port.address)
-        _ask(client, wire.Command, GOAL.tolist(), 80, 1, 2, 90)
+        _ask(client, wire.Command, GOAL.tolist(), 80, 0, 2, 90)
         wait_until_it_moves(port.plant)
         _ask(client, trigger, answered=False)
         check_that_it_holds(port.plant)
@@ -123,7 +123,7 @@ def test_a_fault_in_its_thread_holds_the_hand_in_any_program(slow_rig, monkeypat
     monkeypatch.setattr(threading, "excepthook", lambda failed: told.append(failed.exc_type))
     hand = XHand(slow_rig.address)
     hand.connect()
-    hand.command(GOAL, kp=80, ki=1, kd=2, tor_max=90)
+    hand.command(GOAL, kp=80, ki=0, kd=2, tor_max=90)
     wait_until_it_moves(slow_rig.plant)
     count = len(slow_rig.plant.commands)
     monkeypatch.setattr(slow_rig.server, "_answer_zeroing", lambda: 1 / 0)
@@ -150,7 +150,7 @@ def test_closing_says_whether_the_hand_holds():
         assert rig.device.close(), "nobody commanded it"
     with served_hand() as rig:
         wait_until(lambda: rig.device.reading.number > 3)
-        rig.device.command(GOAL, (80, 1, 2, 90))
+        rig.device.command(GOAL, (80, 0, 2, 90))
         wait_until(lambda: rig.plant.commands)
         rig.faults.silent = True
         assert not rig.device.close()

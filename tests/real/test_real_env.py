@@ -363,6 +363,45 @@ def test_drawing_hardware_is_refused(robot):
         DexScrewRealEnv("nut", robot=robot, render_mode="rgb_array")
 
 
+class FailingRobot(FakeRobot):
+    """One of its methods fails."""
+
+    def __init__(self, method, error):
+        super().__init__()
+
+        def fail():
+            raise error
+
+        setattr(self, method, fail)
+
+
+@pytest.mark.parametrize("error", [RobotError("no"), KeyboardInterrupt(), ValueError("odd")], ids=repr)
+def test_a_robot_that_did_not_connect_wholly_is_closed(error):
+    robot = FailingRobot("connect", error)
+    with pytest.raises(type(error)):
+        DexScrewRealEnv("nut", robot=robot)
+    assert robot.closed
+
+
+def test_a_connected_robot_is_closed_if_construction_fails(robot, monkeypatch):
+    monkeypatch.setattr("real.env.SafetyLayer", lambda *args, **kwargs: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        DexScrewRealEnv("nut", robot=robot)
+    assert robot.closed
+
+
+@pytest.mark.parametrize("method", ["stop", "close"])
+def test_everything_is_closed_even_if_a_part_fails(method):
+    robot = FailingRobot(method, RobotError("broken"))
+    env = DexScrewRealEnv("nut", robot=robot)
+    freed = []
+    env._renderer = type("Renderer", (), {"close": lambda self: freed.append(True)})()
+    with pytest.raises(RobotError, match="broken"):
+        env.close()
+    assert freed and env.closed and (robot.closed or method == "close") and (robot.stops or method == "stop")
+    env.close()
+
+
 def test_a_closed_environment_stops_the_robot_and_refuses_steps(robot):
     env = DexScrewRealEnv("nut", robot=robot)
     env.reset()
