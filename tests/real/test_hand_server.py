@@ -356,7 +356,7 @@ def run(*arguments):
 
 def test_without_the_vendor_sdk_it_says_where_it_is():
     result = run("--port", "/dev/ttyUSB0")
-    assert result.returncode == 1
+    assert result.returncode == 3
     assert "xhand_controller, cannot be imported" in result.stderr and "--twin HOST" in result.stderr
     assert "Traceback" not in result.stderr
 
@@ -364,7 +364,7 @@ def test_without_the_vendor_sdk_it_says_where_it_is():
 def test_without_a_twin_it_says_so():
     host = free_host()
     result = run("--twin", host, "--bind", f"tcp://{host}:5557")
-    assert result.returncode == 1
+    assert result.returncode == 3
     assert f"cannot open the hand at twin://{host}:5560" in result.stderr
 
 
