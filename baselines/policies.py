@@ -10,7 +10,6 @@ import difflib
 import hashlib
 import io
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,9 +18,12 @@ import torch
 from torch import Tensor
 
 from baselines.networks import Actor, Trunk
-from dexscrew_envs import files
+from dexscrew_envs import files, siblings
 from dexscrew_envs.tasks import TASKS
 
+siblings.check("baselines", "dexscrew_envs")
+
+_SHIPPED = Path(__file__).parent / "checkpoints"
 FORMAT = "dexscrew-policy"
 VERSION = 1
 
@@ -156,10 +158,7 @@ def read(path: Path, expected_format: str) -> dict[str, Any]:
 
 def shipped() -> tuple[str, ...]:
     """Return the names of the policies that come with the package."""
-    folder = resources.files("baselines") / "checkpoints"
-    if not folder.is_dir():
-        return ()
-    return tuple(sorted(entry.name.removesuffix(".pt") for entry in folder.iterdir() if entry.name.endswith(".pt")))
+    return tuple(sorted(path.stem for path in _SHIPPED.glob("*.pt")))
 
 
 def load(name: str | Path) -> ActorPolicy:
@@ -170,8 +169,7 @@ def load(name: str | Path) -> ActorPolicy:
         FileNotFoundError: there is no such file.
     """
     if str(name) in shipped():
-        with resources.as_file(resources.files("baselines") / "checkpoints" / f"{name}.pt") as path:
-            content = read(path, FORMAT)
+        content = read(_SHIPPED / f"{name}.pt", FORMAT)
     elif Path(name).suffix or Path(name).is_file():
         content = read(Path(name), FORMAT)
     else:
