@@ -114,6 +114,7 @@ class ArmProcess:
         self._state: State | None = None
         self._signal: int | None = None
         self._hangs_at = 0.0
+        self._stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115 - stays open; there is none without a terminal
 
     def run(self) -> None:
         """Connect, and follow the parent's targets until it ends this, or is gone.
@@ -138,7 +139,7 @@ class ArmProcess:
     def _limit_calls(self, seconds: float) -> None:
         """End this process if a call of ur_rtde hangs, which holds the interpreter; the watchdog then stops the arm."""
         self._hangs_at = time.monotonic() + seconds
-        faulthandler.dump_traceback_later(seconds, exit=True)
+        faulthandler.dump_traceback_later(seconds, exit=True, file=self._stderr)
 
     def _follow(self) -> None:
         period = 1 / self._options.frequency

@@ -253,6 +253,17 @@ def test_a_fault_of_that_thread_ends_the_wait_for_a_first_reading(twin, arm, mon
     assert time.monotonic() - began < 0.8 * ur5e.CONNECT_TIMEOUT
 
 
+def test_it_works_without_standard_streams(host, twin):
+    code = (
+        "import os, sys\nfrom real.ur5e import UR5e\n"
+        "for stream in (0, 1, 2):\n    os.close(stream)\n"
+        "arm = UR5e(sys.argv[1], dead_man=1.0, watchdog=1.0)\narm.connect()\narm.servo(arm.read().q)\narm.close()\n"
+    )
+    root = Path(ur5e.__file__).parents[1]
+    assert subprocess.run([sys.executable, "-c", code, host], timeout=60, cwd=root).returncode == 0
+    assert twin.ended_by == [STOP_SCRIPT]
+
+
 def test_an_address_that_no_host_can_have_is_an_error():
     with pytest.raises(RobotError, match=r"no arm answers at a\.\.b"):
         UR5e("a..b").connect()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from hand_fakes import START, FakeHandPlant, free_host, served_hand, wait_until
 from hand_programs import (
     GOAL,
+    ROOT,
     check_that_it_holds,
     client_program,
     guard_of,
@@ -215,3 +218,25 @@ def test_another_client_may_command_at_once(slow_rig):
     hand._commands = None
     hand.close()
     other.close()
+
+
+# -- before it serves ------------------------------------------------------------------------------------------------
+
+
+def run(*arguments):
+    command = [sys.executable, "-m", "real.hand_server", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT)
+
+
+def test_without_the_vendor_sdk_it_says_where_it_is():
+    result = run("--port", "/dev/ttyUSB0")
+    assert result.returncode == 3
+    assert "xhand_controller, cannot be imported" in result.stderr and "--twin HOST" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_without_a_twin_it_says_so():
+    host = free_host()
+    result = run("--twin", host, "--bind", f"tcp://{host}:5557")
+    assert result.returncode == 3
+    assert f"cannot open the hand at twin://{host}:5560" in result.stderr
