@@ -78,8 +78,8 @@ class DexScrewEnv(gymnasium.Env[Observation, np.ndarray]):
             raise TypeError(f"the action must be floating point, got {action.dtype}")
         if not np.isfinite(action).all():
             raise ValueError(f"the action must be finite, got {action.tolist()}")
-        with np.errstate(all="ignore"):  # it is clipped
-            tensor = torch.from_numpy(np.array(action[None], dtype=np.float32))
+        with np.errstate(under="ignore"):
+            tensor = torch.from_numpy(np.clip(action[None], -1.0, 1.0).astype(np.float32))
         observation, reward, terminated, truncated, infos = self.vector.step(tensor)
         info = {
             "rotations": float(infos["rotations"][0]),
