@@ -10,6 +10,7 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, MultiBinary
 
+from dexscrew_envs import arguments
 from dexscrew_envs.mdp.observations import HISTORY_STEPS, PAIR, PROPRIO_STEPS
 from dexscrew_envs.tasks import FINGERS, JOINTS, make_task
 from real.robot import TAXELS, Reading, Robot, RobotError, Vector
@@ -86,22 +87,17 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
         render_mode: str | None = None,
         render_size: tuple[int, int] = (480, 640),
     ) -> None:
+        if not isinstance(task, str):
+            raise ValueError(f"task must be the name of one, such as 'nut', got {task!r}")
         self.task = make_task(task)
         if action not in ("hand", "full"):
             raise ValueError(f"unknown action {action!r}; choose 'hand' or 'full'")
-        self.observe = (observe,) if isinstance(observe, str) else tuple(observe)
-        for key in self.observe:
-            if key not in ALL_OBSERVE:
-                raise ValueError(f"unknown observation {key!r}; choose from {', '.join(ALL_OBSERVE)}")
-        if not self.observe:
-            raise ValueError(f"observe must name at least one of {', '.join(ALL_OBSERVE)}")
-        if isinstance(episode_steps, bool) or not isinstance(episode_steps, int) or episode_steps < 1:
-            raise ValueError(f"episode_steps must be an integer of at least 1, got {episode_steps!r}")
-        if render_mode not in (None, "rgb_array"):
-            raise ValueError(f"unknown render_mode {render_mode!r}; choose None or 'rgb_array'")
+        self.observe = arguments.observation_keys(observe, ALL_OBSERVE)
+        self.episode_steps = arguments.integer("episode_steps", episode_steps, 1)
+        self.render_mode = arguments.render_mode(render_mode)
+        if limits is not None and not isinstance(limits, SafetyLimits):
+            raise TypeError(f"limits must be SafetyLimits, got {type(limits).__name__}")
         self.action = action
-        self.episode_steps = episode_steps
-        self.render_mode = render_mode
         self._render_size = render_size
         self._renderer: Any = None
         self.robot, self.plant = _make_robot(robot, task, shape)
@@ -155,7 +151,12 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
 
         Raises:
             RobotError: the robot cannot be made ready; the message says why.
+            ValueError: there are options, of which it has none.
+            gymnasium.error.Error: the seed is not an integer, or is negative.
         """
+        arguments.options(options)
+        if isinstance(seed, np.integer):  # Gymnasium takes Python's own alone
+            seed = int(seed)
         super().reset(seed=seed)
         if self.closed:
             raise RuntimeError("the environment is closed")
@@ -239,6 +240,12 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
             self.safety.close()
             self.robot.close()
             self._free_renderer()
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "an environment of the robot or its twin cannot be copied or pickled, since a robot is there once; make "
+            "another with the same arguments, and on a twin reset both with the same seed"
+        )
 
     def _free_renderer(self) -> None:
         if self._renderer is not None:
