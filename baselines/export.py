@@ -73,14 +73,14 @@ def export(policy: policies.ActorPolicy, folder: Path) -> dict[str, float]:
 
     Raises:
         RuntimeError: a format's actions differ by more than `TOLERANCE`.
-        ImportError: the packages of `pip install dexscrew[export]` are missing.
+        ImportError: the packages of the extra `export` are missing.
     """
     try:
         import onnx  # noqa: F401
         import onnxruntime
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise ImportError("exporting needs `pip install dexscrew[export]` (onnx, onnxscript, onnxruntime)") from error
+        raise ImportError(program.missing(error.name or "onnx", "exporting")) from error
     folder.mkdir(parents=True, exist_ok=True)
     network = _Positional(policy).eval()
     generator = torch.Generator().manual_seed(0)

@@ -57,7 +57,10 @@ def replacing(path: Path) -> Iterator[Path]:
     except Exception as error:
         if isinstance(error, WriteError):
             raise
-        if (isinstance(error, OSError) and error.errno in DISK_ERRORS) or _free(path) < _FULL:
+        full = _free(path) < _FULL  # whatever the writer says of it
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+        if full or (isinstance(error, OSError) and error.errno in DISK_ERRORS):
             reason = error.strerror if isinstance(error, OSError) and error.strerror else "No space left on device"
             raise WriteError(
                 f"cannot write {path}: {reason} ({_free(path) / 1e6:.1f} MB free there); what was there before is "

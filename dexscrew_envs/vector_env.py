@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -17,8 +17,8 @@ from torch import Tensor
 from dexscrew_envs import ambient, arguments
 from dexscrew_envs.lifetime import Copyable, weak
 from dexscrew_envs.mdp import observations as obs
-from dexscrew_envs.mdp import randomization
-from dexscrew_envs.mdp.rewards import overspeed_threshold, reward_terms
+from dexscrew_envs.mdp import randomization, rewards
+from dexscrew_envs.mdp.rewards import RewardTerm, Transition, added_terms, check_added_terms, overspeed_threshold
 from dexscrew_envs.mdp.terminations import IdleWindow, Reason, terminations
 from dexscrew_envs.rendering import FrameRenderer, check_camera, check_size
 from dexscrew_envs.sim import State, make_simulator, write_rows
@@ -66,6 +66,7 @@ class DexScrewVectorEnv(Copyable, VectorEnv[Observation, Tensor, Tensor]):
         render_mode: None or "rgb_array".
         camera: name of the camera to render from, or None for a free one.
         render_size: height and width of a frame.
+        reward_terms: terms to add to the reward, by name; see `dexscrew_envs.mdp.rewards.RewardTerm`.
         max_episode_steps: the task's `episode_steps` by the name that `gymnasium.make_vec` has for it.
         task_fields: changes of fields of the task, by name.
 
@@ -96,6 +97,7 @@ class DexScrewVectorEnv(Copyable, VectorEnv[Observation, Tensor, Tensor]):
         render_mode: str | None = None,
         camera: str | None = "side",
         render_size: tuple[int, int] = (480, 640),
+        reward_terms: Mapping[str, RewardTerm] | None = None,
         max_episode_steps: int | None = None,
         **task_fields: Any,
     ) -> None:
@@ -105,6 +107,7 @@ class DexScrewVectorEnv(Copyable, VectorEnv[Observation, Tensor, Tensor]):
         observe = arguments.observation_keys(observe, ALL_OBSERVE)
         render_mode = arguments.render_mode(render_mode)
         check_size(render_size)
+        self._added_terms = check_added_terms(reward_terms)
         if shape is not None:
             task_fields["shape"] = tuple(shape) if isinstance(shape, Iterable) and not isinstance(shape, str) else shape
         self.task = make_task(task, randomize=randomize, **arguments.time_limit(max_episode_steps, task_fields))
@@ -239,7 +242,12 @@ class DexScrewVectorEnv(Copyable, VectorEnv[Observation, Tensor, Tensor]):
         valid = self._drop_invalid(state)
 
         rotated = state.nut_angle - self._angle
-        terms = reward_terms(task, state, rotated, self._constants.start_pose, self._constants.points, self._threshold)
+        terms = rewards.reward_terms(
+            task, state, rotated, self._constants.start_pose, self._constants.points, self._threshold
+        )
+        if self._added_terms:
+            transition = Transition(task, state, rotated, self._targets, self._episode)
+            terms |= added_terms(self._added_terms, transition)
         terms = {name: torch.where(valid, term, 0.0) for name, term in terms.items()}
         reward = torch.stack(list(terms.values())).sum(dim=0)
         self._window.update(state)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import resource
 import signal
 import subprocess
 import sys
@@ -169,3 +170,26 @@ def test_a_second_training_in_the_folder_is_refused_and_names_the_first(tmp_path
     assert second.returncode == Status.REFUSED
     assert f"{tmp_path / 'run'} is in use by process {process.pid}" in second.stderr
     assert second.stderr.count("\n") == 1
+
+
+def small_files() -> None:
+    """Let no file of this process grow beyond 16 KiB, as on a full disk."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 14, 1 << 14))
+
+
+def test_a_full_disk_is_a_sentence_keeps_the_old_checkpoint_and_the_run_goes_on(tmp_path):
+    folder = tmp_path / "run"
+    for steps, full in ((2 * UPDATE, False), (6 * UPDATE, True)):
+        found = subprocess.run(
+            command(folder, "--steps", str(steps), "--checkpoint-every", "1", "--evaluation-episodes", "0"), cwd=ROOT,
+            capture_output=True, text=True, preexec_fn=small_files if full else None, timeout=300, check=False,
+        )  # fmt: skip
+        if not full:
+            assert found.returncode == 0, found.stderr
+            before = (folder / "checkpoint.pt").read_bytes()
+    assert found.returncode == Status.CUT_SHORT, found.stderr
+    assert f"cannot write {folder / 'checkpoint.pt'}" in found.stderr and "MB free" in found.stderr
+    assert "Traceback" not in found.stderr
+    assert (folder / "checkpoint.pt").read_bytes() == before
+    assert not [path for path in folder.iterdir() if "partial" in path.name]
+    assert goes_on(folder)

@@ -75,4 +75,4 @@ def test_without_the_drivers_the_extra_is_named(monkeypatch, capsys):
         monkeypatch.delitem(sys.modules, name)
     arguments = ["--policy", "nut-student", "--arm", "127.0.0.2", "--hand", "tcp://127.0.0.2:5557"]
     assert run.main(arguments) == 2
-    assert "pip install dexscrew[real]" in capsys.readouterr().err
+    assert "pip install 'dexscrew[real]'" in capsys.readouterr().err
