@@ -28,6 +28,9 @@ class DexScrewEnv(gymnasium.Env[Observation, np.ndarray]):
         render_mode: None or "rgb_array"; through `gymnasium.make` also "human", which needs pygame.
         kwargs: as of `DexScrewVectorEnv`: `shape`, `randomize`, `observe`, `num_threads`, and fields of the task.
 
+    `gymnasium.make(id, max_episode_steps=...)` puts Gymnasium's own time limit around it, which can only shorten
+    episodes, and leaves the reason at "running"; the task's `episode_steps` is the limit itself.
+
     Raises:
         ValueError: an argument has a value that is not known or not possible.
         TypeError: a field is not one of the task's.
