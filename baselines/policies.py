@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from baselines.networks import Actor, Trunk
-from dexscrew_envs import files, siblings
+from dexscrew_envs import ambient, files, siblings
 from dexscrew_envs.tasks import TASKS
 
 siblings.check("baselines", "dexscrew_envs")
@@ -68,7 +68,7 @@ class ActorPolicy:
     def reset(self, mask: Tensor | None = None) -> None:
         """Begin new episodes; an actor without memory has nothing to forget."""
 
-    @torch.no_grad()
+    @ambient.plain(deterministic=None)
     def act(self, observation: Mapping[str, Tensor]) -> Tensor:
         """Return actions (N, 12) between -1 and 1.
 
@@ -91,6 +91,7 @@ class ActorPolicy:
                 raise ValueError(f"the policy was trained with {key} of shape {shape}, got {tuple(shapes[key])}")
 
 
+@ambient.plain()
 def build_actor(shapes: Mapping[str, Sequence[int]], widths: Mapping[str, Sequence[int]] | None = None) -> Actor:
     """Return an untrained actor for observations of these shapes, its `encoder` and `trunk` of these widths."""
     box = gymnasium.spaces.Box
@@ -161,6 +162,7 @@ def shipped() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _SHIPPED.glob("*.pt")))
 
 
+@ambient.plain()
 def load(name: str | Path) -> ActorPolicy:
     """Load a policy by the name of a shipped one, or from a file.
 
@@ -182,7 +184,8 @@ def load(name: str | Path) -> ActorPolicy:
     try:
         if content["task"] not in TASKS:
             raise ValueError(f"it was made for the task {content['task']!r}, which does not exist")
-        actor = build_actor(content["shapes"], content["widths"])
+        with torch.random.fork_rng(devices=()):  # its first weights are drawn in vain, from the caller's generator
+            actor = build_actor(content["shapes"], content["widths"])
         actor.load_state_dict(content["state"])
         return ActorPolicy(actor, content["task"], content["card"], content["task_fields"])
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError) as error:

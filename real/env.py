@@ -249,6 +249,12 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
                 for close in (self._free_renderer, self.robot.close, self.safety.close):  # the last one first
                     stack.callback(close)
 
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "an environment of the robot or its twin cannot be copied or pickled, since a robot is there once; make "
+            "another with the same arguments, and on a twin reset both with the same seed"
+        )
+
     def _free_renderer(self) -> None:
         if self._renderer is not None:
             self._renderer.close()

@@ -105,7 +105,7 @@ def test_a_wrong_shape_is_named_with_both_shapes():
 @pytest.fixture
 def checkpoints(tmp_path, monkeypatch) -> Path:
     """A package whose shipped policies are in this folder."""
-    monkeypatch.setattr(policies, "files", lambda package: tmp_path)
+    monkeypatch.setattr(policies, "_SHIPPED", tmp_path / "checkpoints")
     return tmp_path / "checkpoints"
 
 
