@@ -28,6 +28,7 @@ from tqdm import tqdm
 from baselines import distributed, policies
 from baselines.evaluate import Score, evaluate, evaluate_on_video, table
 from baselines.on_policy import TensorOnPolicy
+from baselines.plots import draw_curve
 from baselines.run_folder import CHECKPOINT_FORMAT, jsonable, open_run_folder, versions, write_json
 from baselines.sb3_env import TensorVecEnv
 from dexscrew_envs.tasks import make_task
@@ -377,27 +378,3 @@ def _evaluate(policy: policies.ActorPolicy, config: TrainConfig, video: Path) ->
             except gymnasium.error.DependencyNotInstalled as error:
                 note = f"no video: {error}"
         return evaluate(policy, env, seed=seed), note
-
-
-def draw_curve(curve: list[dict[str, float]], path: Path, title: str) -> None:
-    """Draw turns, length and reward of episodes over control steps."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    panels: list[tuple[str, str, Callable[[float], float]]] = [
-        ("rotations", "turns per episode", float),
-        ("episode_length", "episode length (steps)", float),
-        ("episode_reward", "reward per episode", float),
-    ]
-    figure, axes = pyplot.subplots(1, len(panels), figsize=(12, 3.4), layout="constrained")
-    steps = [row["steps"] / 1e6 for row in curve]
-    for axis, (key, label, _) in zip(axes, panels, strict=True):
-        axis.plot(steps, [row[key] for row in curve], color="#c8641e")
-        axis.set(xlabel="control steps (million)", ylabel=label)
-        axis.grid(alpha=0.3)
-        axis.set_ylim(bottom=0)
-    figure.suptitle(f"{title} (last 256 training episodes, with exploration noise)", fontsize=10)
-    figure.savefig(path, dpi=130)
-    pyplot.close(figure)

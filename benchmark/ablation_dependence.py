@@ -15,8 +15,8 @@ from typing import Annotated, Any
 import tyro
 from tabulate import tabulate
 
+from baselines.plots import COLORS, legend, picture
 from baselines.policies import replacing
-from benchmark.ablation_report import COLORS
 from benchmark.randomization_levels import LEVELS
 
 
@@ -79,28 +79,22 @@ def table(levels: dict[str, Any]) -> str:
 
 def draw(task: str, levels: dict[str, Any], path: Path) -> None:
     """Draw turns per episode over randomisation, a line for each method."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axis = pyplot.subplots(figsize=(5.2, 3.6), layout="constrained")
-    for k, method in enumerate(next(iter(levels.values()))["scores"]):
-        scores = [found["scores"][method] for found in levels.values()]
-        at = [x + 0.04 * (k - 1.5) for x in range(len(levels))]  # side by side, or the intervals hide each other
-        turns = [score["turns"] for score in scores]
-        error = [
-            [max(0.0, score["turns"] - score["low"]) for score in scores],
-            [max(0.0, score["high"] - score["turns"]) for score in scores],
-        ]
-        axis.errorbar(at, turns, error, marker="o", capsize=2, label=method, color=COLORS[method])
-    axis.set_xticks(range(len(levels)), [f"{level}\n({found['seeds']} seeds)" for level, found in levels.items()])
-    axis.set(xlabel="randomisation", ylabel="turns per episode", ylim=(0, None))
-    axis.grid(axis="y", alpha=0.3)
-    axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    figure.suptitle(f"{task}: interquartile mean and 95 % interval", fontsize=10)
-    figure.savefig(path, dpi=130)
-    pyplot.close(figure)
+    with picture(path, (6.2, 3.6), f"{task}: interquartile mean and 95 % interval") as (figure, (axis,)):
+        for k, method in enumerate(next(iter(levels.values()))["scores"]):
+            scores = [found["scores"][method] for found in levels.values()]
+            at = [x + 0.04 * (k - 1.5) for x in range(len(levels))]  # side by side, or the intervals hide each other
+            turns = [score["turns"] for score in scores]
+            error = [
+                [max(0.0, score["turns"] - score["low"]) for score in scores],
+                [max(0.0, score["high"] - score["turns"]) for score in scores],
+            ]
+            axis.errorbar(at, turns, error, marker="o", capsize=2, label=method, color=COLORS[method])
+        axis.set_xticks(range(len(levels)), [f"{level}\n({found['seeds']} seeds)" for level, found in levels.items()])
+        axis.set(xlabel="randomisation", ylabel="turns per episode")
+        if min(score["low"] for found in levels.values() for score in found["scores"].values()) >= 0:
+            axis.set_ylim(bottom=0)
+        axis.grid(axis="y", alpha=0.3)
+        legend(figure, axis)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
