@@ -7,6 +7,7 @@ A policy file is a dictionary of tensors, numbers and strings written by `torch.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import as_file, files
@@ -22,6 +23,12 @@ from dexscrew_envs.tasks import TASKS
 
 FORMAT = "dexscrew-policy"
 VERSION = 1
+_ROOT = r"(?:[A-Za-z]:[\\/]|~?/(?!/)|\.\./)"
+_OUTSIDE = (
+    re.compile(rf"""(?<=['"]){_ROOT}(?:[^'"]*[/\\])?(?=[^'"/\\]*['"])"""),  # quoted, so that it may hold spaces
+    re.compile(rf"""(?<![^\s'":=,(\[]){_ROOT}(?:[^\s'"/\\]*[/\\])*"""),
+)
+"""The folders of a path that is absolute, or leads up from here."""
 
 
 class Policy(Protocol):
@@ -106,9 +113,28 @@ def save(policy: ActorPolicy, path: Path) -> None:
         "shapes": {key: list(shape) for key, shape in policy.shapes.items()},
         "widths": {key: list(value) for key, value in policy.actor.body.widths.items()},
         "state": {key: value.cpu() for key, value in policy.actor.state_dict().items()},
-        "card": policy.card,
+        "card": without_paths(policy.card),
     }
     write_atomically(content, path)
+
+
+def without_paths(value: Any) -> Any:
+    """Return a card, or a part of one, with absolute paths cut to their last part: they tell whose machine it was.
+
+    Relative paths are kept, but for those that lead up from here.
+    """
+    if isinstance(value, Mapping):
+        return {key: without_paths(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_paths(item) for item in value]
+    if not isinstance(value, str):
+        return value
+    for folder in (Path.cwd(), Path.home()):
+        if len(folder.parts) > 1:
+            value = value.replace(f"{folder}/", "/")  # also where the folder's name has a space
+    for folders in _OUTSIDE:
+        value = folders.sub("", value)
+    return value
 
 
 @contextmanager
@@ -187,4 +213,15 @@ def load(name: str | Path) -> ActorPolicy:
         raise ValueError(f"{name} does not hold a policy that this version can build: {error}") from error
 
 
-__all__ = ["ActorPolicy", "Policy", "build_actor", "load", "read", "replacing", "save", "shipped", "write_atomically"]
+__all__ = [
+    "ActorPolicy",
+    "Policy",
+    "build_actor",
+    "load",
+    "read",
+    "replacing",
+    "save",
+    "shipped",
+    "without_paths",
+    "write_atomically",
+]
