@@ -1,4 +1,4 @@
-"""The contract of an exported policy: all that somebody needs to act with it who has neither this package nor Python."""
+"""The contract of an exported policy: all that is needed to act with it without this package."""
 
 from __future__ import annotations
 

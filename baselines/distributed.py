@@ -15,10 +15,15 @@ import torch
 from torch import Tensor, distributed
 
 
+def is_launched() -> bool:
+    """Return whether torchrun started this process."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
 @contextmanager
 def process_group() -> Iterator[None]:
     """Join the other ranks, if torchrun started this process."""
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
+    if not is_launched():
         yield
         return
     distributed.init_process_group("gloo")  # between CPUs: the GPU engine trains in one process

@@ -5,24 +5,26 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 import torch
-import tyro
 from tabulate import tabulate
 from torch import Tensor
-from tqdm import tqdm
 
 from baselines import policies
+from baselines.progress import Progress
+from baselines.task_options import TaskOptions, changes
+from dexscrew_envs import program
+from dexscrew_envs.files import replacing, to_json
 from dexscrew_envs.mdp.terminations import Reason
+from dexscrew_envs.program import Status
 from dexscrew_envs.rendering import video_writer
 from dexscrew_envs.tasks import make_task
 from dexscrew_envs.vector_env import DexScrewVectorEnv
@@ -77,7 +79,7 @@ def evaluate(
     reward_sum = torch.zeros(env.num_envs, device=env.device)
     length = torch.zeros(env.num_envs, dtype=torch.int64, device=env.device)
     rotations, reason = torch.zeros_like(reward_sum), torch.zeros_like(length)
-    with tqdm(total=env.task.episode_steps, desc="evaluating", unit="step", leave=False) as bar:
+    with Progress(total=env.task.episode_steps, desc="evaluating", unit="step", leave=False) as bar:
         while running.any():
             observation, reward, terminated, truncated, infos = env.step(policy.act(observation))
             done = terminated | truncated
@@ -103,7 +105,7 @@ def evaluate_on_video(policy: policies.Policy, env: DexScrewVectorEnv, path: Pat
     """
     env.reset(seed=seed)
     env.frame(0)
-    with policies.replacing(path) as beside, video_writer(beside, env.metadata["render_fps"]) as show:
+    with replacing(path) as beside, video_writer(beside, env.metadata["render_fps"]) as show:
         left = iter(range(round(VIDEO_SECONDS * env.metadata["render_fps"])))
 
         def draw() -> None:
@@ -129,7 +131,14 @@ def table(summary: dict[str, Any]) -> str:
     return tabulate(rows, tablefmt="simple")
 
 
-def conditions(policy: policies.Policy, *, randomize: bool, noise: float = 1.0, push: float = 1.0) -> dict[str, Any]:
+def conditions(
+    policy: policies.Policy,
+    *,
+    randomize: bool,
+    noise: float = 1.0,
+    push: float = 1.0,
+    fields: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Return the fields of the task in which a policy is scored: those of its training, with factors on two of them.
 
     Args:
@@ -137,16 +146,19 @@ def conditions(policy: policies.Policy, *, randomize: bool, noise: float = 1.0, 
         randomize: False leaves out noise and pushes altogether.
         noise: factor of the noise on observed joint positions and on targets.
         push: factor of the force of the random pushes.
+        fields: fields of the task that differ from those of the policy's training.
     """
-    task = make_task(policy.task, **policy.task_fields)
+    given = dict(fields or {})
+    trained = {**policy.task_fields, **given}
+    task = make_task(policy.task, **trained)
     scaled: dict[str, Any] = {
         "observation_noise": tuple(noise * deviation for deviation in task.observation_noise),
         "action_noise": tuple(noise * deviation for deviation in task.action_noise),
         "push_force": push * task.push_force,
     }
     if not randomize:
-        return {name: value for name, value in policy.task_fields.items() if name not in scaled}
-    return policy.task_fields | scaled
+        return {name: value for name, value in trained.items() if name in given or name not in scaled}
+    return trained | scaled
 
 
 @dataclass(kw_only=True)
@@ -160,7 +172,9 @@ class Args:
     seed: int = 10_000
     """Seed of the episodes."""
     shape: tuple[str, ...] = ()
-    """Shape of the nut, or several that episodes sample from; by default those of training."""
+    """Shape of the nut, or several that episodes sample from; by default those of training. Short for --env.shape."""
+    env: TaskOptions = field(default_factory=TaskOptions)
+    """Fields of the task; by default those in which the policy was trained."""
     randomize: bool = True
     """Whether to randomise the physics, the start and the noise."""
     noise: float = 1.0
@@ -179,40 +193,40 @@ class Args:
     """Threads that step the simulation on CPUs; 0 takes all."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status."""
-    args = tyro.cli(Args, args=argv, description=__doc__)
-    try:
-        if args.episodes < 1:
-            raise ValueError(f"--episodes must be at least 1, got {args.episodes}")
-        if args.video is not None and args.video.suffix != ".mp4":
-            raise ValueError(f"--video must end in .mp4, got {args.video}")
-        for name in ("noise", "push"):
-            if not 0 <= getattr(args, name) < math.inf:
-                raise ValueError(f"--{name} must be a factor of at least 0, got {getattr(args, name)}")
-        policy = policies.load(args.policy)
-        env = DexScrewVectorEnv(
-            policy.task, args.episodes, shape=args.shape or None, randomize=args.randomize, observe=policy.observe,
-            engine=args.engine, device=args.device, num_threads=args.threads,
-            **conditions(policy, randomize=args.randomize, noise=args.noise, push=args.push),
-        )  # fmt: skip
+def _evaluate(args: Args) -> int:
+    if args.episodes < 1:
+        raise ValueError(f"--episodes must be at least 1, got {args.episodes}")
+    if args.video is not None and args.video.suffix != ".mp4":
+        raise ValueError(f"--video must end in .mp4, got {args.video}")
+    for name in ("noise", "push"):
+        if not 0 <= getattr(args, name) < math.inf:
+            raise ValueError(f"--{name} must be a factor of at least 0, got {getattr(args, name)}")
+    fields = changes(args.env)
+    if args.shape and fields.setdefault("shape", args.shape) != args.shape:
+        raise ValueError("--shape and --env.shape name different shapes; give one of them")
+    policy = policies.load(args.policy)
+    env = DexScrewVectorEnv(
+        policy.task, args.episodes, randomize=args.randomize, observe=policy.observe, engine=args.engine,
+        device=args.device, num_threads=args.threads,
+        **conditions(policy, randomize=args.randomize, noise=args.noise, push=args.push, fields=fields),
+    )  # fmt: skip
+    with closing(env):
         if args.video is None:
             score = evaluate(policy, env, seed=args.seed)
         else:
             score = evaluate_on_video(policy, env, args.video, seed=args.seed)
-    except (ValueError, TypeError, OSError, gymnasium.error.DependencyNotInstalled) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
     summary = score.summary()
     print(table(summary))
     if args.video is not None:
         print(f"video: {args.video}")
     if args.json:
-        print(json.dumps({"policy": args.policy, "task": policy.task, "seed": args.seed, **summary}))
-    return 0
+        print(to_json({"policy": args.policy, "task": policy.task, "seed": args.seed, **summary}))
+    return Status.DONE
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    return program.main("baselines.evaluate", Args, _evaluate, argv, __doc__)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import io
-import json
 import logging
 import sys
 import warnings
@@ -17,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import tyro
 from torch import Tensor, nn
 
 from baselines import policies
 from baselines.contract import contract
+from dexscrew_envs import program
+from dexscrew_envs.files import write_bytes, write_json
+from dexscrew_envs.program import Status
 
 TOLERANCE = 1e-5
 """The exported networks must give the policy's actions to within this."""
@@ -48,17 +49,19 @@ def export(policy: policies.ActorPolicy, folder: Path) -> dict[str, float]:
 
     Raises:
         RuntimeError: a format's actions differ by more than `TOLERANCE`; nothing was written.
-        ImportError: the packages of `pip install dexscrew[export]` are missing.
+        ImportError: the packages of the extra `export` are missing.
     """
     try:
         import onnx  # noqa: F401
         import onnxruntime
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise ImportError("exporting needs `pip install dexscrew[export]` (onnx, onnxscript, onnxruntime)") from error
+        raise ImportError(program.missing(error.name or "onnx", "exporting")) from error
     network = _Positional(policy).eval()
     generator = torch.Generator().manual_seed(0)
-    probe = {key: torch.randn(7, *shape, generator=generator) for key, shape in policy.shapes.items()}
+    probe = {
+        key: torch.randn(7, *shape, generator=generator, dtype=torch.float32) for key, shape in policy.shapes.items()
+    }
     inputs, expected = tuple(probe.values()), policy.act(probe)
     script, onnx_bytes = _torchscript(network, inputs), _onnx(network, probe)
     session = onnxruntime.InferenceSession(onnx_bytes, providers=["CPUExecutionProvider"])
@@ -70,11 +73,9 @@ def export(policy: policies.ActorPolicy, folder: Path) -> dict[str, float]:
     for name, difference in differences.items():
         if not difference <= TOLERANCE:
             raise RuntimeError(f"the actions of the {name} export differ from the policy's by {difference:.2g}")
-    text = json.dumps(contract(policy), indent=2, allow_nan=False) + "\n"
-    files = {"policy.ts": script, "policy.onnx": onnx_bytes, "contract.json": text.encode()}
-    for name, content in files.items():
-        with policies.replacing(folder / name) as beside:
-            beside.write_bytes(content)
+    write_bytes(script, folder / "policy.ts")
+    write_bytes(onnx_bytes, folder / "policy.onnx")
+    write_json(contract(policy), folder / "contract.json")
     return differences
 
 
@@ -131,18 +132,17 @@ class Args:
     """Folder to write policy.ts, policy.onnx and contract.json into."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status."""
-    args = tyro.cli(Args, args=argv, description=__doc__)
-    try:
-        differences = export(policies.load(args.policy), args.out)
-    except (ValueError, OSError, ImportError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+def _export(args: Args) -> int:
+    differences = export(policies.load(args.policy), args.out)
     for name, difference in differences.items():
         print(f"{name}: actions equal to within {difference:.1e}")
     print(f"written: {args.out}")
-    return 0
+    return Status.DONE
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    return program.main("baselines.export", Args, _export, argv, __doc__)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
 import torch
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
@@ -24,9 +25,17 @@ class EpisodeStatistics:
         self.length = torch.zeros(num_envs, dtype=torch.int64, device=device)
         self._finished: deque[tuple[float, int, float]] = deque(maxlen=keep)
         self._noted: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+        self._terms: dict[str, Tensor] = {}
+        self._steps = 0
+        self.last_terms: dict[str, float] = {}
+        """What `reward_terms` returned last."""
 
-    def update(self, reward: Tensor, done: Tensor, rotations: Tensor) -> None:
-        """Take in one step of all environments."""
+    def update(self, reward: Tensor, done: Tensor, infos: dict[str, Any]) -> None:
+        """Take in one step of all environments: its reward (N,), ends (N,) and infos."""
+        rotations = infos["rotations"]
+        for name, term in infos.get("reward_terms", {}).items():
+            self._terms[name] = self._terms.get(name, 0.0) + term.mean()
+        self._steps += 1
         reward, length = self.reward + reward, self.length + 1
         self._noted.append((done, reward, length, rotations))
         self.reward, self.length = torch.where(done, 0.0, reward), torch.where(done, 0, length)
@@ -39,6 +48,13 @@ class EpisodeStatistics:
             self._noted.clear()
             self._finished.extend(zip(*(column[done].tolist() for column in columns), strict=True))
         return self._finished
+
+    def reward_terms(self) -> dict[str, float]:
+        """Return the mean of each reward term per control step since this was last asked for."""
+        steps, self._steps = max(self._steps, 1), 0
+        terms, self._terms = self._terms, {}
+        self.last_terms = {f"reward/{name}": float(term) / steps for name, term in terms.items()}
+        return self.last_terms
 
     def means(self) -> dict[str, float]:
         """Return the means over the last finished episodes, or nothing before the first."""
@@ -85,6 +101,8 @@ class TensorOnPolicy(OnPolicyAlgorithm):
         """Write the means of the last episodes, and what the update recorded, to the logger."""
         for name, value in self.statistics.means().items():
             self.logger.record(f"rollout/{name}", value)
+        for name, value in self.statistics.last_terms.items():
+            self.logger.record(name, value)
         self.logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
         self.logger.dump(step=self.num_timesteps)
 

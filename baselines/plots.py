@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from baselines.policies import replacing
+from dexscrew_envs.files import replacing
 
 COLORS = {"oracle": "#2a6f97", "student": "#c8641e", "asymmetric": "#5b8c3a", "unprivileged": "#7d7d7d"}
 """Of the methods."""

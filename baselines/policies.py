@@ -7,10 +7,11 @@ A policy file is a dictionary of tensors, numbers and strings written by `torch.
 from __future__ import annotations
 
 import difflib
+import hashlib
+import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from importlib.resources import as_file, files
+from collections.abc import Mapping, Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor
 
 from baselines.networks import Actor, Trunk
+from dexscrew_envs import files
 from dexscrew_envs.tasks import TASKS
 
 FORMAT = "dexscrew-policy"
@@ -137,22 +139,24 @@ def without_paths(value: Any) -> Any:
     return value
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give the path of a neighbour to write, which then takes the place of `path`: a crash leaves the old file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name("partial-" + path.name)
-    try:
-        yield beside
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+def fingerprint(policy: ActorPolicy) -> str:
+    """Return a digest of a policy's weights, by which two policies of one name are told apart."""
+    digest = hashlib.sha256()
+    for key, value in sorted(policy.actor.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def write_atomically(content: Any, path: Path) -> None:
-    """`torch.save`, whole or not at all."""
-    with replacing(path) as beside:
-        torch.save(content, beside)
+    """`torch.save`, whole or not at all.
+
+    Raises:
+        WriteError: the disk is full.
+    """
+    buffer = io.BytesIO()  # on a full disk torch's own writer fails with words of its own
+    torch.save(content, buffer)
+    files.write_bytes(buffer.getvalue(), path)
 
 
 def read(path: Path, expected_format: str) -> dict[str, Any]:
@@ -178,7 +182,7 @@ def read(path: Path, expected_format: str) -> dict[str, Any]:
 
 def shipped() -> tuple[str, ...]:
     """Return the names of the policies that come with the package."""
-    folder = files("baselines") / "checkpoints"
+    folder = resources.files("baselines") / "checkpoints"
     if not folder.is_dir():
         return ()
     return tuple(sorted(entry.name.removesuffix(".pt") for entry in folder.iterdir() if entry.name.endswith(".pt")))
@@ -192,7 +196,7 @@ def load(name: str | Path) -> ActorPolicy:
         FileNotFoundError: there is no such file.
     """
     if str(name) in shipped():
-        with as_file(files("baselines") / "checkpoints" / f"{name}.pt") as path:
+        with resources.as_file(resources.files("baselines") / "checkpoints" / f"{name}.pt") as path:
             content = read(path, FORMAT)
     elif Path(name).suffix or Path(name).is_file():
         content = read(Path(name), FORMAT)
@@ -219,7 +223,6 @@ __all__ = [
     "build_actor",
     "load",
     "read",
-    "replacing",
     "save",
     "shipped",
     "without_paths",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 
 from baselines import distributed, policies
+from dexscrew_envs.files import BusyError, claimed, holds_nothing, plain, write_json
 
 CHECKPOINT_FORMAT = "dexscrew-checkpoint"
 _FREE = ("steps", "folder", "threads", "checkpoint_every", "video", "evaluation_episodes")
@@ -24,43 +26,48 @@ class RunFolderError(ValueError):
     """The run folder cannot be used as it is."""
 
 
-def jsonable(value: Any) -> Any:
-    """Return a value as JSON would give it back."""
-    if isinstance(value, dict):
-        return {key: jsonable(item) for key, item in value.items()}
-    return str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
-
-
-def open_run_folder(folder: Path, wanted: dict[str, Any], command: Sequence[str]) -> dict[str, Any] | None:
-    """Claim the folder for this configuration; return its checkpoint, or None for a fresh run.
+@contextmanager
+def open_run_folder(folder: Path, wanted: dict[str, Any], command: Sequence[str]) -> Iterator[dict[str, Any] | None]:
+    """Have the folder to oneself, for this configuration; give its checkpoint, or None for a fresh run.
 
     Raises:
-        RunFolderError: the folder belongs to something else.
+        RunFolderError: the folder belongs to something else, or another program is at work in it.
     """
-    refusal = _refusal(folder, wanted) if distributed.rank() == 0 else ""
-    if not refusal and distributed.rank() == 0:
-        write_json({"config": wanted, "command": list(command), "versions": versions()}, folder / "config.json")
-    if distributed.any_rank(bool(refusal)):
-        raise RunFolderError(refusal or "another rank refused the run folder")
-    checkpoint = folder / "checkpoint.pt"
-    return policies.read(checkpoint, CHECKPOINT_FORMAT) if checkpoint.exists() else None
+    wanted = plain(wanted)
+    with ExitStack() as stack:
+        refusal = _claim(folder, wanted, stack) if distributed.rank() == 0 else ""
+        if not refusal and distributed.rank() == 0:
+            write_json({"config": wanted, "command": list(command), "versions": versions()}, folder / "config.json")
+        if distributed.any_rank(bool(refusal)):
+            raise RunFolderError(refusal or "another rank refused the run folder")
+        checkpoint = folder / "checkpoint.pt"
+        yield policies.read(checkpoint, CHECKPOINT_FORMAT) if checkpoint.exists() else None
+
+
+def _claim(folder: Path, wanted: dict[str, Any], stack: ExitStack) -> str:
+    """Lock the folder; return why it cannot be used for this configuration, or nothing."""
+    refusal = _refusal(folder, wanted)  # before the lock, which would leave a file in a folder that is not ours
+    if refusal:
+        return refusal
+    try:
+        stack.enter_context(claimed(folder))
+    except BusyError as error:
+        return str(error)
+    return _refusal(folder, wanted)
 
 
 def _refusal(folder: Path, wanted: dict[str, Any]) -> str:
     """Return why the folder cannot be used for this configuration, or nothing."""
     path = folder / "config.json"
     if not path.exists():
-        if folder.exists() and any(folder.iterdir()):
+        if not holds_nothing(folder):
             return f"{folder} is not empty and holds no run; give another folder with --folder"
         return ""
     try:
-        found = json.loads(path.read_text())["config"]
-        there = {key: found.get(key) for key in wanted if key not in _FREE}
+        found = json.loads(path.read_text(encoding="utf-8"))["config"]
+        differing = _differences(found, wanted)
     except (ValueError, KeyError, TypeError, AttributeError):
         return f"{path} is not a configuration; give another folder with --folder"
-    differing = [
-        f"{key} (there {value!r}, now {wanted[key]!r})" for key, value in there.items() if value != wanted[key]
-    ]
     if not differing:
         return ""
     return (
@@ -69,15 +76,25 @@ def _refusal(folder: Path, wanted: dict[str, Any]) -> str:
     )
 
 
+def _differences(there: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> list[str]:
+    """Return each field that differs, with both values."""
+    found = []
+    for key in [*wanted, *(key for key in there if key not in wanted)]:
+        old, new = there.get(key), wanted.get(key)
+        if key in _FREE or old == new:
+            continue
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += _differences(old, new, f"{prefix}{key}.")
+        elif isinstance(new, dict) and old is None:
+            found.append(f"{prefix}{key} (not recorded there, as in runs of an older version)")
+        else:
+            found.append(f"{prefix}{key} (there {old!r}, now {new!r})")
+    return found
+
+
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries that decide a result, and the GPU if there is one."""
     names = ["gymnasium", "mujoco", "numpy", "stable-baselines3", "torch"]
     names += [name for name in ("mujoco-warp", "warp-lang") if find_spec(name.removesuffix("-lang").replace("-", "_"))]
     found = {"python": platform.python_version(), **{name: version(name) for name in names}}
     return found | ({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {})
-
-
-def write_json(content: Any, path: Path) -> None:
-    """Write a JSON file, whole or not at all."""
-    with policies.replacing(path) as beside:
-        beside.write_text(json.dumps(content, indent=1) + "\n")

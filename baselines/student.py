@@ -13,6 +13,7 @@ from baselines import policies
 from baselines.actor_critic import DexScrewActorCritic
 from baselines.dagger import TensorDAgger
 from baselines.sb3_env import TensorVecEnv
+from baselines.task_options import changes
 from baselines.training import Agent, TrainConfig, run_command
 from dexscrew_envs.tasks import make_task
 
@@ -36,6 +37,7 @@ def agent(config: StudentConfig) -> Agent:
         ValueError: the oracle does not exist, was made for another task, or sees no more than a student.
     """
     oracle = policies.load(config.oracle or f"{config.task}-oracle")
+    given = changes(config.env)
     if oracle.task != config.task:
         raise ValueError(f"the oracle was made for the task {oracle.task!r}; distil it with --task {oracle.task}")
     student = ("proprio", "history")
@@ -54,7 +56,9 @@ def agent(config: StudentConfig) -> Agent:
         )  # fmt: skip
 
     keys = tuple(dict.fromkeys((*student, *oracle.observe)))
-    return Agent("student", keys, build, make_task(config.task, randomize=config.randomize).student_fields)
+    task = make_task(config.task, randomize=config.randomize, **{**oracle.task_fields, **given})
+    fields = {**oracle.task_fields, **task.student_fields}
+    return Agent("student", keys, build, fields, {"oracle_weights": policies.fingerprint(oracle)})
 
 
 def main(argv: Sequence[str] | None = None) -> int:

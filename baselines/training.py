@@ -20,17 +20,20 @@ from typing import Any, TypeVar
 
 import gymnasium
 import torch
-import tyro
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import configure
-from tqdm import tqdm
 
 from baselines import distributed, policies
 from baselines.evaluate import Score, evaluate, evaluate_on_video, table
+from baselines.event_log import event_log
 from baselines.on_policy import TensorOnPolicy
 from baselines.plots import draw_curve
-from baselines.run_folder import CHECKPOINT_FORMAT, jsonable, open_run_folder, versions, write_json
+from baselines.progress import Progress
+from baselines.run_folder import CHECKPOINT_FORMAT, open_run_folder, versions
 from baselines.sb3_env import TensorVecEnv
+from baselines.task_options import TaskOptions, changes
+from dexscrew_envs import program
+from dexscrew_envs.files import WriteError, write_json
+from dexscrew_envs.program import Status
 from dexscrew_envs.tasks import make_task
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 
@@ -63,6 +66,8 @@ class TrainConfig:
     """The gradient is clipped to this norm."""
     randomize: bool = True
     """Whether to randomise the physics, the start and the noise."""
+    env: TaskOptions = field(default_factory=TaskOptions)
+    """Fields of the task."""
     engine: str = "mujoco"
     """Simulator: mujoco on CPUs, or warp on an NVIDIA GPU."""
     device: str | None = None
@@ -88,7 +93,9 @@ class Agent:
     build: Callable[[TensorVecEnv, Any], TensorOnPolicy]
     """Makes the algorithm that learns, given the environment and the configuration of this process's share."""
     task_fields: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of the task that differ from it, in training and evaluation."""
+    """Fields of the task that differ from it, in training and evaluation; those of `TrainConfig.env` come first."""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    """What it learns from besides, such as an oracle: name and fingerprint."""
 
 
 Config = TypeVar("Config", bound=TrainConfig)
@@ -97,31 +104,30 @@ Config = TypeVar("Config", bound=TrainConfig)
 def run_command(
     module: str, config_type: type[Config], make_agent: Callable[[Config], Agent], argv: Sequence[str] | None, doc: str
 ) -> int:
-    """Run the command line of an agent's module; return the exit status: 0, 2 for an error, 130 for an interruption."""
-    config = tyro.cli(config_type, args=argv, description=doc)
+    """Run the command line of an agent's module; return the exit status."""
     command = ["python", "-m", module, *(sys.argv[1:] if argv is None else argv)]
-    try:
+
+    def body(config: Config) -> int:
         with distributed.process_group():
             _check(config)
             return train(make_agent(config), config, command)
-    except KeyboardInterrupt:  # before there was anything to keep
-        print("interrupted", file=sys.stderr)
-        return 130
-    except (ValueError, OSError, gymnasium.error.DependencyNotInstalled) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+
+    return program.main(module, config_type, body, argv, doc, follow_parent=distributed.is_launched())
 
 
 def train(agent: Agent, config: TrainConfig, command: Sequence[str]) -> int:
     """Train until `config.steps`, going on from a checkpoint if there is one; return the exit status.
 
     Raises:
-        RunFolderError: the run folder holds another configuration.
-        ValueError: a value of the configuration is not possible, or the training diverged.
+        RunFolderError: the run folder holds another configuration, or another program trains in it.
+        ValueError: a value of the configuration is not possible.
+        CutShort: the training diverged, or another process of it ended.
+        WriteError: the disk is full.
     """
     _check(config)
     folder = config.folder or Path("runs") / f"{agent.name}-{config.task}-{config.seed}"
-    wanted = {"agent": agent.name, **jsonable(asdict(config))}
+    agent = replace(agent, task_fields={**agent.task_fields, **changes(config.env)})
+    ranks = distributed.size()
     if distributed.size() > 1 and not config.threads:  # else each rank would take all CPUs
         config = replace(config, threads=max(1, (os.cpu_count() or 1) // distributed.size()))
     if config.threads:
@@ -133,36 +139,58 @@ def train(agent: Agent, config: TrainConfig, command: Sequence[str]) -> int:
         config.task, share.num_envs, randomize=config.randomize, observe=agent.observe, engine=config.engine,
         device=config.device, num_threads=config.threads, **agent.task_fields,
     )  # fmt: skip
-    model = agent.build(TensorVecEnv(env), share)
-    # Only now is the folder claimed, since whatever does not fit was refused above.
-    checkpoint = open_run_folder(folder, wanted, command)
-    model.set_logger(configure(str(folder / "tensorboard"), ["tensorboard"] if distributed.rank() == 0 else []))
-    recorder = _Recorder(folder, config)
-    if checkpoint is not None:
-        recorder.restore(model, env, checkpoint)
-        print(f"going on from {model.num_timesteps:,} steps in {folder}", file=sys.stderr)
-    _set_ranks_apart(model, env, config.seed)
+    wanted = {"agent": agent.name, **asdict(config), "env": asdict(env.task), "ranks": ranks, **agent.inputs}
+    with closing(env):
+        model = agent.build(TensorVecEnv(env), share)
+        # Only now is the folder claimed, since whatever does not fit was refused above.
+        with open_run_folder(folder, wanted, command) as checkpoint:
+            recorder = _Recorder(folder, config)
+            if checkpoint is not None:
+                recorder.restore(model, env, checkpoint)
+                program.say(f"going on from {model.num_timesteps:,} steps in {folder}")
+            _set_ranks_apart(model, env, config.seed)
+            with event_log(folder / "tensorboard", model.num_timesteps) as logger:
+                model.set_logger(logger)
+                return _learn(agent, config, model, env, recorder, command)
+
+
+def _learn(
+    agent: Agent,
+    config: TrainConfig,
+    model: TensorOnPolicy,
+    env: DexScrewVectorEnv,
+    recorder: _Recorder,
+    command: Sequence[str],
+) -> int:
+    """Learn what is left to learn, and write the results; whatever ends it leaves a checkpoint to go on from."""
     remaining = config.steps - model.num_timesteps
     try:
-        if remaining > 0:
-            model.learn(remaining, callback=recorder, reset_num_timesteps=False)
-            recorder.remember()
-            recorder.save()
-            recorder.close()
-        if distributed.rank() == 0:
-            _finish(agent, config, model, env, recorder, folder, command)
-    except RuntimeError:
-        if distributed.size() > 1:  # another rank was interrupted or died
-            recorder.save()
-        raise
-    except KeyboardInterrupt:
+        try:
+            if remaining > 0:
+                model.learn(remaining, callback=recorder, reset_num_timesteps=False)
+                recorder.remember()
+                recorder.save()
+                recorder.close()
+            if distributed.rank() == 0:
+                _finish(agent, config, model, env, recorder, command)
+        except (program.CutShort, WriteError):
+            raise
+        except Exception as error:
+            steps = recorder.save()
+            if distributed.size() > 1 and isinstance(error, RuntimeError):  # a collective call without its partner
+                raise program.CutShort(
+                    f"another process of this training ended ({error}); the same command goes on from {steps:,} steps"
+                ) from error
+            raise
+    except KeyboardInterrupt as interruption:  # around the above, which a signal may interrupt in its turn
         recorder.close()
         steps = recorder.save()
-        print(f"interrupted at {steps:,} steps; the same command goes on from {folder}", file=sys.stderr)
-        return 130
+        reason = str(interruption) or "interrupted"
+        program.say(f"{reason} at {steps:,} steps; the same command goes on from {recorder.folder}")
+        return program.status_of(interruption)
     finally:
         recorder.close()
-    return 0
+    return Status.DONE
 
 
 def _set_ranks_apart(model: TensorOnPolicy, env: DexScrewVectorEnv, seed: int) -> None:
@@ -177,7 +205,7 @@ def _set_ranks_apart(model: TensorOnPolicy, env: DexScrewVectorEnv, seed: int) -
 
 def _check(config: TrainConfig) -> None:
     """Refuse impossible values before the run folder is claimed."""
-    make_task(config.task)
+    make_task(config.task, **changes(config.env))
     for name in ("steps", "num_envs", "n_steps", "batch_size", "epochs", "checkpoint_every"):
         if getattr(config, name) < 1:
             raise ValueError(f"{name} must be at least 1, got {getattr(config, name)}")
@@ -209,7 +237,7 @@ class _Recorder(BaseCallback):
         self.folder, self.config = folder, config
         self.curve: list[dict[str, float]] = []
         self.seconds = 0.0
-        self._bar: tqdm | None = None
+        self._bar: Progress | None = None
         self._clock = 0.0
         self._saved = 0
         self._snapshot: dict[str, Any] | None = None
@@ -217,9 +245,10 @@ class _Recorder(BaseCallback):
     def _on_training_start(self) -> None:
         self._saved = self.model.num_timesteps
         self._clock = time.monotonic()
-        self._bar = tqdm(
+        self._bar = Progress(
             total=self.config.steps, initial=self.model.num_timesteps, unit="step", unit_scale=True, smoothing=0.1,
-            desc=self.config.task, mininterval=1.0, dynamic_ncols=True, disable=distributed.rank() > 0,
+            desc=self.config.task, mininterval=1.0, dynamic_ncols=True,
+            **({"disable": True} if distributed.rank() > 0 else {}),
         )  # fmt: skip
 
     def _on_step(self) -> bool:
@@ -239,7 +268,8 @@ class _Recorder(BaseCallback):
         means = model.statistics.means()
         if means:
             rate = model.current_learning_rate
-            self.curve.append({"steps": model.num_timesteps, "seconds": self.seconds, "learning_rate": rate, **means})
+            row = {"steps": model.num_timesteps, "seconds": self.seconds, "learning_rate": rate, **means}
+            self.curve.append(row | model.statistics.reward_terms())
             bar.set_postfix_str(
                 f"turns/episode {means['rotations']:.1f}, length {means['episode_length']:.0f}", refresh=False
             )
@@ -255,7 +285,7 @@ class _Recorder(BaseCallback):
         model = self.model
         assert isinstance(model, TensorOnPolicy)
         if not all(torch.isfinite(parameter).all() for parameter in model.policy.parameters()):
-            raise ValueError(
+            raise program.CutShort(
                 f"the networks have values that are not finite after {model.num_timesteps:,} steps; the checkpoint is "
                 f"that of {self._saved:,} steps. Lower --learning-rate, in another --folder"
             )
@@ -323,10 +353,10 @@ def _finish(
     model: TensorOnPolicy,
     env: DexScrewVectorEnv,
     recorder: _Recorder,
-    folder: Path,
     command: Sequence[str],
 ) -> None:
     """Evaluate the policy and write all results."""
+    folder = recorder.folder
     card: dict[str, Any] = {
         "agent": agent.name, "command": " ".join(command), "seed": config.seed, "steps": model.num_timesteps,
         "seconds": round(recorder.seconds), "versions": versions(),

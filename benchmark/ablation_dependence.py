@@ -16,8 +16,10 @@ import tyro
 from tabulate import tabulate
 
 from baselines.plots import COLORS, legend, picture
-from baselines.policies import replacing
 from benchmark.randomization_levels import LEVELS
+from dexscrew_envs import program
+from dexscrew_envs.files import claimed, write_json, write_text
+from dexscrew_envs.program import Status
 
 
 @dataclass(kw_only=True)
@@ -97,23 +99,20 @@ def draw(task: str, levels: dict[str, Any], path: Path) -> None:
         legend(figure, axis)
 
 
+def _compare(args: Args) -> int:
+    task, levels = read(args.folders)
+    text = table(levels)
+    with claimed(args.out):
+        write_json({"task": task, "levels": levels}, args.out / "dependence.json")
+        write_text(text + "\n", args.out / "dependence.md")
+        draw(task, levels, args.out / "dependence.png")
+    print(text)
+    return Status.DONE
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    args = tyro.cli(Args, args=argv, description=__doc__)
-    try:
-        task, levels = read(args.folders)
-        args.out.mkdir(parents=True, exist_ok=True)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    text = table(levels)
-    content = json.dumps({"task": task, "levels": levels}, indent=1) + "\n"
-    for name, what in (("dependence.json", content), ("dependence.md", text + "\n")):
-        with replacing(args.out / name) as beside:
-            beside.write_text(what)
-    draw(task, levels, args.out / "dependence.png")
-    print(text)
-    return 0
+    return program.main("benchmark.ablation_dependence", Args, _compare, argv, __doc__)
 
 
 if __name__ == "__main__":

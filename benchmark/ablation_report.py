@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,8 @@ import numpy as np
 from tabulate import tabulate
 
 from baselines.plots import COLORS, draw_bars, legend, mark, picture, step_unit
-from baselines.policies import replacing
 from benchmark.statistics import confidence_interval, interquartile_mean
+from dexscrew_envs.files import write_json, write_text
 from dexscrew_envs.tasks import make_task
 
 
@@ -33,9 +32,8 @@ def write_report(task: str, runs: dict[str, Any], config: dict[str, Any], out: P
     ]
     table = tabulate(rows, headers=["turns per episode", *names], tablefmt="github")
     results = {**config, "summary": summary, "runs": runs}
-    for name, text in (("results.json", json.dumps(results) + "\n"), ("table.md", table + "\n")):
-        with replacing(out / name) as beside:
-            beside.write_text(text)
+    write_json(results, out / "results.json")
+    write_text(table + "\n", out / "table.md")
     draw_curves(task, runs, out / "curves.png")
     draw_conditions(task, summary, out / "conditions.png")
     return table

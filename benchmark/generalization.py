@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,19 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
 from tabulate import tabulate
-from tqdm import tqdm
 
 from baselines import policies
 from baselines.evaluate import conditions, evaluate
 from baselines.plots import CONDITION_COLORS, draw_bars
+from baselines.progress import Progress
 from baselines.run_folder import versions
 from benchmark.statistics import confidence_interval, interquartile_mean
+from dexscrew_envs import program
+from dexscrew_envs.files import claimed, write_json, write_text
+from dexscrew_envs.program import Status
 from dexscrew_envs.tasks import make_task
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 
-CONDITIONS: dict[str, dict[str, float]] = {"as trained": {}, "pushes x20": {"push": 20.0}, "noise x2": {"noise": 2.0}}
+CONDITIONS: dict[str, dict[str, Any]] = {"as trained": {}, "pushes x20": {"push": 20.0}, "noise x2": {"noise": 2.0}}
 """Name of each condition, and the factors of noise and pushes in it. A push is 0.1 N as trained, 2 N here."""
 
 
@@ -50,7 +51,7 @@ def score_all(policy: policies.Policy, args: Args) -> dict[str, Any]:
     task = make_task(policy.task, **policy.task_fields)
     found: dict[str, Any] = {}
     pairs = [(shape, name) for shape in task.shapes for name in CONDITIONS]
-    for shape, name in tqdm(pairs, unit="condition", desc=args.policy):
+    for shape, name in Progress(pairs, unit="condition", desc=args.policy):
         fields = conditions(policy, randomize=True, **CONDITIONS[name])
         env = DexScrewVectorEnv(
             policy.task, args.episodes, shape=shape, observe=policy.observe, num_threads=args.threads, **fields
@@ -82,9 +83,8 @@ def write_report(found: dict[str, Any], args: Args, out: Path) -> str:
         rows.append([shape, "yes" if found[shape]["seen"] else "no", *cells])
     table = tabulate(rows, headers=["shape", "seen", *CONDITIONS], tablefmt="github")
     results = {"policy": args.policy, "seed": args.seed, "versions": versions(), "shapes": found}
-    for name, text in (("table.md", table), ("results.json", json.dumps(results))):
-        with policies.replacing(out / name) as beside:
-            beside.write_text(text + "\n")
+    write_text(table + "\n", out / "table.md")
+    write_json(results, out / "results.json")
     draw(summary, args.policy, out / "turns.png")
     return table
 
@@ -96,25 +96,20 @@ def draw(summary: dict[str, dict[str, tuple[float, float, float]]], policy: str,
     draw_bars(path, title, list(summary), groups, CONDITION_COLORS)
 
 
+def _score(args: Args) -> int:
+    if args.episodes < 1:
+        raise ValueError(f"--episodes must be at least 1, got {args.episodes}")
+    policy = policies.load(args.policy)
+    out = args.out or Path("runs") / f"generalization-{Path(args.policy).stem}"
+    with claimed(out):
+        print(write_report(score_all(policy, args), args, out))
+    print(f"results: {out}")
+    return Status.DONE
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    args = tyro.cli(Args, args=argv, description=__doc__)
-    try:
-        if args.episodes < 1:
-            raise ValueError(f"--episodes must be at least 1, got {args.episodes}")
-        policy = policies.load(args.policy)
-        out = args.out or Path("runs") / f"generalization-{Path(args.policy).stem}"
-        found = score_all(policy, args)
-        out.mkdir(parents=True, exist_ok=True)
-        print(write_report(found, args, out))
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
-        return 130
-    print(f"results: {out}")
-    return 0
+    return program.main("benchmark.generalization", Args, _score, argv, __doc__)
 
 
 if __name__ == "__main__":

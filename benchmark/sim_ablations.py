@@ -11,28 +11,32 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-import tyro
-from tqdm import tqdm
 
 from baselines import policies, ppo_asymmetric, ppo_oracle, ppo_unprivileged, student
 from baselines.evaluate import evaluate
 from baselines.ppo_agents import PPOConfig
+from baselines.progress import Progress
 from baselines.run_folder import RunFolderError, versions
 from baselines.student import StudentConfig
+from baselines.task_options import TaskOptions, changes
 from baselines.training import TrainConfig, train
 from benchmark.ablation_report import write_report
 from benchmark.randomization_levels import level_fields
+from dexscrew_envs import program
+from dexscrew_envs.files import claimed, holds_nothing, plain, write_json
+from dexscrew_envs.program import Status
 from dexscrew_envs.tasks import make_task
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 
 METHODS = ("oracle", "student", "asymmetric", "unprivileged")
 _PPO = {"oracle": ppo_oracle.AGENT, "asymmetric": ppo_asymmetric.AGENT, "unprivileged": ppo_unprivileged.AGENT}
 EVALUATION_SEED = 20_000
+_FREE = ("out", "cpus", "ray_address", "seeds", "env")
 
 
 @dataclass(kw_only=True)
@@ -51,6 +55,8 @@ class Args:
     """Episodes in each condition of the evaluation."""
     randomization: str = "task"
     """How far training and evaluation are randomised: none, task (as the task says) or wider."""
+    env: TaskOptions = field(default_factory=TaskOptions)
+    """Fields of the task, in training and evaluation."""
     out: Path | None = None
     """Folder of runs and results; by default runs/ablation-<task>, with -<randomization> and -quick where they
     apply."""
@@ -64,9 +70,20 @@ class Args:
     """A small run that shows that everything works, in less than five minutes; its scores mean nothing."""
 
 
-def conditions(task_name: str, randomization: str = "task") -> dict[str, dict[str, Any]]:
-    """Return the conditions in which every method is scored: name to changed fields of the task."""
-    base = level_fields(task_name, randomization)
+def task_fields(args: Args) -> dict[str, Any]:
+    """Return the fields of the task that differ from it in all trainings and evaluations."""
+    return level_fields(args.task, args.randomization) | changes(args.env)
+
+
+def conditions(task_name: str, randomization: str = "task", **fields: Any) -> dict[str, dict[str, Any]]:
+    """Return the conditions in which every method is scored: name to changed fields of the task.
+
+    Args:
+        task_name: name of the task.
+        randomization: level of it.
+        fields: further fields of the task, in all conditions.
+    """
+    base = level_fields(task_name, randomization) | fields
     task = make_task(task_name, **base)
     unseen = tuple(shape for shape in task.shapes if shape not in task.sampled_shapes)
     changes: dict[str, dict[str, Any]] = {
@@ -85,7 +102,7 @@ def settings(args: Args, method: str, seed: int, out: Path) -> TrainConfig:
     shared: dict[str, Any] = {
         "task": args.task, "steps": args.steps, "seed": seed, "folder": out / f"{method}-{seed}",
         "num_envs": args.num_envs, "batch_size": args.num_envs * 4, "threads": args.cpus, "video": False,
-        "evaluation_episodes": 0,
+        "evaluation_episodes": 0, "env": TaskOptions(**task_fields(args)),
     }  # fmt: skip
     if method == "student":
         return StudentConfig(**shared, oracle=str(out / f"oracle-{seed}" / "policy.pt"))
@@ -111,21 +128,19 @@ def train_and_score(args: Args, method: str, seed: int, out: Path, after: object
     if scores.exists():
         return name
     agent = student.agent(config) if isinstance(config, StudentConfig) else _PPO[method]
-    agent = replace(agent, task_fields={**agent.task_fields, **level_fields(args.task, args.randomization)})
     status = train(agent, config, [*_command(args), "#", name])
     if status:
-        raise RuntimeError(f"{name} ended with status {status}; the same call goes on")
+        raise program.CutShort(f"{name} ended with status {status}; the same call goes on")
     policy = policies.load(config.folder / "policy.pt")
     found: dict[str, Any] = {}
-    for condition, fields in conditions(args.task, args.randomization).items():
+    for condition, fields in conditions(args.task, args.randomization, **changes(args.env)).items():
         env = DexScrewVectorEnv(args.task, args.episodes, observe=policy.observe, num_threads=args.cpus, **fields)
         score = evaluate(policy, env, seed=EVALUATION_SEED)
         found[condition] = {
             "turns": score.rotations.tolist(), "length": score.length.tolist(), "reward": score.reward.tolist()
         }  # fmt: skip
         env.close()
-    with policies.replacing(scores) as beside:
-        beside.write_text(json.dumps(found))
+    write_json(found, scores)
     return name
 
 
@@ -134,6 +149,9 @@ def _command(args: Args) -> list[str]:
     command = ["python", "-m", "benchmark.sim_ablations"]
     for key in ("task", "seeds", "steps", "num_envs", "episodes", "randomization"):
         command += [f"--{key.replace('_', '-')}", str(getattr(args, key))]
+    for key, value in changes(args.env).items():
+        values = value if isinstance(value, tuple) else (value,)
+        command += [f"--env.{key.replace('_', '-')}", *map(str, values)]
     return command
 
 
@@ -172,13 +190,14 @@ def run_all(args: Args, out: Path) -> None:
     try:
         import ray
     except ImportError as error:
-        raise RuntimeError("the ablation needs `pip install dexscrew[ablation]` (ray, scipy)") from error
+        raise ImportError(program.missing("ray", "the ablation")) from error
     _check_address(args.ray_address)
     try:
         ray.init(
             address=args.ray_address or "local", include_dashboard=False, log_to_driver=False,
             logging_level=logging.ERROR,
         )  # fmt: skip
+        program.take_signals_back()
     except (ConnectionError, RuntimeError, ValueError) as error:
         if not args.ray_address:
             raise ConnectionError(f"Ray does not start on this machine: {error}") from error
@@ -195,13 +214,16 @@ def run_all(args: Args, out: Path) -> None:
             oracle = remote.remote(args, "oracle", seed, out)
             waiting += [oracle, remote.remote(args, "student", seed, out, oracle)]
             waiting += [remote.remote(args, method, seed, out) for method in ("asymmetric", "unprivileged")]
-        with tqdm(total=len(waiting), unit="run", desc=f"{args.task} ablation", smoothing=0) as bar:
+        with Progress(total=len(waiting), unit="run", desc=f"{args.task} ablation", smoothing=0) as bar:
             while waiting:
                 done, waiting = ray.wait(waiting)
                 bar.set_postfix_str(f"last: {ray.get(done[0])}")
                 bar.update()
     except ray.exceptions.RayError as error:  # the training's own error, or a worker or a machine that died
-        raise RuntimeError(str(getattr(error, "cause", None) or error)) from error
+        cause = getattr(error, "cause", None) or error
+        if isinstance(cause, ValueError):  # refused, as it would have been here
+            raise ValueError(str(cause)) from error
+        raise program.CutShort(f"{cause}; the same call goes on") from error
     finally:
         ray.shutdown()
 
@@ -211,47 +233,55 @@ def _default_folder(args: Args) -> Path:
     return Path("runs") / "-".join(["ablation", *parts])
 
 
-def _claim(args: Args, out: Path) -> None:
-    """Refuse a folder of another ablation."""
-    wanted = {key: value for key, value in asdict(args).items() if key not in ("out", "cpus", "ray_address", "seeds")}
+def _check_folder(args: Args, out: Path) -> dict[str, Any]:
+    """Refuse a folder of another ablation; return the arguments that decide its results."""
+    wanted = plain({key: value for key, value in asdict(args).items() if key not in _FREE})
+    wanted["env"] = plain(changes(args.env))
     path = out / "ablation.json"
     if path.exists():
         try:
-            found = json.loads(path.read_text())["arguments"]
+            found = {"env": {}, **json.loads(path.read_text(encoding="utf-8"))["arguments"]}
         except (ValueError, KeyError, TypeError) as error:
             raise RunFolderError(f"{path} is not that of an ablation; give another folder with --out") from error
         if found != wanted:
             differing = ", ".join(key for key in wanted if found.get(key) != wanted[key])
             raise RunFolderError(f"{out} holds an ablation with other {differing}; give another folder with --out")
-    elif out.exists() and any(out.iterdir()):
+    elif not holds_nothing(out):
         raise RunFolderError(f"{out} is not empty and holds no ablation; give another folder with --out")
-    with policies.replacing(path) as beside:
-        task_fields = level_fields(args.task, args.randomization)
-        found = {"arguments": wanted, "task_fields": task_fields, "versions": versions()}
-        beside.write_text(json.dumps(found, indent=1) + "\n")
+    return wanted
+
+
+def _claim(args: Args, out: Path) -> None:
+    """Make the folder that of this ablation."""
+    wanted, path = _check_folder(args, out), out / "ablation.json"
+    write_json({"arguments": wanted, "task_fields": task_fields(args), "versions": versions()}, path)
+
+
+def _compare(args: Args) -> int:
+    if args.quick:
+        args.seeds, args.steps, args.num_envs, args.episodes = 2, 16_384, 64, 8
+    for name in ("seeds", "steps", "num_envs", "episodes", "cpus"):
+        if getattr(args, name) < 1:
+            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(args, name)}")
+    conditions(args.task, args.randomization, **changes(args.env))  # whatever is impossible is refused here
+    out = (args.out or _default_folder(args)).resolve()
+    _check_folder(args, out)  # before the lock, which would leave a file in a folder that is not ours
+    with claimed(out):
+        _claim(args, out)
+        try:
+            run_all(args, out)
+        except KeyboardInterrupt as interruption:
+            program.say(f"{str(interruption) or 'interrupted'}; the same call goes on from {out}")
+            return program.status_of(interruption)
+        config = json.loads((out / "ablation.json").read_text(encoding="utf-8"))
+        print(write_report(args.task, collect(args, out), config, out))
+    print(f"results: {out}")
+    return Status.DONE
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    args = tyro.cli(Args, args=argv, description=__doc__)
-    if args.quick:
-        args.seeds, args.steps, args.num_envs, args.episodes = 2, 16_384, 64, 8
-    try:
-        level_fields(args.task, args.randomization)
-        for name in ("seeds", "steps", "num_envs", "episodes", "cpus"):
-            if getattr(args, name) < 1:
-                raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(args, name)}")
-        out = (args.out or _default_folder(args)).resolve()
-        _claim(args, out)
-        run_all(args, out)
-        print(write_report(args.task, collect(args, out), json.loads((out / "ablation.json").read_text()), out))
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; the same call goes on", file=sys.stderr)
-        return 130
-    return 0
+    return program.main("benchmark.sim_ablations", Args, _compare, argv, __doc__)
 
 
 if __name__ == "__main__":

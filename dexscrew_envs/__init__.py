@@ -7,7 +7,7 @@ import ctypes
 import os
 import sys
 
-import gymnasium
+from dexscrew_envs import program
 
 __version__ = "0.1.0"
 
@@ -26,13 +26,21 @@ def _choose_opengl() -> None:
         return
 
 
-_choose_opengl()
+def _register() -> None:
+    try:
+        import gymnasium
+    except ModuleNotFoundError:  # the computer of a hand server needs no more than its few packages
+        return
+    for task, name in (("nut", "Nut"), ("screwdriver", "Screwdriver")):
+        gymnasium.register(
+            id=f"DexScrew-{name}-v0",
+            entry_point="dexscrew_envs.env:DexScrewEnv",
+            vector_entry_point="dexscrew_envs.vector_env:DexScrewVectorEnv",
+            kwargs={"task": task},
+        )
+        gymnasium.register(id=f"DexScrew-{name}Real-v0", entry_point="real.env:DexScrewRealEnv", kwargs={"task": task})
 
-for _task, _name in (("nut", "Nut"), ("screwdriver", "Screwdriver")):
-    gymnasium.register(
-        id=f"DexScrew-{_name}-v0",
-        entry_point="dexscrew_envs.env:DexScrewEnv",
-        vector_entry_point="dexscrew_envs.vector_env:DexScrewVectorEnv",
-        kwargs={"task": _task},
-    )
-    gymnasium.register(id=f"DexScrew-{_name}Real-v0", entry_point="real.env:DexScrewRealEnv", kwargs={"task": _task})
+
+_choose_opengl()
+program.guard_imports()
+_register()

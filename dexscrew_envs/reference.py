@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import inspect
 import sys
@@ -12,8 +13,11 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
+from dexscrew_envs import program
+from dexscrew_envs.files import write_text
 from dexscrew_envs.mdp.observations import PRIVILEGED_SLICES, privileged_layout
 from dexscrew_envs.mdp.terminations import Reason
+from dexscrew_envs.program import Status
 from dexscrew_envs.tasks import DEVIATIONS, JOINTS, NUT, SCREWDRIVER, Task
 
 _INTRODUCTION = """\
@@ -85,12 +89,20 @@ def reference() -> str:
 
 def write(text: str, argv: Sequence[str] | None) -> int:
     """Write a reference to the path given on the command line, or to standard output; return the exit status."""
-    arguments = sys.argv[1:] if argv is None else argv
-    if arguments:
-        Path(arguments[0]).write_text(text)
-    else:
-        print(text)
-    return 0
+
+    def body() -> int:
+        parser = argparse.ArgumentParser(prog=program.program_name(), description="Write a reference as Markdown.")
+        parser.add_argument("path", nargs="?", type=Path, help="file to write; by default standard output")
+        path = parser.parse_args(argv).path
+        if path is None:
+            print(text)
+        elif path.suffix != ".md":
+            raise ValueError(f"the reference is Markdown, so its file must end in .md, got {path}")
+        else:
+            write_text(text, path)
+        return Status.DONE
+
+    return program.run(body)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -11,6 +11,7 @@ import gymnasium
 import mujoco
 import numpy as np
 
+from dexscrew_envs import program
 from dexscrew_envs.scene import LARGEST_FRAME
 
 NO_OPENGL = (
@@ -73,7 +74,7 @@ def video_writer(path: Path, fps: int) -> Iterator[Callable[[np.ndarray], None]]
         import imageio_ffmpeg  # type: ignore[import-untyped]  # noqa: F401  # imageio names another package
     except ImportError as error:
         raise gymnasium.error.DependencyNotInstalled(
-            "writing videos needs `pip install dexscrew[train]` (imageio and imageio-ffmpeg)"
+            program.missing(error.name or "imageio", "writing videos")
         ) from error
     path.parent.mkdir(parents=True, exist_ok=True)
     options: dict[str, Any] = {"fps": fps, "codec": "libx264", "quality": 7, "macro_block_size": 8}

@@ -10,12 +10,14 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import tyro
 
+from dexscrew_envs import program
+from dexscrew_envs.program import Status
 from dexscrew_envs.tasks import FINGERS, JOINTS
 from real.hardware import RobotConfig, UR5eXHand
 from real.robot import ArmMode, RobotError
@@ -259,23 +261,17 @@ def _confirmed() -> bool:
         return False
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status."""
-    args = tyro.cli(Args, args=argv, description=__doc__)
-    try:
-        doctor = Doctor(args)
-    except (RobotError, ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    try:
+def _check(args: Args) -> int:
+    doctor = Doctor(args)
+    with closing(doctor.robot):
         passed = doctor.run()
-    except KeyboardInterrupt:
-        print("interrupted; the robot is stopped", file=sys.stderr)
-        return 130
-    finally:
-        doctor.robot.close()
     print("all checks passed" if passed else f"failed: {', '.join(doctor.failed)}")
-    return 0 if passed else 1
+    return Status.DONE if passed else Status.STOPPED
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status: 0 if all checks passed, 3 if one failed."""
+    return program.main("real.doctor", Args, _check, argv, __doc__, follow_parent=True)
 
 
 if __name__ == "__main__":

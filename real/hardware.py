@@ -11,13 +11,14 @@ from pathlib import Path
 
 from gymnasium.error import DependencyNotInstalled
 
+from dexscrew_envs import program
 from real.robot import Following, Reading, RobotError, Vector
 
 try:
     from real.ur5e import UR5e
     from real.xhand import XHand
 except ModuleNotFoundError as error:
-    raise DependencyNotInstalled(f"drivers need `pip install dexscrew[real]` (there is no {error.name})") from error
+    raise DependencyNotInstalled(program.missing(error.name or "zmq", "a robot on the network")) from error
 
 
 @dataclass(frozen=True, kw_only=True)

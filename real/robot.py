@@ -15,6 +15,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dexscrew_envs.program import Status
+
 Vector = NDArray[np.float64]
 
 TAXELS = 120
@@ -23,6 +25,8 @@ TAXELS = 120
 
 class RobotError(RuntimeError):
     """The robot cannot do what was asked; the message says why, and what to do."""
+
+    exit_status = Status.STOPPED
 
 
 class ArmMode(Enum):

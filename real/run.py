@@ -6,26 +6,26 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 import numpy as np
 import torch
-import tyro
-from gymnasium.error import DependencyNotInstalled
+from rich.console import Console
 from rich.live import Live
 from tabulate import tabulate
 
 from baselines import policies
+from dexscrew_envs import program
+from dexscrew_envs.files import write_json
+from dexscrew_envs.program import Status
 from real.env import DexScrewRealEnv
-from real.robot import RobotError
 
 
 @dataclass(kw_only=True)
@@ -80,16 +80,19 @@ def make_env(args: Args, task: str) -> DexScrewRealEnv:
     return DexScrewRealEnv(task, robot=robot, shape=args.shape, episode_steps=max(1, math.ceil(args.seconds * 20)))
 
 
-def run(policy: policies.Policy, env: DexScrewRealEnv, *, seed: int, view: bool, title: str) -> dict[str, Any]:
-    """Let a policy act for one episode; return turns, time, jitter and why it ended.
+def run(
+    policy: policies.Policy, env: DexScrewRealEnv, *, seed: int, view: bool, title: str
+) -> tuple[dict[str, Any], int]:
+    """Let a policy act for one episode; return turns, time, jitter and why it ended, and the exit status.
 
-    An episode that Ctrl-C ended is one, too.
+    An episode that a signal ended is one, too; the robot is stopped before anything else.
     """
     observation, info = env.reset(seed=seed)
     policy.reset()
     jitter: list[float] = []
-    ended, began = "interrupted", time.monotonic()
-    live = Live(refresh_per_second=10, transient=True) if view else nullcontext()
+    ended, status, began = "", int(Status.DONE), time.monotonic()
+    console = Console(file=cast("TextIO", program.Unfailing(sys.stdout)))
+    live = Live(console=console, refresh_per_second=10, transient=True) if view else nullcontext()
     steps = 0
     with live as shown:
         try:
@@ -105,11 +108,13 @@ def run(policy: policies.Policy, env: DexScrewRealEnv, *, seed: int, view: bool,
                     shown.update(screen(title, observation, info, steps * env.task.control_dt))
                 if terminated or truncated:
                     ended = info["trip"] or info.get("lost") or ("finished" if terminated else "time is over")
+                    status = int(Status.STOPPED if info["trip"] else Status.DONE)
                     break
-        except KeyboardInterrupt:
-            pass
+        except KeyboardInterrupt as interruption:
+            env.close()
+            ended, status = str(interruption) or "interrupted", program.status_of(interruption)
     milliseconds = 1000 * np.array(jitter or [0.0])
-    return {
+    result = {
         "ended by": ended,
         "turns": info["rotations"],
         "turns needed": info.get("turns_needed", math.nan),
@@ -117,46 +122,40 @@ def run(policy: policies.Policy, env: DexScrewRealEnv, *, seed: int, view: bool,
         "wall time (s)": time.monotonic() - began,
         "jitter median, 99 %, largest (ms)": [float(v) for v in np.percentile(np.abs(milliseconds), [50, 99, 100])],
     }
+    return result, status
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status."""
-    args = tyro.cli(Args, args=argv, description=__doc__)
-    try:
-        policy = policies.load(args.policy)
-        task = args.task or policy.task
-        if task != policy.task:
-            raise ValueError(f"{args.policy} was trained for the task {policy.task!r}, not {task!r}")
-        unknown = [key for key in policy.observe if key not in ("proprio", "history")]
-        if unknown:
-            raise ValueError(
-                f"{args.policy} needs {', '.join(unknown)}, which only a simulation knows; run a student, such as "
-                f"{task}-student"
-            )
-        env = make_env(args, task)
-    except (ValueError, OSError, RobotError, DependencyNotInstalled) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+def _run(args: Args) -> int:
+    policy = policies.load(args.policy)
+    task = args.task or policy.task
+    if task != policy.task:
+        raise ValueError(f"{args.policy} was trained for the task {policy.task!r}, not {task!r}")
+    unknown = [key for key in policy.observe if key not in ("proprio", "history")]
+    if unknown:
+        raise ValueError(
+            f"{args.policy} needs {', '.join(unknown)}, which only a simulation knows; run a student, such as "
+            f"{task}-student"
+        )
     where = args.arm or f"twin, {args.stratum}"
-    try:
-        result = run(policy, env, seed=args.seed, view=args.view, title=f"{args.policy} on {where}")
-    except RobotError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:  # before the episode began
-        print("interrupted; the robot is stopped", file=sys.stderr)
-        return 130
-    finally:
-        env.close()
+    with closing(make_env(args, task)) as env:
+        result, status = run(policy, env, seed=args.seed, view=args.view, title=f"{args.policy} on {where}")
     rows = [
         [name, "  ".join(f"{v:.1f}" for v in value) if isinstance(value, list) else value]
         for name, value in result.items()
     ]
+    if args.json is not None:  # before anything is printed, which may fail
+        write_json({"policy": args.policy, "task": task, "seed": args.seed, **result}, args.json)
     print(tabulate(rows, floatfmt=".2f"))
-    if args.json is not None:
-        with policies.replacing(args.json) as beside:
-            beside.write_text(json.dumps({"policy": args.policy, "task": task, "seed": args.seed, **result}) + "\n")
-    return 0
+    return status
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status.
+
+    It is 0 if the episode ran to its end, be the task finished or lost, 3 if the robot was stopped before, and 128 + n
+    after signal n.
+    """
+    return program.main("real.run", Args, _run, argv, __doc__, follow_parent=True)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gymnasium
 
+from dexscrew_envs import program
 from dexscrew_envs.sim.base import Episode, Simulator, State, write_rows
 from dexscrew_envs.tasks import Task
 
@@ -55,8 +56,7 @@ def make_simulator(
         from dexscrew_envs.sim.warp import WarpSimulator, check_device
     except ModuleNotFoundError as error:
         raise gymnasium.error.DependencyNotInstalled(
-            f"the warp engine needs the package {error.name}, which is not installed; "
-            "install it with: pip install 'dexscrew[gpu]'"
+            program.missing(error.name or "mujoco_warp", "the warp engine")
         ) from error
     return WarpSimulator(task, num_envs, check_device(device), max_contacts)
 

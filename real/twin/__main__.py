@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
 import threading
 from collections.abc import Sequence
@@ -13,8 +12,9 @@ from typing import Literal
 
 import glfw
 import mujoco.viewer
-import tyro
 
+from dexscrew_envs import program
+from dexscrew_envs.program import Status
 from real.robot import RobotError
 from real.twin.hand_port import HandPort, HandServerProcess
 from real.twin.plant import Plant
@@ -96,18 +96,16 @@ def serve(options: Options, stop: threading.Event) -> None:
         raise RobotError(f"the twin ended: {server.error}")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Serve until Ctrl-C or SIGTERM."""
-    options = tyro.cli(Options, args=arguments)
+def _serve(options: Options) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    try:
-        serve(options, stop)
-    except (RobotError, ValueError) as error:
-        sys.exit(str(error))
+    serve(options, threading.Event())
+    return Status.DONE
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until a signal comes; return the exit status."""
+    return program.main("real.twin", Options, _serve, arguments, __doc__)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

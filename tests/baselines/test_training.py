@@ -23,7 +23,7 @@ from dexscrew_envs.vector_env import DexScrewVectorEnv
 
 def test_a_run_leaves_its_configuration_checkpoint_policy_results_and_curve(run):
     names = {path.name for path in run.iterdir()}
-    assert names == {"config.json", "checkpoint.pt", "policy.pt", "metrics.json", "curve.png", "tensorboard"}
+    assert names == {".lock", "config.json", "checkpoint.pt", "policy.pt", "metrics.json", "curve.png", "tensorboard"}
     assert any(path.name.startswith("events.out.tfevents") for path in (run / "tensorboard").iterdir())
     assert (run / "curve.png").read_bytes().startswith(b"\x89PNG")
 
@@ -32,7 +32,7 @@ def test_the_configuration_tells_what_was_asked_for_and_the_versions(run):
     found = read_json(run / "config.json")
     assert found["config"]["agent"] == "oracle"
     assert (found["config"]["steps"], found["config"]["batch_size"], found["config"]["seed"]) == (5 * UPDATE, 16, 0)
-    assert set(found["config"]) == {"agent", *(field.name for field in fields(PPOConfig))}
+    assert set(found["config"]) == {"agent", "ranks", *(field.name for field in fields(PPOConfig))}
     assert found["command"][:3] == ["python", "-m", "baselines.ppo_oracle"] and "--num-envs" in found["command"]
     assert found["versions"]["torch"] == torch.__version__ and found["versions"]["mujoco"] == mujoco.__version__
 

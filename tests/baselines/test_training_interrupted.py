@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import os
+import resource
 import signal
 import subprocess
 import sys
@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from fakes import TINY
 from runs import UPDATE, checkpoint_of, equal, read_json
 
 from baselines import training
 from baselines.ppo import TensorPPO
+from dexscrew_envs.program import Status
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,7 +63,7 @@ def test_networks_that_are_not_finite_leave_the_last_good_checkpoint(tmp_path, t
             next(model.policy.parameters()).data.fill_(float("nan"))
 
     monkeypatch.setattr(TensorPPO, "train", diverging)
-    assert train(tmp_path / "run", "--steps", str(8 * UPDATE), "--checkpoint-every", "1") == 2
+    assert train(tmp_path / "run", "--steps", str(8 * UPDATE), "--checkpoint-every", "1") == Status.CUT_SHORT
     assert "not finite after 96 steps; the checkpoint is that of 64 steps" in capsys.readouterr().err
     assert checkpoint_of(tmp_path / "run")["steps"] == 2 * UPDATE
     assert not (tmp_path / "run" / "policy.pt").exists()
@@ -100,22 +102,20 @@ def test_ctrl_c_in_a_rollout_keeps_the_update_before_it(tmp_path, train, monkeyp
     assert equal(checkpoint_of(tmp_path / "run")["policy"], learned)
 
 
+def command(folder: Path, *arguments: str) -> list[str]:
+    """Return the command of a tiny training in a process of its own, where tasks are as they are."""
+    return [sys.executable, "-m", "baselines.ppo_oracle", *TINY, "--folder", str(folder), *arguments]
+
+
 @pytest.fixture
-def start(tiny) -> Iterator[Callable[[Path], subprocess.Popen]]:
+def start() -> Iterator[Callable[[Path], subprocess.Popen]]:
     """Start a long training in a process of its own, and return once it has written a checkpoint."""
     processes: list[subprocess.Popen] = []
-    # A shell that starts tests in the background has them ignore SIGINT, and the processes that they start too.
-    code = (
-        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-        "from baselines.ppo_oracle import main; sys.exit(main())"
-    )
 
     def start(folder: Path) -> subprocess.Popen:
-        command = [sys.executable, "-c", code, *tiny, "--steps", "1000000000", "--checkpoint-every", "1"]
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
         process = subprocess.Popen(
-            [*command, "--folder", str(folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
-            env=environment,
+            command(folder, "--steps", "1000000000", "--checkpoint-every", "1"), stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, cwd=ROOT,
         )  # fmt: skip
         processes.append(process)
         deadline = time.monotonic() + 300
@@ -131,24 +131,65 @@ def start(tiny) -> Iterator[Callable[[Path], subprocess.Popen]]:
         process.communicate()
 
 
-def goes_on(folder: Path, train: Callable[..., int]) -> bool:
+def goes_on(folder: Path) -> bool:
     steps = checkpoint_of(folder)["steps"] + 2 * UPDATE
-    status = train(folder, "--steps", str(steps), "--evaluation-episodes", "0")
-    return status == 0 and read_json(folder / "metrics.json")["steps"] == steps
+    found = subprocess.run(
+        command(folder, "--steps", str(steps), "--evaluation-episodes", "0"), cwd=ROOT, capture_output=True, text=True
+    )
+    assert found.returncode == 0, found.stderr
+    return read_json(folder / "metrics.json")["steps"] == steps
 
 
-def test_sigint_ends_a_training_with_status_130_and_it_goes_on(tmp_path, start, train):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1])
+def test_a_signal_ends_a_training_with_a_checkpoint_and_it_goes_on(tmp_path, start, number):
     process = start(tmp_path / "run")
-    process.send_signal(signal.SIGINT)
+    before = checkpoint_of(tmp_path / "run")["steps"]
+    process.send_signal(number)
     _, message = process.communicate(timeout=300)
-    assert process.returncode == 130, message
+    assert process.returncode == 128 + number, message
     assert "the same command goes on from" in message and "Traceback" not in message
-    assert goes_on(tmp_path / "run", train)
+    assert f"at {checkpoint_of(tmp_path / 'run')['steps']:,} steps" in message
+    assert checkpoint_of(tmp_path / "run")["steps"] >= before
+    assert goes_on(tmp_path / "run")
 
 
-def test_a_killed_training_goes_on_from_its_last_checkpoint(tmp_path, start, train):
+def test_a_killed_training_goes_on_from_its_last_checkpoint(tmp_path, start):
     process = start(tmp_path / "run")
     process.kill()
     process.communicate(timeout=300)
     assert process.returncode == -signal.SIGKILL
-    assert goes_on(tmp_path / "run", train)
+    assert goes_on(tmp_path / "run")
+
+
+def test_a_second_training_in_the_folder_is_refused_and_names_the_first(tmp_path, start):
+    process = start(tmp_path / "run")
+    second = subprocess.run(
+        command(tmp_path / "run", "--steps", "1000000000", "--checkpoint-every", "1"), cwd=ROOT, capture_output=True,
+        text=True, timeout=300,
+    )  # fmt: skip
+    assert second.returncode == Status.REFUSED
+    assert f"{tmp_path / 'run'} is in use by process {process.pid}" in second.stderr
+    assert second.stderr.count("\n") == 1
+
+
+def small_files() -> None:
+    """Let no file of this process grow beyond 16 KiB, as on a full disk."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 14, 1 << 14))
+
+
+def test_a_full_disk_is_a_sentence_keeps_the_old_checkpoint_and_the_run_goes_on(tmp_path):
+    folder = tmp_path / "run"
+    for steps, full in ((2 * UPDATE, False), (6 * UPDATE, True)):
+        found = subprocess.run(
+            command(folder, "--steps", str(steps), "--checkpoint-every", "1", "--evaluation-episodes", "0"), cwd=ROOT,
+            capture_output=True, text=True, preexec_fn=small_files if full else None, timeout=300, check=False,
+        )  # fmt: skip
+        if not full:
+            assert found.returncode == 0, found.stderr
+            before = (folder / "checkpoint.pt").read_bytes()
+    assert found.returncode == Status.CUT_SHORT, found.stderr
+    assert f"cannot write {folder / 'checkpoint.pt'}" in found.stderr and "MB free" in found.stderr
+    assert "Traceback" not in found.stderr
+    assert (folder / "checkpoint.pt").read_bytes() == before
+    assert not [path for path in folder.iterdir() if "partial" in path.name]
+    assert goes_on(folder)

@@ -163,7 +163,7 @@ def test_video_without_imageio_names_the_extra(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "imageio", None)
     monkeypatch.setitem(sys.modules, "imageio.v2", None)
     with (
-        pytest.raises(gymnasium.error.DependencyNotInstalled, match=r"pip install dexscrew\[train\]"),
+        pytest.raises(gymnasium.error.DependencyNotInstalled, match=r"pip install 'dexscrew\[train\]'"),
         video_writer(tmp_path / "video.mp4", 20),
     ):
         pytest.fail("it has no writer to give")

@@ -46,7 +46,7 @@ def test_ctrl_c_ends_the_episode_and_still_gives_its_result(capsys, monkeypatch)
         return step(self, action)
 
     monkeypatch.setattr(run.DexScrewRealEnv, "step", interrupted)
-    assert run.main(["--policy", "nut-student", "--seconds", "5", "--no-view"]) == 0
+    assert run.main(["--policy", "nut-student", "--seconds", "5", "--no-view"]) == 130
     assert "interrupted" in capsys.readouterr().out
 
 
@@ -75,4 +75,4 @@ def test_without_the_drivers_the_extra_is_named(monkeypatch, capsys):
         monkeypatch.delitem(sys.modules, name)
     arguments = ["--policy", "nut-student", "--arm", "127.0.0.2", "--hand", "tcp://127.0.0.2:5557"]
     assert run.main(arguments) == 2
-    assert "pip install dexscrew[real]" in capsys.readouterr().err
+    assert "pip install 'dexscrew[real]'" in capsys.readouterr().err
