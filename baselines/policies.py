@@ -20,11 +20,14 @@ import torch
 from torch import Tensor
 
 from baselines.networks import Actor, Trunk
+from baselines.stored import check_parts, check_version
 from dexscrew_envs import files
 from dexscrew_envs.tasks import TASKS
 
 FORMAT = "dexscrew-policy"
 VERSION = 1
+_PARTS = ("task", "task_fields", "shapes", "widths", "state", "card")
+_REMEDY = "train it again, or use it with the version that wrote it"
 _ROOT = r"(?:[A-Za-z]:[\\/]|~?/(?!/)|\.\./)"
 _OUTSIDE = (
     re.compile(rf"""(?<=['"]){_ROOT}(?:[^'"]*[/\\])?(?=[^'"/\\]*['"])"""),  # quoted, so that it may hold spaces
@@ -93,7 +96,8 @@ class ActorPolicy:
                 raise ValueError(f"the policy needs {key!r} in the observation; make the environment with observe="
                                  f"{self.observe}")  # fmt: skip
             if tuple(shapes[key]) != shape:
-                raise ValueError(f"the policy was trained with {key} of shape {shape}, got {tuple(shapes[key])}")
+                raise ValueError(f"the policy was trained with {key} of shape {shape}, got {tuple(shapes[key])}: it is "
+                                 "for another task, or of another version of DexScrew")  # fmt: skip
 
 
 def build_actor(shapes: Mapping[str, Sequence[int]], widths: Mapping[str, Sequence[int]] | None = None) -> Actor:
@@ -159,12 +163,18 @@ def write_atomically(content: Any, path: Path) -> None:
     files.write_bytes(buffer.getvalue(), path)
 
 
-def read(path: Path, expected_format: str) -> dict[str, Any]:
+def read(path: Path, expected_format: str, parts: Sequence[str] = (), remedy: str = "make it again") -> dict[str, Any]:
     """Read a file that `write_atomically` wrote.
+
+    Args:
+        path: of the file.
+        expected_format: its `format`, such as "dexscrew-policy".
+        parts: keys that it must have.
+        remedy: what to do about a file that cannot be used.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is truncated, or is not of the expected format and version.
+        ValueError: the file is truncated, of another format, or of an older or newer version; the message says which.
     """
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
@@ -175,9 +185,9 @@ def read(path: Path, expected_format: str) -> dict[str, Any]:
         raise ValueError(f"{path} is not a whole {expected_format} file ({reason}); copy or train it again") from error
     if not isinstance(content, dict) or content.get("format") != expected_format:
         raise ValueError(f"{path} is not a {expected_format} file")
-    if content.get("version") != VERSION:
-        raise ValueError(f"{path} has version {content.get('version')!r} of {expected_format}, expected {VERSION}")
-    return content
+    what = f"a {expected_format} file"
+    check_version(content.get("version"), VERSION, path, what, remedy)
+    return check_parts(content, parts, path, what, remedy)
 
 
 def shipped() -> tuple[str, ...]:
@@ -197,9 +207,9 @@ def load(name: str | Path) -> ActorPolicy:
     """
     if str(name) in shipped():
         with resources.as_file(resources.files("baselines") / "checkpoints" / f"{name}.pt") as path:
-            content = read(path, FORMAT)
+            content = read(path, FORMAT, _PARTS, _REMEDY)
     elif Path(name).suffix or Path(name).is_file():
-        content = read(Path(name), FORMAT)
+        content = read(Path(name), FORMAT, _PARTS, _REMEDY)
     else:
         close = difflib.get_close_matches(str(name), shipped(), n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
@@ -211,10 +221,16 @@ def load(name: str | Path) -> ActorPolicy:
         if content["task"] not in TASKS:
             raise ValueError(f"it was made for the task {content['task']!r}, which does not exist")
         actor = build_actor(content["shapes"], content["widths"])
-        actor.load_state_dict(content["state"])
-        return ActorPolicy(actor, content["task"], content["card"], content["task_fields"])
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError) as error:
-        raise ValueError(f"{name} does not hold a policy that this version can build: {error}") from error
+        raise ValueError(f"{name} does not hold a policy that this version can build: {error}; {_REMEDY}") from error
+    try:
+        actor.load_state_dict(content["state"])
+    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"{name} is of another version of DexScrew, whose networks are built otherwise ({reason}); {_REMEDY}"
+        ) from error
+    return ActorPolicy(actor, content["task"], content["card"], content["task_fields"])
 
 
 __all__ = [

@@ -358,8 +358,8 @@ def _finish(
     """Evaluate the policy and write all results."""
     folder = recorder.folder
     card: dict[str, Any] = {
-        "agent": agent.name, "command": " ".join(command), "seed": config.seed, "steps": model.num_timesteps,
-        "seconds": round(recorder.seconds), "versions": versions(),
+        "agent": agent.name, "command": policies.without_paths(" ".join(command)), "seed": config.seed,
+        "steps": model.num_timesteps, "seconds": round(recorder.seconds), "versions": versions(),
     }  # fmt: skip
     policy = policies.ActorPolicy(model.policy.actor(), config.task, card, agent.task_fields)
     results: dict[str, Any] = {**card, "invalid_physics": env.invalid_physics_count}

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import tyro
 from tabulate import tabulate
 
 from baselines.plots import COLORS, legend, picture
+from baselines.stored import read_json
 from benchmark.randomization_levels import LEVELS
 from dexscrew_envs import program
 from dexscrew_envs.files import claimed, write_json, write_text
@@ -42,15 +42,16 @@ def read(folders: Sequence[Path]) -> tuple[str, dict[str, Any]]:
     budgets = {}
     for folder in folders:
         path = folder / "results.json" if folder.is_dir() else folder
+        remedy = "give the results.json of a finished ablation, of this version"
         try:
-            results = json.loads(path.read_text())
+            results = read_json(path, ("arguments", "summary", "runs"), "the results.json of an ablation", remedy)
             arguments = results["arguments"]
             level = arguments.get("randomization", "task")
             budgets[path] = {name: arguments[name] for name in ("task", "steps", "num_envs", "episodes")}
             scores = {method: entry["as trained"] for method, entry in results["summary"].items()}
             seeds = len(next(iter(results["runs"].values()))["scores"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
-            raise ValueError(f"{path} is not the results.json of a finished ablation ({error!r})") from error
+        except (OSError, KeyError, TypeError, AttributeError, StopIteration) as error:
+            raise ValueError(f"{path} is not the results.json of a finished ablation ({error!r}); {remedy}") from error
         if level in found:
             raise ValueError(f"two of the ablations have randomization {level!r}; give one of each")
         found[level] = {"seeds": seeds, "scores": scores}
