@@ -270,7 +270,7 @@ def test_a_malicious_object_is_refused_and_not_executed(saved, tmp_path, write, 
     [
         (
             0,
-            r"of an older version of DexScrew: .*version 0, expected 1; train it again, or use it with the version that",
+            r"of an older version of DexScrew: .*version 0, expected 1; train it again, or use it with the version",
         ),
         (2, r"of a newer version of DexScrew: .*version 2, expected 1; update this installation"),
         ("1", r"is damaged: version '1' .*expected 1"),
