@@ -1,3 +1,5 @@
 """Learning algorithms and policies for the DexScrew environments."""
 
-import dexscrew_envs  # noqa: F401 - it registers the environments, and explains imports that fail
+from dexscrew_envs import siblings  # with it the environments are registered, and imports that fail explained
+
+siblings.check("dexscrew_envs")

@@ -29,8 +29,6 @@ from dexscrew_envs.rendering import video_writer
 from dexscrew_envs.tasks import make_task
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 
-VIDEO_SECONDS = 20
-
 
 @dataclass(frozen=True)
 class Score:
@@ -97,8 +95,17 @@ def evaluate(
     return Score(_array(rotations), _array(length), _array(reward_sum), counts)
 
 
-def evaluate_on_video(policy: policies.Policy, env: DexScrewVectorEnv, path: Path, *, seed: int) -> Score:
-    """Like `evaluate`, with a video of environment 0; drawing in software is slow, so it ends after `VIDEO_SECONDS`.
+def evaluate_on_video(
+    policy: policies.Policy, env: DexScrewVectorEnv, path: Path, *, seed: int, seconds: float = math.inf
+) -> Score:
+    """Like `evaluate`, with a video of environment 0.
+
+    Args:
+        policy: acts on the observations.
+        env: as of `evaluate`.
+        path: the video; it ends in .mp4.
+        seed: of the episodes.
+        seconds: longest video (s); drawing in software takes about 0.1 s a frame.
 
     Raises:
         gymnasium.error.DependencyNotInstalled: there is no OpenGL or no video writer; nothing was run or written.
@@ -106,10 +113,12 @@ def evaluate_on_video(policy: policies.Policy, env: DexScrewVectorEnv, path: Pat
     env.reset(seed=seed)
     env.frame(0)
     with replacing(path) as beside, video_writer(beside, env.metadata["render_fps"]) as show:
-        left = iter(range(round(VIDEO_SECONDS * env.metadata["render_fps"])))
+        steps = 0
 
         def draw() -> None:
-            if next(left, None) is not None:
+            nonlocal steps
+            steps += 1
+            if steps <= seconds * env.metadata["render_fps"]:
                 show(env.frame(0))
 
         return evaluate(policy, env, seed=seed, on_step=draw)
@@ -182,7 +191,7 @@ class Args:
     push: float = 1.0
     """Factor of the force of the random pushes on the nut."""
     video: Path | None = None
-    """Where to write a video of one episode (mp4)."""
+    """Where to write a video of one whole episode (mp4)."""
     json: bool = False
     """Print the summary as one JSON object on the last line."""
     engine: str = "mujoco"

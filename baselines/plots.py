@@ -15,8 +15,10 @@ from dexscrew_envs.files import replacing
 COLORS = {"oracle": "#2a6f97", "student": "#c8641e", "asymmetric": "#5b8c3a", "unprivileged": "#7d7d7d"}
 """Of the methods."""
 CONDITION_COLORS = ("#3d405b", "#81b29a", "#e0a458", "#b56576")
-"""Of conditions, engines and whatever else is compared within one method."""
+"""Of conditions, engines and all else that is compared within one method."""
 _NEUTRAL = "#3d405b"
+_EPISODES = "(last 256 training episodes, with exploration noise)"
+_TERM = "reward/"
 _CURVES = {
     "rotations": "turns per episode",
     "episode_length": "episode length (steps)",
@@ -44,11 +46,14 @@ def picture(path: Path, size: tuple[float, float], title: str, columns: int = 1)
         figure.savefig(beside, dpi=130, format="png", metadata={"Software": None})
 
 
-def legend(figure: Any, axis: Any) -> None:
-    """Put the legend of an axis under the axes, where it covers nothing."""
-    handles, labels = axis.get_legend_handles_labels()
+def legend(figure: Any, *axes: Any) -> None:
+    """Put the legend of some axes under all axes, where it covers nothing."""
+    found = [axis.get_legend_handles_labels() for axis in axes]
+    handles, labels = [h for hs, _ in found for h in hs], [label for _, names in found for label in names]
     if handles:
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=8, frameon=False)
+        figure.legend(
+            handles, labels, loc="outside lower center", ncols=min(len(labels), 10), fontsize=8, frameon=False
+        )
 
 
 def step_unit(last: float) -> tuple[float, str]:
@@ -117,35 +122,55 @@ def draw_learning(
     Args:
         path: where to write the picture.
         title: of the picture.
-        curves: by name of a training, its rows with `steps` and the keys that are drawn.
+        curves: by name of a training, its rows with `steps`, `rotations`, `episode_length` and `episode_reward`.
         colors: of the trainings.
         resumed: control steps at which trainings were stopped and went on.
     """
-    title = f"{title} (last 256 training episodes, with exploration noise)"
-    with picture(path, (12, 3.6), title, columns=3) as (figure, axes):
-        unit, label = step_unit(max(rows[-1]["steps"] for rows in curves.values()))
-        for axis, (key, name) in zip(axes, _CURVES.items(), strict=True):
-            for (training, rows), color in zip(curves.items(), colors, strict=True):
-                axis.plot(
-                    [row["steps"] / unit for row in rows], [row[key] for row in rows], color=color, label=training
-                )
-            axis.set(xlabel=label, ylabel=name)
-            axis.grid(alpha=0.3)
-            if min(row[key] for rows in curves.values() for row in rows) >= 0:
-                axis.set_ylim(bottom=0)
-            for k, at in enumerate(resumed):  # named once in the legend
-                mark(axis, at / unit, "_" * (k > 0) + "resumed: all episodes restarted together, hence the steps")
+    with picture(path, (12, 3.6), f"{title} {_EPISODES}", columns=3) as (figure, axes):
+        _draw_curves(axes, curves, colors, resumed)
         if len(curves) > 1 or resumed:
             legend(figure, axes[0])
 
 
 def draw_curve(curve: Sequence[Mapping[str, float]], path: Path, title: str, resumed: Sequence[float] = ()) -> None:
-    """Draw turns, length and reward of a training's episodes over control steps.
+    """Draw turns, length and reward of a training's episodes over control steps, and the terms of the reward.
 
     Args:
-        curve: rows with `steps`, `rotations`, `episode_length` and `episode_reward`.
+        curve: rows as for `draw_learning`; keys `reward/<name>` are terms of the reward per control step.
         path: where to write the picture.
         title: of the picture.
         resumed: control steps at which the training was stopped and went on.
     """
-    draw_learning(path, title, {title: curve}, [_NEUTRAL], resumed)
+    terms = list(dict.fromkeys(key for row in curve for key in row if key.startswith(_TERM)))
+    with picture(path, (16 if terms else 12, 3.6), f"{title} {_EPISODES}", columns=4 if terms else 3) as (figure, axes):
+        _draw_curves(axes[:3], {title: curve}, [_NEUTRAL], resumed)
+        unit, label = step_unit(curve[-1]["steps"])
+        for key in terms:
+            rows = [row for row in curve if key in row]  # those of an older version have none
+            axes[3].plot(
+                [row["steps"] / unit for row in rows], [row[key] for row in rows], label=key.removeprefix(_TERM)
+            )
+        if terms:
+            axes[3].set(xlabel=label, ylabel="reward terms per control step")
+            axes[3].grid(alpha=0.3)
+        legend(figure, *(axes[0::3] if resumed else axes[3:]))
+
+
+def _draw_curves(
+    axes: Sequence[Any],
+    curves: Mapping[str, Sequence[Mapping[str, float]]],
+    colors: Sequence[Any],
+    resumed: Sequence[float],
+) -> None:
+    unit, label = step_unit(max(rows[-1]["steps"] for rows in curves.values()))
+    for axis, (key, name) in zip(axes, _CURVES.items(), strict=True):
+        for (training, rows), color in zip(curves.items(), colors, strict=True):
+            at = [row["steps"] / unit for row in rows]
+            shown = training if len(curves) > 1 else "_"
+            axis.plot(at, [row[key] for row in rows], color=color, label=shown)
+        axis.set(xlabel=label, ylabel=name)
+        axis.grid(alpha=0.3)
+        if min(row[key] for rows in curves.values() for row in rows) >= 0:
+            axis.set_ylim(bottom=0)
+        for k, steps in enumerate(resumed):  # named once in the legend
+            mark(axis, steps / unit, "_" * (k > 0) + "resumed: all episodes restarted together, hence the steps")

@@ -11,7 +11,6 @@ import hashlib
 import io
 import re
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,9 +20,12 @@ from torch import Tensor
 
 from baselines.networks import Actor, Trunk
 from baselines.stored import check_parts, check_version
-from dexscrew_envs import files
+from dexscrew_envs import files, siblings
 from dexscrew_envs.tasks import TASKS
 
+siblings.check("baselines", "dexscrew_envs")
+
+_SHIPPED = Path(__file__).parent / "checkpoints"
 FORMAT = "dexscrew-policy"
 VERSION = 1
 _PARTS = ("task", "task_fields", "shapes", "widths", "state", "card")
@@ -192,10 +194,7 @@ def read(path: Path, expected_format: str, parts: Sequence[str] = (), remedy: st
 
 def shipped() -> tuple[str, ...]:
     """Return the names of the policies that come with the package."""
-    folder = resources.files("baselines") / "checkpoints"
-    if not folder.is_dir():
-        return ()
-    return tuple(sorted(entry.name.removesuffix(".pt") for entry in folder.iterdir() if entry.name.endswith(".pt")))
+    return tuple(sorted(path.stem for path in _SHIPPED.glob("*.pt")))
 
 
 def load(name: str | Path) -> ActorPolicy:
@@ -206,8 +205,7 @@ def load(name: str | Path) -> ActorPolicy:
         FileNotFoundError: there is no such file.
     """
     if str(name) in shipped():
-        with resources.as_file(resources.files("baselines") / "checkpoints" / f"{name}.pt") as path:
-            content = read(path, FORMAT, _PARTS, _REMEDY)
+        content = read(_SHIPPED / f"{name}.pt", FORMAT, _PARTS, _REMEDY)
     elif Path(name).suffix or Path(name).is_file():
         content = read(Path(name), FORMAT, _PARTS, _REMEDY)
     else:

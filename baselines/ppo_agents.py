@@ -20,7 +20,7 @@ class PPOConfig(TrainConfig):
     final_kl: float = 0.005
     """What it falls to over `kl_steps`; small batches make noisy steps, which must shrink in the end."""
     kl_steps: int = 4_000_000
-    """Control steps over which it falls."""
+    """Control steps over which the divergence falls from `target_kl` to `final_kl`."""
     gamma: float = 0.98
     """Discount factor. The paper's is 0.99; with our small batches the nut is learned faster at a horizon of 2.5 s."""
     gae_lambda: float = 0.95

@@ -22,7 +22,7 @@ import gymnasium
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
 
-from baselines import distributed, policies
+from baselines import added_rewards, distributed, policies
 from baselines.evaluate import Score, evaluate, evaluate_on_video, table
 from baselines.event_log import event_log
 from baselines.on_policy import TensorOnPolicy
@@ -38,6 +38,7 @@ from dexscrew_envs.tasks import make_task
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 
 EVALUATION_SEED_OFFSET = 10_000
+_VIDEO_SECONDS = 20.0
 
 
 @dataclass(kw_only=True)
@@ -68,6 +69,8 @@ class TrainConfig:
     """Whether to randomise the physics, the start and the noise."""
     env: TaskOptions = field(default_factory=TaskOptions)
     """Fields of the task."""
+    reward: tuple[str, ...] = ()
+    """Reward terms to add, each a function in a file or a module, such as my_terms.py:gentle; see docs/extend.md."""
     engine: str = "mujoco"
     """Simulator: mujoco on CPUs, or warp on an NVIDIA GPU."""
     device: str | None = None
@@ -79,7 +82,7 @@ class TrainConfig:
     evaluation_episodes: int = 64
     """Episodes of the final evaluation, with a fresh seed and without exploration noise; 0 skips it."""
     video: bool = True
-    """Whether to end with a video of one episode, where there is OpenGL."""
+    """Whether to end with a video of the first 20 s of one episode, where there is OpenGL."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,7 @@ def train(agent: Agent, config: TrainConfig, command: Sequence[str]) -> int:
     _check(config)
     folder = config.folder or Path("runs") / f"{agent.name}-{config.task}-{config.seed}"
     agent = replace(agent, task_fields={**agent.task_fields, **changes(config.env)})
+    terms = added_rewards.load(config.reward)
     ranks = distributed.size()
     if distributed.size() > 1 and not config.threads:  # else each rank would take all CPUs
         config = replace(config, threads=max(1, (os.cpu_count() or 1) // distributed.size()))
@@ -137,9 +141,12 @@ def train(agent: Agent, config: TrainConfig, command: Sequence[str]) -> int:
     )
     env = DexScrewVectorEnv(
         config.task, share.num_envs, randomize=config.randomize, observe=agent.observe, engine=config.engine,
-        device=config.device, num_threads=config.threads, **agent.task_fields,
+        device=config.device, num_threads=config.threads, reward_terms=terms, **agent.task_fields,
     )  # fmt: skip
-    wanted = {"agent": agent.name, **asdict(config), "env": asdict(env.task), "ranks": ranks, **agent.inputs}
+    wanted = {
+        "agent": agent.name, **asdict(config), "env": asdict(env.task), "reward": added_rewards.fingerprints(terms),
+        "ranks": ranks, **agent.inputs,
+    }  # fmt: skip
     with closing(env):
         model = agent.build(TensorVecEnv(env), share)
         # Only now is the folder claimed, since whatever does not fit was refused above.
@@ -236,6 +243,7 @@ class _Recorder(BaseCallback):
         super().__init__()
         self.folder, self.config = folder, config
         self.curve: list[dict[str, float]] = []
+        self.resumed: list[int] = []
         self.seconds = 0.0
         self._bar: Progress | None = None
         self._clock = 0.0
@@ -303,7 +311,9 @@ class _Recorder(BaseCallback):
             "invalid_physics": model.env.env.invalid_physics_count,  # type: ignore[union-attr]
         }
         # Rows of curve and episodes never change, and a long training has too many to copy each time.
-        lists = {"curve": list(self.curve), "episodes": list(model.statistics.finished)}
+        lists = {
+            "curve": list(self.curve), "resumed": list(self.resumed), "episodes": list(model.statistics.finished)
+        }  # fmt: skip
         self._snapshot = copy.deepcopy(content) | lists
 
     def save(self) -> int:
@@ -333,6 +343,7 @@ class _Recorder(BaseCallback):
         model.num_timesteps = env.total_steps = content["steps"]
         model.current_learning_rate = content["learning_rate"]
         self.curve, self.seconds, self._saved = content["curve"], content["seconds"], content["steps"]
+        self.resumed = [*content.get("resumed", []), content["steps"]]
         model.statistics.finished.extend(content.get("episodes", []))
         torch.set_rng_state(content["torch_rng"])
         if model.device.type == "cuda":
@@ -375,7 +386,8 @@ def _finish(
     results["curve"] = recorder.curve
     write_json(results, folder / "metrics.json")
     if recorder.curve:
-        draw_curve(recorder.curve, folder / "curve.png", f"{agent.name}, {config.task}, seed {config.seed}")
+        title = f"{agent.name}, {config.task}, seed {config.seed}"
+        draw_curve(recorder.curve, folder / "curve.png", title, recorder.resumed)
     if score is not None:
         print(table(score.summary()))
         if note:
@@ -396,7 +408,8 @@ def _evaluate(policy: policies.ActorPolicy, config: TrainConfig, video: Path) ->
     """Return the score, and why there is no video, if one was wanted."""
     env = DexScrewVectorEnv(
         config.task, config.evaluation_episodes, observe=policy.observe, randomize=config.randomize,
-        engine=config.engine, device=config.device, num_threads=config.threads, **policy.task_fields,
+        engine=config.engine, device=config.device, num_threads=config.threads,
+        reward_terms=added_rewards.load(config.reward), **policy.task_fields,
     )  # fmt: skip
     seed = config.seed + EVALUATION_SEED_OFFSET
     video.unlink(missing_ok=True)  # that of an earlier policy
@@ -404,7 +417,7 @@ def _evaluate(policy: policies.ActorPolicy, config: TrainConfig, video: Path) ->
     with closing(env):
         if config.video:
             try:
-                return evaluate_on_video(policy, env, video, seed=seed), note
+                return evaluate_on_video(policy, env, video, seed=seed, seconds=_VIDEO_SECONDS), note
             except gymnasium.error.DependencyNotInstalled as error:
                 note = f"no video: {error}"
         return evaluate(policy, env, seed=seed), note

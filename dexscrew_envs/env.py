@@ -8,6 +8,7 @@ import gymnasium
 import numpy as np
 import torch
 
+from dexscrew_envs import arguments
 from dexscrew_envs.mdp.terminations import Reason
 from dexscrew_envs.tasks import JOINTS, Task
 from dexscrew_envs.vector_env import DexScrewVectorEnv
@@ -37,6 +38,8 @@ class DexScrewEnv(gymnasium.Env[Observation, np.ndarray]):
     def __init__(self, task: str | Task = "nut", *, render_mode: str | None = None, **kwargs: Any) -> None:
         if "num_envs" in kwargs:
             raise TypeError("gymnasium.make gives one environment; for several call gymnasium.make_vec(id, num_envs=N)")
+        if "autoreset" in kwargs:
+            raise TypeError("a single environment is reset by its caller; autoreset is for gymnasium.make_vec")
         self.vector = DexScrewVectorEnv(task, 1, autoreset=False, render_mode=render_mode, **kwargs)
         self.task = self.vector.task
         self.metadata = {**self.metadata, "render_fps": self.vector.metadata["render_fps"]}
@@ -46,7 +49,16 @@ class DexScrewEnv(gymnasium.Env[Observation, np.ndarray]):
         self.privileged_layout = self.vector.privileged_layout
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict]:
-        """Begin a new episode; the same seed gives the same episode."""
+        """Begin a new episode; the same seed gives the same episode.
+
+        Raises:
+            RuntimeError: the environment is closed.
+            ValueError: there are options, of which it has none, or the seed is above 2^63 - 1.
+            gymnasium.error.Error: the seed is not an integer, or is negative.
+        """
+        arguments.options(options)
+        if isinstance(seed, np.integer):  # Gymnasium takes Python's own alone
+            seed = int(seed)
         super().reset(seed=seed)
         observation, _ = self.vector.reset(seed=seed)
         return self._numpy(observation), {}
@@ -66,7 +78,8 @@ class DexScrewEnv(gymnasium.Env[Observation, np.ndarray]):
             raise TypeError(f"the action must be floating point, got {action.dtype}")
         if not np.isfinite(action).all():
             raise ValueError(f"the action must be finite, got {action.tolist()}")
-        tensor = torch.from_numpy(np.array(action[None], dtype=np.float32))
+        with np.errstate(all="ignore"):  # it is clipped
+            tensor = torch.from_numpy(np.array(action[None], dtype=np.float32))
         observation, reward, terminated, truncated, infos = self.vector.step(tensor)
         info = {
             "rotations": float(infos["rotations"][0]),

@@ -24,6 +24,8 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, TextIO, TypeVar
 
+from dexscrew_envs import siblings
+
 
 class Status(IntEnum):
     """Exit statuses besides 128 + n; README.md lists them."""
@@ -206,6 +208,8 @@ def _describe(error: BaseException) -> tuple[str, int]:
     declared = getattr(error, "exit_status", None)
     if declared is not None:
         return text, declared
+    if isinstance(error, ImportError) and (hidden := siblings.explained(error)) is not None:
+        return hidden, Status.REFUSED
     if isinstance(error, ModuleNotFoundError) and error.name and error.name.split(".")[0] in EXTRAS:
         return missing(error.name), Status.REFUSED
     if isinstance(error, OSError) and error.errno in DISK_ERRORS:
@@ -420,7 +424,7 @@ def guard_imports() -> None:
 
     A package's `__init__` calls it: `python -m` imports that before the module, whose own imports may fail.
     """
-    if sys.argv[:1] == ["-m"]:
+    if sys.argv[:1] == ["-m"] or siblings.runs_program() is not None:
         sys.excepthook = _last_resort
 
 

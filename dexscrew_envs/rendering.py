@@ -11,13 +11,8 @@ import gymnasium
 import mujoco
 import numpy as np
 
-from dexscrew_envs import program
+from dexscrew_envs import opengl, program
 from dexscrew_envs.scene import LARGEST_FRAME
-
-NO_OPENGL = (
-    "there is no OpenGL to draw with ({reason}); on Debian or Ubuntu install it with "
-    "`apt-get install libegl1 libgl1`, or `apt-get install libosmesa6` and set MUJOCO_GL=osmesa"
-)
 
 
 def check_size(size: tuple[int, int]) -> None:
@@ -26,6 +21,13 @@ def check_size(size: tuple[int, int]) -> None:
     pair = tuple(size) if isinstance(size, (tuple, list)) else ()
     if len(pair) != 2 or not (1 <= pair[0] <= height and 1 <= pair[1] <= width):
         raise ValueError(f"render_size must be height and width, at most {height} by {width} pixels, got {size}")
+
+
+def check_camera(model: mujoco.MjModel, camera: str | None) -> None:
+    """Raise ValueError unless the model has a camera of this name; None is the free one."""
+    known = [model.camera(k).name for k in range(model.ncam)]
+    if camera is not None and not (isinstance(camera, str) and camera in known):
+        raise ValueError(f"unknown camera {camera!r}; choose from {', '.join(known)}, or None for a free one")
 
 
 class FrameRenderer:
@@ -38,17 +40,11 @@ class FrameRenderer:
         camera: name of the camera, or None for a free one.
 
     Raises:
-        gymnasium.error.DependencyNotInstalled: there is no OpenGL; the message names the package that gives it.
+        gymnasium.error.DependencyNotInstalled: there is no OpenGL; the message says why, and what helps.
     """
 
     def __init__(self, model: mujoco.MjModel, height: int, width: int, camera: str | None) -> None:
-        try:
-            self._renderer = mujoco.Renderer(model, height, width)
-        except (
-            Exception
-        ) as error:  # each backend fails in its own way: ImportError, AttributeError, GLError, RuntimeError
-            raise gymnasium.error.DependencyNotInstalled(NO_OPENGL.format(reason=error)) from error
-        self._size = height, width
+        self._renderer = opengl.make_renderer(model, height, width)
         self._camera = -1 if camera is None else camera
 
     def draw(self, model: mujoco.MjModel, data: mujoco.MjData) -> np.ndarray:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import as_file, files
+from pathlib import Path
 
 import mujoco
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from dexscrew_envs.shapes import SYMMETRY, convex_parts, surface_points
 from dexscrew_envs.tasks import FINGERS, JOINTS, Task
 
+HAND_MODEL = Path(__file__).parent / "assets" / "xhand_left.xml"  # another package may go by our name
 NUT_JOINT = "nut"
 CONTACT_SENSOR = "nut_contact"
 LARGEST_FRAME = 1440, 1920
@@ -70,8 +71,7 @@ def _empty_part() -> NDArray[np.float64]:
 
 def build_scene(task: Task) -> Scene:
     """Compile the task's scene: the hand over an object whose nut turns on a revolute joint."""
-    with as_file(files("dexscrew_envs") / "assets" / "xhand_left.xml") as path:
-        spec = mujoco.MjSpec.from_file(str(path))
+    spec = mujoco.MjSpec.from_file(str(HAND_MODEL))
     spec.modelname = f"dexscrew_{task.name}"
     spec.option.timestep = task.timestep
     # A pyramidal cone softens a contact's normal direction with the square of the friction coefficient: at 8,

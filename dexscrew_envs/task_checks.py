@@ -31,6 +31,9 @@ def check_task(task: Task) -> None:
         ValueError: one has a value that is not possible; the message says which, and what would be.
     """
     _check_shapes(task)
+    privileged = task.privileged
+    if not _are_names(privileged) or not privileged or len(set(privileged)) < len(privileged):
+        raise ValueError(f"{task.name}: privileged must be a tuple of different names of slices, got {privileged!r}")
     for field in fields(task):
         _check_numbers(task, field.name, str(field.type))
     for names, possible, words in (
@@ -56,12 +59,18 @@ def check_task(task: Task) -> None:
 
 
 def _check_shapes(task: Task) -> None:
-    wanted = (task.shape,) if isinstance(task.shape, str) else tuple(task.shape)
+    wanted = (task.shape,) if isinstance(task.shape, str) else task.shape
+    if not _are_names(wanted):
+        raise ValueError(f"{task.name}: shape must be one of {', '.join(task.shapes)}, or several, got {wanted!r}")
     if not wanted:
         raise ValueError(f"{task.name}: shape must name at least one of {', '.join(task.shapes)}")
     for shape in wanted:
         if shape not in task.shapes:
             raise ValueError(f"{task.name}: unknown shape {shape!r}; choose from {', '.join(task.shapes)}")
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, tuple) and all(isinstance(name, str) for name in value)
 
 
 def _check_numbers(task: Task, name: str, kind: str) -> None:

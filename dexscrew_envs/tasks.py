@@ -307,21 +307,25 @@ SCREWDRIVER = Task(
 TASKS: Mapping[str, Task] = {task.name: task for task in (NUT, SCREWDRIVER)}
 
 
-def make_task(name: str, *, randomize: bool = True, **changes: Any) -> Task:
-    """Return the task called `name` with some of its fields changed.
+def make_task(task: str | Task, *, randomize: bool = True, **changes: Any) -> Task:
+    """Return a task, given itself or by its name, with some of its fields changed.
 
     Raises:
         ValueError: the task, a shape or a value is unknown; the message names what is known.
         TypeError: a field is unknown.
     """
-    if name not in TASKS:
-        raise ValueError(f"unknown task {name!r}; choose from {', '.join(TASKS)}")
+    if not isinstance(task, Task):
+        if not isinstance(task, str) or task not in TASKS:
+            raise ValueError(f"unknown task {task!r}; choose from {', '.join(TASKS)}")
+        task = TASKS[task]
+    if not isinstance(randomize, bool):
+        raise ValueError(f"randomize must be True or False, got {randomize!r}")
     known = [field.name for field in fields(Task) if field.name not in ("name", "shapes")]
     for field in changes:
         if field not in known:
             close = difflib.get_close_matches(field, known, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else f"; the fields are {', '.join(known)}"
-            raise TypeError(f"the {name} task has no field {field!r}{hint}")
-    base = TASKS[name] if randomize else TASKS[name].without_randomization()
+            raise TypeError(f"the {task.name} task has no field {field!r}{hint}")
+    base = task if randomize else task.without_randomization()
     values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in changes.items()}
     return replace(base, **values)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -16,11 +14,13 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
+from dexscrew_envs import ambient, arguments
+from dexscrew_envs.lifetime import Copyable, weak
 from dexscrew_envs.mdp import observations as obs
-from dexscrew_envs.mdp import randomization
-from dexscrew_envs.mdp.rewards import overspeed_threshold, reward_terms
+from dexscrew_envs.mdp import randomization, rewards
+from dexscrew_envs.mdp.rewards import RewardTerm, Transition, added_terms, check_added_terms, overspeed_threshold
 from dexscrew_envs.mdp.terminations import IdleWindow, Reason, terminations
-from dexscrew_envs.rendering import FrameRenderer, check_size
+from dexscrew_envs.rendering import FrameRenderer, check_camera, check_size
 from dexscrew_envs.sim import State, make_simulator, write_rows
 from dexscrew_envs.start_states import joint_limits
 from dexscrew_envs.tasks import JOINTS, Task, make_task
@@ -32,23 +32,7 @@ ALL_OBSERVE = (*DEFAULT_OBSERVE, "fingertip_force", "point_cloud")
 _MAX_FINITE = 1e6
 
 
-@contextmanager
-def _plain_torch() -> Iterator[None]:
-    """Keep torch to one thread, and its tensors ordinary ones without gradients, whatever the caller's modes.
-
-    The tensors are small here, and torch's threads would compete with the simulator's. And what is kept from step to
-    step could not be changed outside of the caller's `torch.inference_mode`, if it came into being there.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.inference_mode(False), torch.no_grad():
-            yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-class DexScrewVectorEnv(VectorEnv[Observation, Tensor, Tensor]):
+class DexScrewVectorEnv(Copyable, VectorEnv[Observation, Tensor, Tensor]):
     """N environments of one task, stepped together.
 
     **Observation**, a dict of float32 tensors:
@@ -82,6 +66,8 @@ class DexScrewVectorEnv(VectorEnv[Observation, Tensor, Tensor]):
         render_mode: None or "rgb_array".
         camera: name of the camera to render from, or None for a free one.
         render_size: height and width of a frame.
+        reward_terms: terms to add to the reward, by name; see `dexscrew_envs.mdp.rewards.RewardTerm`.
+        max_episode_steps: the task's `episode_steps` by the name that `gymnasium.make_vec` has for it.
         task_fields: changes of fields of the task, by name.
 
     On the warp engine a control step is launched, not awaited: what a step returns holds `final_obs` whether or not an
@@ -94,6 +80,7 @@ class DexScrewVectorEnv(VectorEnv[Observation, Tensor, Tensor]):
         gymnasium.error.DependencyNotInstalled: the warp engine's packages are missing.
     """
 
+    @ambient.plain(threads=1)
     def __init__(
         self,
         task: str | Task = "nut",
@@ -103,42 +90,35 @@ class DexScrewVectorEnv(VectorEnv[Observation, Tensor, Tensor]):
         randomize: bool = True,
         observe: Sequence[str] = DEFAULT_OBSERVE,
         engine: str = "mujoco",
-        device: str | None = None,
+        device: str | torch.device | None = None,
         num_threads: int = 0,
         max_contacts: int | None = None,
         autoreset: bool = True,
         render_mode: str | None = None,
         camera: str | None = "side",
         render_size: tuple[int, int] = (480, 640),
+        reward_terms: Mapping[str, RewardTerm] | None = None,
+        max_episode_steps: int | None = None,
         **task_fields: Any,
     ) -> None:
-        if isinstance(num_envs, bool) or not isinstance(num_envs, (int, np.integer)) or num_envs < 1:
-            raise ValueError(f"num_envs must be an integer of at least 1, got {num_envs!r}")
-        observe = (observe,) if isinstance(observe, str) else tuple(observe)
-        for key in observe:
-            if key not in ALL_OBSERVE:
-                raise ValueError(f"unknown observation {key!r}; choose from {', '.join(ALL_OBSERVE)}")
-        if not observe:
-            raise ValueError(f"observe must name at least one of {', '.join(ALL_OBSERVE)}")
-        if render_mode not in (None, "rgb_array"):
-            raise ValueError(f"unknown render_mode {render_mode!r}; choose None or 'rgb_array'")
+        num_envs = arguments.integer("num_envs", num_envs, 1)
+        randomize = arguments.boolean("randomize", randomize)
+        autoreset = arguments.boolean("autoreset", autoreset)
+        observe = arguments.observation_keys(observe, ALL_OBSERVE)
+        render_mode = arguments.render_mode(render_mode)
         check_size(render_size)
+        self._added_terms = check_added_terms(reward_terms)
         if shape is not None:
-            task_fields["shape"] = shape if isinstance(shape, str) else tuple(shape)
-        if isinstance(task, Task):
-            base = task if randomize else task.without_randomization()
-            self.task = replace(base, **task_fields)
-        else:
-            self.task = make_task(task, randomize=randomize, **task_fields)
+            task_fields["shape"] = tuple(shape) if isinstance(shape, Iterable) and not isinstance(shape, str) else shape
+        self.task = make_task(task, randomize=randomize, **arguments.time_limit(max_episode_steps, task_fields))
 
-        self.num_envs = int(num_envs)
+        self.num_envs = num_envs
         self.observe = observe
         self.autoreset = autoreset
-        mode = AutoresetMode.SAME_STEP if autoreset else AutoresetMode.DISABLED
         self.metadata = {
             "render_modes": ["rgb_array"],
             "render_fps": round(1 / self.task.control_dt),
-            "autoreset_mode": mode,
+            "autoreset_mode": AutoresetMode.SAME_STEP if autoreset else AutoresetMode.DISABLED,
         }
         self.render_mode = render_mode
         self.privileged_layout = obs.privileged_layout(self.task)
@@ -147,6 +127,7 @@ class DexScrewVectorEnv(VectorEnv[Observation, Tensor, Tensor]):
             engine, self.task, self.num_envs, device=device, num_threads=num_threads, max_contacts=max_contacts
         )
         self.device = self.sim.device
+        check_camera(self.sim.scene.model, camera)
         self._make_spaces()
 
         limits = np.array(joint_limits(self.task, self.sim.scene.model), np.float32)
@@ -170,16 +151,17 @@ class DexScrewVectorEnv(VectorEnv[Observation, Tensor, Tensor]):
         self._threshold = torch.zeros((), device=self.device)
         self._invalid = torch.zeros((), dtype=torch.int64, device=self.device)
         self._diverged_at = torch.zeros(self.num_envs, dtype=torch.int64, device=self.device)
-        # Everything above is changed in place alone, so that a recorded step finds it where it was.
-        self._before_physics = self.sim.capture(self._command, self._generator)
-        self._after_physics = self.sim.capture(self._conclude, self._generator)
+        self._capture()
 
         self.total_steps = 0
         """Control steps taken by all environments together; drives the over-speed curriculum, and may be set."""
         self._camera, self._render_size = camera, render_size
         self._renderer: FrameRenderer | None = None
 
-    # -- spaces -----------------------------------------------------------------------------------------------------
+    def _capture(self) -> None:
+        """Let the engine record the step. All that it changes, it changes in place, so that it is found again."""
+        self._before_physics = self.sim.capture(weak(self._command), self._generator)
+        self._after_physics = self.sim.capture(weak(self._conclude), self._generator)
 
     def _make_spaces(self) -> None:
         self._privileged_bounds = obs.privileged_bounds(self.task).to(self.device)
@@ -190,6 +172,7 @@ class DexScrewVectorEnv(VectorEnv[Observation, Tensor, Tensor]):
 
     # -- the interface ------------------------------------------------------------------------------------------------
 
+    @ambient.plain(threads=1)
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
@@ -199,25 +182,22 @@ class DexScrewVectorEnv(VectorEnv[Observation, Tensor, Tensor]):
 
         Raises:
             RuntimeError: the environment is closed.
-            ValueError: the mask has the wrong shape, or resets nothing, or the seed is not an integer of 0 to 2^63 - 1.
+            ValueError: the mask has the wrong shape, or resets nothing, an option is unknown, or the seed is not an
+                integer of 0 to 2^63 - 1.
         """
         if self.closed:
             raise RuntimeError("the environment is closed")
+        seed = arguments.seed(seed)
+        chosen = arguments.options(options, ("reset_mask",)).get("reset_mask")
+        mask = arguments.reset_mask(chosen, self.num_envs, self.device)
+        if self._state is None and not mask.all():
+            raise ValueError("the first reset must reset every environment; leave reset_mask out")
         if seed is not None:
-            if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**63:
-                raise ValueError(f"seed must be a non-negative integer below 2^63, got {seed!r}")
-            self._generator.manual_seed(int(seed))
-        mask = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
-        if options and options.get("reset_mask") is not None:
-            mask = torch.as_tensor(options["reset_mask"], device=self.device)
-            if mask.shape != (self.num_envs,) or mask.dtype != torch.bool or not mask.any():
-                raise ValueError(f"reset_mask must be {self.num_envs} booleans of which at least one is true")
-            if self._state is None and not mask.all():
-                raise ValueError("the first reset must reset every environment; leave reset_mask out")
-        with _plain_torch():
-            self._begin(self._rows(mask))
-            return self._observe(), {}
+            self._generator.manual_seed(seed)
+        self._begin(self._rows(mask))
+        return self._observe(), {}
 
+    @ambient.plain(threads=1)
     def step(self, actions: Tensor) -> tuple[Observation, Tensor, Tensor, Tensor, dict[str, Any]]:
         """Advance every environment by one control step (50 ms).
 
@@ -236,9 +216,8 @@ class DexScrewVectorEnv(VectorEnv[Observation, Tensor, Tensor]):
             raise RuntimeError("the environment is closed")
         if self._state is None:
             raise RuntimeError("call reset() before step()")
-        actions = self._check(actions)
-        with _plain_torch():
-            return self._advance(actions)
+        shape, check_values = (self.num_envs, len(JOINTS)), not self.sim.asynchronous
+        return self._advance(arguments.actions(actions, shape, self.device, check_values=check_values))
 
     def _advance(self, actions: Tensor) -> tuple[Observation, Tensor, Tensor, Tensor, dict[str, Any]]:
         """Advance by one control step with checked actions."""
@@ -263,7 +242,12 @@ class DexScrewVectorEnv(VectorEnv[Observation, Tensor, Tensor]):
         valid = self._drop_invalid(state)
 
         rotated = state.nut_angle - self._angle
-        terms = reward_terms(task, state, rotated, self._constants.start_pose, self._constants.points, self._threshold)
+        terms = rewards.reward_terms(
+            task, state, rotated, self._constants.start_pose, self._constants.points, self._threshold
+        )
+        if self._added_terms:
+            transition = Transition(task, state, rotated, self._targets, self._episode)
+            terms |= added_terms(self._added_terms, transition)
         terms = {name: torch.where(valid, term, 0.0) for name, term in terms.items()}
         reward = torch.stack(list(terms.values())).sum(dim=0)
         self._window.update(state)
@@ -291,8 +275,8 @@ class DexScrewVectorEnv(VectorEnv[Observation, Tensor, Tensor]):
         ids = self._diverged_at.nonzero()[:, 0]
         if len(ids):
             where = ", ".join(f"environment {i} at its step {self._diverged_at[i]}" for i in ids.tolist()[:8])
-            warnings.warn(f"the physics diverged and was reset: {where}", RuntimeWarning, stacklevel=3)
             self._diverged_at.zero_()
+            warnings.warn(f"the physics diverged and was reset: {where}", RuntimeWarning, stacklevel=3)
         self.sim.check_capacity()
 
     @property
@@ -308,45 +292,54 @@ class DexScrewVectorEnv(VectorEnv[Observation, Tensor, Tensor]):
         """Return an RGB frame (height, width, 3), uint8, of every environment, or None without a render mode.
 
         Raises:
-            gymnasium.error.DependencyNotInstalled: there is no OpenGL; the message names the package that gives it.
+            gymnasium.error.DependencyNotInstalled: there is no OpenGL; the message says why, and what helps.
         """
         if self.render_mode is None:
             return None
         return tuple(self.frame(env) for env in range(self.num_envs))
 
+    @ambient.plain(threads=1)
     def frame(self, env: int = 0) -> np.ndarray:
         """Return an RGB frame (height, width, 3), uint8, of one environment, whatever the render mode.
 
         Raises:
             RuntimeError: the environment is closed.
+            ValueError: there is no such environment.
         """
         if self.closed:
             raise RuntimeError("the environment is closed")
+        arguments.index("env", env, self.num_envs)
         if self._renderer is None:
             self._renderer = FrameRenderer(self.sim.scene.model, *self._render_size, camera=self._camera)
         return self._renderer.draw(*self.sim.render_state(env))
 
     def close_extras(self, **kwargs: Any) -> None:
         """Free renderer and simulator; what was observed stays."""
-        if self._renderer is not None:
-            self._renderer.close()
-            self._renderer = None
-        # They hold this environment, which would else live, with its GPU memory, until garbage is collected.
+        renderer = vars(self).pop("_renderer", None)  # not there yet if the constructor failed
+        if renderer is not None:
+            renderer.close()
         for name in ("_before_physics", "_after_physics", "sim"):
             vars(self).pop(name, None)
 
-    # -- a step's parts -----------------------------------------------------------------------------------------------
+    def __getstate__(self) -> dict[str, Any]:
+        if not self.closed and self.sim.asynchronous:
+            raise TypeError(
+                "an environment on the warp engine cannot be copied or pickled, since its step is recorded on its "
+                "device; make another with the same arguments, and reset both with the same seed"
+            )
+        remade = ("_before_physics", "_after_physics", "_renderer", "_generator")
+        kept = {name: value for name, value in vars(self).items() if name not in remade}
+        return kept | {"_generator": self._generator.get_state()}
 
-    def _check(self, actions: Tensor) -> Tensor:
-        actions = torch.as_tensor(actions, device=self.device)
-        if actions.shape != (self.num_envs, len(JOINTS)):
-            raise ValueError(f"actions must have shape ({self.num_envs}, {len(JOINTS)}), got {tuple(actions.shape)}")
-        if not actions.is_floating_point():
-            raise TypeError(f"actions must be floating point, got {actions.dtype}")
-        if not self.sim.asynchronous and not torch.isfinite(actions).all():
-            bad = (~torch.isfinite(actions).all(dim=1)).nonzero()[:, 0].tolist()
-            raise ValueError(f"actions must be finite; those of environments {bad[:8]} are not")
-        return actions.float().clamp(-1.0, 1.0)
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        vars(self).update(kept)
+        self._generator = torch.Generator(self.device)
+        self._generator.set_state(kept["_generator"])
+        self._renderer = None
+        if not self.closed:
+            self._capture()
+
+    # -- a step's parts -----------------------------------------------------------------------------------------------
 
     def _rows(self, mask: Tensor) -> Tensor:
         """Return what `write_rows` takes for a mask: its indices, or where that had to wait for a GPU itself."""

@@ -1,15 +1,74 @@
-"""The reward: seven named terms, and their weighted sum."""
+"""The reward: seven named terms, those that a user adds, and their weighted sum."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from dexscrew_envs.mdp.observations import heights
-from dexscrew_envs.sim.base import State
+from dexscrew_envs.sim.base import Episode, State
 from dexscrew_envs.tasks import JOINTS, Task
 
 _THUMB = JOINTS.index("thumb_bend")
+TERMS = ("rotate", "proximity", "pose", "torque", "work", "overspeed", "height")
+"""Names of the task's terms."""
+
+
+@dataclass(frozen=True)
+class Transition:
+    """One control step of N environments, as an added reward term sees it."""
+
+    task: Task
+    """The task."""
+    state: State
+    """The state after the step."""
+    rotated: Tensor
+    """(N,) how far the nut turned in the step (rad)."""
+    targets: Tensor
+    """(N, 12) joint targets of the step, without noise (rad)."""
+    episode: Episode
+    """What was drawn for the episode."""
+
+
+RewardTerm = Callable[[Transition], Tensor]
+"""Returns a weighted term (N,), float32, on the state's device. It is a pure function: its tensors are not its own to
+change, and on the warp engine it is recorded once and replayed."""
+
+
+def check_added_terms(terms: Mapping[str, RewardTerm] | None) -> dict[str, RewardTerm]:
+    """Return the terms that a user adds.
+
+    Raises:
+        ValueError: they are not functions by name, or a name is that of a term of the task's.
+    """
+    if terms is not None and not isinstance(terms, Mapping):
+        raise ValueError(f"reward_terms must be a dict of functions by name, got {terms!r}")
+    for name, term in (terms or {}).items():
+        if not isinstance(name, str) or not callable(term):
+            raise ValueError(f"reward_terms must be functions by name, got {name!r}: {term!r}")
+        if name in TERMS:
+            raise ValueError(f"{name!r} is a term of the task, whose weight is a field; give the new term another name")
+    return dict(terms or {})
+
+
+def added_terms(terms: Mapping[str, RewardTerm], transition: Transition) -> dict[str, Tensor]:
+    """Return the terms (N,) that a user adds.
+
+    Raises:
+        ValueError: one does not return a float tensor (N,).
+    """
+    found = {}
+    for name, term in terms.items():
+        value = term(transition)
+        wanted = transition.rotated
+        if not isinstance(value, Tensor) or value.shape != wanted.shape or not value.is_floating_point():
+            got = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
+            raise ValueError(f"the reward term {name!r} must return a float tensor {tuple(wanted.shape)}, got {got}")
+        found[name] = value.to(wanted.dtype)
+    return found
 
 
 def overspeed_threshold(task: Task, total_steps: float) -> float:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gymnasium
+import torch
 
-from dexscrew_envs import program
+from dexscrew_envs import arguments, program
 from dexscrew_envs.sim.base import Episode, Simulator, State, write_rows
 from dexscrew_envs.tasks import Task
 
@@ -17,7 +18,7 @@ def make_simulator(
     task: Task,
     num_envs: int,
     *,
-    device: str | None = None,
+    device: str | torch.device | None = None,
     num_threads: int = 0,
     max_contacts: int | None = None,
 ) -> Simulator:
@@ -35,23 +36,23 @@ def make_simulator(
         ValueError: the engine is unknown, a number is out of range, or the device is not there or is not for it.
         gymnasium.error.DependencyNotInstalled: the engine's packages are missing.
     """
-    if engine not in ENGINES:
+    if not isinstance(engine, str) or engine not in ENGINES:
         raise ValueError(f"unknown engine {engine!r}; choose from {', '.join(ENGINES)}")
-    if num_envs < 1:
-        raise ValueError(f"num_envs must be at least 1, got {num_envs}")
-    if num_threads < 0:
-        raise ValueError(f"num_threads must be 0 (all CPUs) or positive, got {num_threads}")
+    num_envs = arguments.integer("num_envs", num_envs, 1)
+    num_threads = arguments.integer("num_threads", num_threads, 0, "0 (all CPUs) or positive")
+    if max_contacts is not None:
+        max_contacts = arguments.integer("max_contacts", max_contacts, 1)
+    if device is not None and not isinstance(device, (str, torch.device)):
+        raise ValueError(f"device must be a torch device or its name, such as {ENGINES[engine]!r}, got {device!r}")
     device = ENGINES[engine] if device is None else str(device)
     if engine == "mujoco":
-        if device != "cpu":
+        if device not in ("cpu", "cpu:0"):
             raise ValueError(f"the mujoco engine runs on device 'cpu', not on {device!r}; engine='warp' runs on a GPU")
         if max_contacts is not None:
             raise ValueError("max_contacts is for the warp engine; the mujoco engine makes room as it needs it")
         from dexscrew_envs.sim.mujoco import MujocoSimulator
 
         return MujocoSimulator(task, num_envs, num_threads)
-    if max_contacts is not None and max_contacts < 1:
-        raise ValueError(f"max_contacts must be at least 1, got {max_contacts}")
     try:
         from dexscrew_envs.sim.warp import WarpSimulator, check_device
     except ModuleNotFoundError as error:

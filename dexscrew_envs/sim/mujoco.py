@@ -9,12 +9,13 @@ from typing import Any
 import mujoco
 import numpy as np
 import torch
-from mujoco.batch import Batch, SimulationError
+from mujoco.batch import MODEL_FIELDS, Batch, SimulationError
 from torch import Tensor
 
+from dexscrew_envs.scene import Scene
 from dexscrew_envs.sim.base import Episode, State
 from dexscrew_envs.sim.readout import HAND, Readout
-from dexscrew_envs.start_states import scene_and_start_states
+from dexscrew_envs.start_states import StartStates, scene_and_start_states
 from dexscrew_envs.tasks import Task
 
 
@@ -30,10 +31,15 @@ class MujocoSimulator:
     asynchronous = False
 
     def __init__(self, task: Task, num_envs: int, num_threads: int = 0) -> None:
+        scene, start_states = scene_and_start_states(task)
+        self._build(task, num_envs, num_threads, scene, start_states)
+
+    def _build(self, task: Task, num_envs: int, num_threads: int, scene: Scene, start_states: StartStates) -> None:
         self.task = task
         self.num_envs = num_envs
+        self._num_threads = num_threads
         self.device = torch.device("cpu")
-        self.scene, self.start_states = scene_and_start_states(task)
+        self.scene, self.start_states = scene, start_states
         model = self.scene.model
         self.batch = batch = Batch(model, num_envs, min(num_threads, num_envs))
         self._palm, self._base = model.body("palm").mocapid[0], model.body("object").mocapid[0]
@@ -44,6 +50,28 @@ class MujocoSimulator:
         fields = [*self.scene.variants.geom_fields, "geom_friction", "geom_solref", "body_pos", "body_mass"]
         fields += ["body_ipos", "body_inertia", "dof_frictionloss", "actuator_gainprm", "actuator_biasprm"]
         self._model = {name: batch.expand(name) for name in fields}
+
+    def __getstate__(self) -> dict[str, Any]:
+        batch = self.batch
+        expanded = {name: batch.expanded(name) for name in MODEL_FIELDS}
+        return {
+            "made_of": (self.task, self.num_envs, self._num_threads),
+            "start_states": self.start_states,
+            "state": batch.state,
+            "warning": batch.warning,
+            "model": {name: values for name, values in expanded.items() if values is not None},
+            "output": {name: batch.bind(name) for name in Readout.ARRAYS},
+        }
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        task, num_envs, num_threads = kept["made_of"]
+        scene, _ = scene_and_start_states(task)  # MuJoCo's model is compiled anew, to the same
+        self._build(task, num_envs, num_threads, scene, kept["start_states"])
+        for name, values in kept["model"].items():
+            self.batch.expand(name)[:] = values
+        self.batch.state[:], self.batch.warning[:] = kept["state"], kept["warning"]
+        for name, values in kept["output"].items():
+            self._output[name].copy_(torch.from_numpy(values))  # torch heeds no read-only arrays
 
     def _make_start_rows(self) -> np.ndarray:
         """Return the state rows (B, nstate) of the bank's start states, which a reset copies."""

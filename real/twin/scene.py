@@ -8,13 +8,14 @@ simplified task has without noise: `hand_position`, pitched by 65 degrees. So a 
 from __future__ import annotations
 
 import math
-from importlib.resources import as_file, files
+from pathlib import Path
 from typing import Any
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from dexscrew_envs.scene import HAND_MODEL
 from dexscrew_envs.tasks import FINGERS, Task
 from real.twin.solids import FIXED, MOVING
 
@@ -27,6 +28,7 @@ MOUNT_QUAT = (0.0, 0.0, 1.0, 0.0)
 flange. The palm's origin is the flange's: there is no adapter between."""
 START_ARM = (-1.484285506685, -1.661880431659, -1.693857220636, 2.917968527872, -1.492408406304, 0.03663613553)
 """Joint positions of the arm with the palm in its pose of the start, elbow up (rad)."""
+_ARM_MODEL = Path(__file__).parent / "assets" / "ur5e.xml"
 HAND = "hand_"
 """Prefix of the names of the hand's joints, bodies and actuators."""
 HAND = "hand_"
@@ -38,11 +40,6 @@ CONTACT_SIZE = 13
 """Numbers of a sensed contact: found 1, force 3, position 3, normal 3, first tangent 3."""
 
 
-def _load(package: str, name: str) -> mujoco.MjSpec:
-    with as_file(files(package) / "assets" / name) as path:
-        return mujoco.MjSpec.from_file(str(path))
-
-
 def build_scene(task: Task, timestep: float) -> tuple[mujoco.MjSpec, Any]:
     """Return the scene without nut or screw, and the fixed body of the object's base to add them to.
 
@@ -50,7 +47,7 @@ def build_scene(task: Task, timestep: float) -> tuple[mujoco.MjSpec, Any]:
         task: gives the position of the object's base, in the task frame.
         timestep: of the physics (s).
     """
-    spec, hand = _load("real.twin", "ur5e.xml"), _load("dexscrew_envs", "xhand_left.xml")
+    spec, hand = (mujoco.MjSpec.from_file(str(path)) for path in (_ARM_MODEL, HAND_MODEL))
     spec.modelname = f"twin_{task.name}"
     spec.option.timestep = hand.option.timestep = timestep
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import torch
 from fakes import TINY
 
 from baselines import distributed, policies
+from baselines.run_folder import CHECKPOINT_FORMAT
 
 SCRIPT = Path(__file__).with_name("two_ranks.py")
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -72,6 +75,45 @@ def test_a_whole_training_runs_under_torchrun_and_goes_on(tmp_path, training):
     refused = call([*training, "--steps", "128", "--gamma", "0.9"], status=1)
     assert "gamma (there 0.98, now 0.9)" in refused and "another rank refused the run folder" in refused
     assert "Connection closed" not in refused
+
+
+def ranks_of(process: subprocess.Popen) -> list[int]:
+    """Return the processes that torchrun started, rank 0 first."""
+    found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return sorted(int(pid) for pid in found if b"ppo_unprivileged" in Path(f"/proc/{pid}/cmdline").read_bytes())
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        return "Z" in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return True
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked for in /proc")
+@pytest.mark.parametrize(
+    ("whom", "number"), [("torchrun", signal.SIGTERM), ("torchrun", signal.SIGKILL), ("rank 1", signal.SIGKILL)]
+)
+def test_whatever_ends_a_training_on_two_ranks_leaves_a_checkpoint_and_no_process(tmp_path, training, whom, number):
+    folder, output = tmp_path / "run", tmp_path / "output.txt"
+    endless = [*training, "--steps", "1000000000", "--checkpoint-every", "1000000000"]
+    with open(output, "w") as log:
+        process = subprocess.Popen(endless, cwd=SCRIPT.parents[2], stderr=log, stdout=log)
+    end = time.monotonic() + 120
+    while "step/s" not in output.read_text():
+        assert process.poll() is None and time.monotonic() < end, output.read_text()
+        time.sleep(0.1)
+    ranks = ranks_of(process)
+    assert len(ranks) == 2 and not (folder / "checkpoint.pt").exists()
+    os.kill(process.pid if whom == "torchrun" else ranks[1], number)
+    process.wait(timeout=120)
+    while not all(map(is_gone, ranks)):
+        assert time.monotonic() < end, "a rank lives on"
+        time.sleep(0.05)
+    assert (folder / "checkpoint.pt").exists(), output.read_text()
+    steps = policies.read(folder / "checkpoint.pt", CHECKPOINT_FORMAT)["steps"] + 64
+    message = call([*training, "--steps", str(steps)])
+    assert "going on from" in message
 
 
 def test_alone_nothing_is_averaged():

@@ -50,6 +50,20 @@ def test_turns_of_a_policy_that_turns_backwards_are_shown(figures, tmp_path):
     assert figures[0].axes[0].get_ylim()[0] < -4
 
 
+def test_the_terms_of_the_reward_have_a_panel_of_their_own(figures, tmp_path):
+    curve = rows([1.0, 2.0, 3.0])
+    for k, row in enumerate(curve[1:]):  # the first is of a version that did not keep them
+        row |= {"reward/rotate": 2.0 * k, "reward/torque": -1.0}
+    plots.draw_curve(curve, tmp_path / "curve.png", "oracle", resumed=[1000])
+    panel = figures[0].axes[3]
+    assert {line.get_label(): list(line.get_ydata()) for line in panel.lines} == {
+        "rotate": [0.0, 2.0], "torque": [-1.0, -1.0]
+    }  # fmt: skip
+    labels = [text.get_text() for text in figures[0].legends[0].get_texts()]
+    assert "resumed" in labels[0] and labels[1:] == ["rotate", "torque"]
+    assert not legend_overlaps_axes(figures[0])
+
+
 @pytest.mark.parametrize(
     ("last", "unit", "label"),
     [

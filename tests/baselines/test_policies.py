@@ -131,7 +131,7 @@ def test_a_home_folder_with_a_space_in_its_name_is_not_told(monkeypatch):
 @pytest.fixture
 def checkpoints(tmp_path, monkeypatch) -> Path:
     """A package whose shipped policies are in this folder."""
-    monkeypatch.setattr(policies.resources, "files", lambda package: tmp_path)
+    monkeypatch.setattr(policies, "_SHIPPED", tmp_path / "checkpoints")
     return tmp_path / "checkpoints"
 
 

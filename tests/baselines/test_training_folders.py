@@ -7,6 +7,8 @@ import pytest
 import torch
 from runs import UPDATE, checkpoint_of, copy_of
 
+from baselines import training
+
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -109,3 +111,13 @@ def test_a_configuration_that_does_not_record_a_field_is_told_to_be_old(run, tmp
     message = capsys.readouterr().err
     assert "gamma (not recorded there, as in runs of an older version, now 0.98)" in message
     assert "momentum (there 0.9, unknown to this version)" in message
+
+
+def test_the_curve_of_a_run_that_went_on_shows_where(run, tmp_path, train, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(training, "draw_curve", lambda curve, path, title, resumed: drawn.append(list(resumed)))
+    folder = copy_of(run, tmp_path)
+    first = checkpoint_of(folder)["steps"]
+    for steps in (first + 2 * UPDATE, first + 3 * UPDATE):
+        assert train(folder, "--steps", str(steps), "--evaluation-episodes", "0") == 0
+    assert drawn == [[first], [first, first + 2 * UPDATE]]
