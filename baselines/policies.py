@@ -20,7 +20,7 @@ from torch import Tensor
 
 from baselines.networks import Actor, Trunk
 from baselines.stored import check_parts, check_version
-from dexscrew_envs import files, siblings
+from dexscrew_envs import ambient, files, siblings
 from dexscrew_envs.tasks import TASKS
 
 siblings.check("baselines", "dexscrew_envs")
@@ -78,7 +78,7 @@ class ActorPolicy:
     def reset(self, mask: Tensor | None = None) -> None:
         """Begin new episodes; an actor without memory has nothing to forget."""
 
-    @torch.no_grad()
+    @ambient.plain(deterministic=None)
     def act(self, observation: Mapping[str, Tensor]) -> Tensor:
         """Return actions (N, 12) between -1 and 1.
 
@@ -102,6 +102,7 @@ class ActorPolicy:
                                  "for another task, or of another version of DexScrew")  # fmt: skip
 
 
+@ambient.plain()
 def build_actor(shapes: Mapping[str, Sequence[int]], widths: Mapping[str, Sequence[int]] | None = None) -> Actor:
     """Return an untrained actor for observations of these shapes, its `encoder` and `trunk` of these widths."""
     box = gymnasium.spaces.Box
@@ -197,6 +198,7 @@ def shipped() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _SHIPPED.glob("*.pt")))
 
 
+@ambient.plain()
 def load(name: str | Path) -> ActorPolicy:
     """Load a policy by the name of a shipped one, or from a file.
 
@@ -218,7 +220,8 @@ def load(name: str | Path) -> ActorPolicy:
     try:
         if content["task"] not in TASKS:
             raise ValueError(f"it was made for the task {content['task']!r}, which does not exist")
-        actor = build_actor(content["shapes"], content["widths"])
+        with torch.random.fork_rng(devices=()):  # its first weights are drawn in vain, from the caller's generator
+            actor = build_actor(content["shapes"], content["widths"])
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError) as error:
         raise ValueError(f"{name} does not hold a policy that this version can build: {error}; {_REMEDY}") from error
     try:
