@@ -53,6 +53,7 @@ COMMANDS = {
     "python -m baselines.evaluate --policy runs/oracle-nut-0/policy.pt --shape square --push 10": Command(
         add="--episodes 2"
     ),
+    "python -m baselines.ppo_oracle --env.shape square --folder runs/square": Command(add=f"--steps 4096 {TINY}"),
     "torchrun --nproc-per-node 4 -m baselines.ppo_oracle --seed 1": Command(add=f"--steps 4096 {TINY}"),
     "tensorboard --logdir runs": Command(add="--port 0", ready="TensorBoard .* at http"),
     'pip install -c constraints.txt -e ".[export]"': Command(),
