@@ -63,9 +63,9 @@ COMMANDS = {
     'pip install -c constraints.txt -e ".[real]"': Command(),
     "python -m real.run --policy nut-student": Command(add="--seconds 2"),
     "python -m real.twin --task nut --shape hexagon": Command(add=f"--host {TWIN}", ready="is served"),
-    f"python -m real.doctor --arm {TWIN} --hand tcp://{TWIN}:5557": Command(),
+    f"python -m real.doctor --arm {TWIN} --hand tcp://{TWIN}:5557": Command(too_slow="readings per second"),
     f"python -m real.run --policy nut-student --arm {TWIN} --hand tcp://{TWIN}:5557": Command(
-        add="--seconds 2", too_slow=r"reading is \d+ ms old|no command for"
+        add="--seconds 2", too_slow=r"reading is \d+ ms old|no command (for|came)"
     ),
     "python3 -m venv .venv": Command(),
     'pip install -c constraints.txt -e ".[train]"': Command(),
