@@ -70,9 +70,9 @@ class DexScrewVectorEnv(Copyable, VectorEnv[Observation, Tensor, Tensor]):
         max_episode_steps: the task's `episode_steps` by the name that `gymnasium.make_vec` has for it.
         task_fields: changes of fields of the task, by name.
 
-    On the warp engine a control step is launched, not awaited: what a step returns holds `final_obs` whether or not an
-    episode ended, a NaN among the actions ends its episode as invalid physics rather than raise, and what went
-    wrong in the physics is told by `check_physics`, which should be called once a rollout.
+    On the warp engine a control step is launched, not awaited: its infos hold `final_obs` whether or not an episode
+    ended, and a NaN among the actions ends that episode as invalid physics instead of raising; `check_physics` reports
+    it, and should be called once per rollout.
 
     Raises:
         ValueError: an argument has a value that is not known or not possible, or a GPU is missing or too small.
