@@ -19,7 +19,10 @@ def boolean(name: str, value: Any) -> bool:
 
 def integer(name: str, value: Any, least: int, wanted: str = "") -> int:
     """Return an integer of at least `least`; raise ValueError, which says what is wanted, for anything else."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < least:
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
+    if whole and value >= 2**31:
+        raise ValueError(f"{name} must be below 2^31, got {value}")
+    if not whole or value < least:
         raise ValueError(f"{name} must be {wanted or f'an integer of at least {least}'}, got {value!r}")
     return int(value)
 
