@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -12,9 +13,12 @@ from gymnasium.spaces import Box, MultiBinary
 
 from dexscrew_envs import arguments
 from dexscrew_envs.mdp.observations import HISTORY_STEPS, PAIR, PROPRIO_STEPS
+from dexscrew_envs.rendering import FrameRenderer, check_size
 from dexscrew_envs.tasks import FINGERS, JOINTS, make_task
 from real.robot import TAXELS, Reading, Robot, RobotError, Vector
-from real.safety import SafetyLayer, SafetyLimits, SafetyTrip
+from real.safety import SafetyLayer, SafetyLimits, SafetyTrip, fingertip_forces
+from real.twin.plant import SHAPES, Plant
+from real.twin.robot import TwinConfig, TwinRobot
 
 Observation = dict[str, np.ndarray]
 ALL_OBSERVE = (
@@ -23,6 +27,7 @@ ALL_OBSERVE = (
 _START_TIMEOUT = 5.0
 _START_TOLERANCE = 0.4  # the start pose presses fingertips against the object by up to 0.3 rad
 _MAX_AGE = 3600.0
+_METHODS = "connect", "read", "command", "wait", "stop", "recover", "close"  # of a `Robot`
 
 
 class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
@@ -47,7 +52,8 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
 
     **Infos**: `sent_hand` (12,) and `sent_arm` (6,), the targets that were really sent (rad); `period` and `jitter`,
     the measured duration of the step and its difference from 50 ms (s); `rotations`, turns since the episode began, or
-    NaN where nothing measures them; on a twin `turns_needed`, `finished` and `lost`, a reason in words or "";
+    NaN where nothing measures them; `fingertip_force` (5,), the resultants that the safety layer checks (N), in the
+    order of `FINGERS`; on a twin `turns_needed`, `finished` and `lost`, a reason in words or "";
     `trip`, why the safety layer stopped the robot, or "".
 
     An episode terminates when the task is finished or lost, as far as that is known, and when the safety layer trips;
@@ -58,7 +64,7 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
         task: "nut" or "screwdriver".
         robot: "twin" for a twin in this process, a `TwinConfig` for one with other settings, a `RobotConfig` for
             hardware or a twin's server, or a `Robot`.
-        shape: shape of the nut or handle; on a twin it is simulated, elsewhere only recorded.
+        shape: shape of the nut or handle, by default the task's first; a twin in this process simulates it.
         action: "hand" or "full".
         observe: the keys of the observation.
         limits: of the safety layer.
@@ -68,7 +74,7 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
 
     Raises:
         ValueError: an argument has a value that is not known or not possible.
-        TypeError: `robot` is nothing of the above.
+        TypeError: `robot` or `limits` is nothing of the above.
         RobotError: the robot cannot be reached.
     """
 
@@ -88,16 +94,17 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
         render_size: tuple[int, int] = (480, 640),
     ) -> None:
         if not isinstance(task, str):
-            raise ValueError(f"task must be the name of one, such as 'nut', got {task!r}")
+            raise ValueError(f"unknown task {task!r}; choose from {', '.join(SHAPES)}")
         self.task = make_task(task)
-        if action not in ("hand", "full"):
+        if not isinstance(action, str) or action not in ("hand", "full"):
             raise ValueError(f"unknown action {action!r}; choose 'hand' or 'full'")
         self.observe = arguments.observation_keys(observe, ALL_OBSERVE)
+        if limits is not None and not isinstance(limits, SafetyLimits):
+            raise TypeError(f"limits must be SafetyLimits(...) or None, got {limits!r}")
+        check_size(render_size)
+        self.action = action
         self.episode_steps = arguments.integer("episode_steps", episode_steps, 1)
         self.render_mode = arguments.render_mode(render_mode)
-        if limits is not None and not isinstance(limits, SafetyLimits):
-            raise TypeError(f"limits must be SafetyLimits, got {type(limits).__name__}")
-        self.action = action
         self._render_size = render_size
         self._renderer: Any = None
         self.robot, self.plant = _make_robot(robot, task, shape)
@@ -115,8 +122,13 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
         """Whether the finger skill moves the hand; recorded in the observation, of no effect on the motion."""
         self.closed = False
         self._steps: int | None = None
-        self.robot.connect()
-        self.safety = SafetyLayer(self.robot, self.limits, self.task.control_dt, real_time=self.plant is None)
+        try:
+            self.robot.connect()
+            self.safety = SafetyLayer(self.robot, self.limits, self.task.control_dt, real_time=self.plant is None)
+        except BaseException:  # Ctrl-C too: nobody gets an environment to close
+            self.closed = True
+            self.robot.close()
+            raise
 
     def _make_spaces(self) -> None:
         limits = self.limits
@@ -151,15 +163,13 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
 
         Raises:
             RobotError: the robot cannot be made ready; the message says why.
-            ValueError: there are options, of which it has none.
-            gymnasium.error.Error: the seed is not an integer, or is negative.
+            ValueError: the seed is not an integer of 0 to 2^63 - 1, or an option is unknown; there is none.
+            RuntimeError: the environment is closed.
         """
-        arguments.options(options)
-        if isinstance(seed, np.integer):  # Gymnasium takes Python's own alone
-            seed = int(seed)
-        super().reset(seed=seed)
         if self.closed:
             raise RuntimeError("the environment is closed")
+        arguments.options(options)
+        super().reset(seed=arguments.seed(seed))
         self._free_renderer()  # a twin's trial is another model
         if self.plant is not None:
             self.plant.reset(int(self.np_random.integers(2**31)) if seed is None else seed)
@@ -228,18 +238,16 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
         if self.render_mode is None or self.plant is None:
             return None
         if self._renderer is None:
-            from dexscrew_envs.rendering import FrameRenderer  # not above: it opens OpenGL
-
             self._renderer = FrameRenderer(self.plant.model, *self._render_size, camera="side")
         return self._renderer.draw(self.plant.model, self.plant.data)
 
     def close(self) -> None:
-        """Stop the robot, close its connections and free the renderer."""
+        """Stop the robot, close its connections and free the renderer, each even if another fails."""
         if not self.closed:
             self.closed = True
-            self.safety.close()
-            self.robot.close()
-            self._free_renderer()
+            with contextlib.ExitStack() as stack:
+                for close in (self._free_renderer, self.robot.close, self.safety.close):  # the last one first
+                    stack.callback(close)
 
     def __reduce__(self) -> Any:
         raise TypeError(
@@ -312,6 +320,7 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
             "period": period,
             "jitter": period - self.task.control_dt,
             "rotations": self._rotations if known else math.nan,
+            "fingertip_force": fingertip_forces(reading.hand),
             "trip": "",
         }
         if self.plant is not None:
@@ -322,23 +331,26 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
 
 
 def _make_robot(robot: Any, task: str, shape: str | None) -> tuple[Robot, Any]:
-    """Return the robot that an argument asks for, and its plant if it is a twin in this process."""
-    from real.twin.robot import TwinConfig, TwinRobot  # not above: hardware needs no physics
-
-    if robot == "twin":
+    """Return the robot that an argument asks for, and its plant if it is a twin in this process; connect nothing."""
+    if shape is not None and (not isinstance(shape, str) or shape not in SHAPES[task]):
+        raise ValueError(f"unknown shape {shape!r} of the {task}; choose from {', '.join(SHAPES[task])}")
+    if isinstance(robot, str) and robot == "twin":
         robot = TwinConfig()
     if isinstance(robot, TwinConfig):
-        from real.twin.plant import Plant
-
         plant = Plant(task, shape, stratum=robot.stratum)
         return TwinRobot(plant, robot), plant
     if isinstance(robot, TwinRobot):
+        if task != robot.plant.task or shape not in (None, robot.plant.shape):
+            raise ValueError(
+                f"the robot is a twin with a {robot.plant.shape} {robot.plant.task}; give its own task and shape, got "
+                f"{task!r} and {shape!r}"
+            )
         return robot, robot.plant
     if isinstance(robot, str):
         raise ValueError(f"unknown robot {robot!r}; choose 'twin', or give a RobotConfig")
-    if all(callable(getattr(robot, name, None)) for name in ("connect", "read", "command", "wait", "stop", "recover")):
+    if not isinstance(robot, type) and all(callable(getattr(robot, name, None)) for name in _METHODS):
         return robot, None
-    from real.hardware import RobotConfig, UR5eXHand
+    from real.hardware import RobotConfig, UR5eXHand  # not above: a twin needs none of their packages
 
     if isinstance(robot, RobotConfig):
         return UR5eXHand(robot), None

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from real.hand_sdk import describe, number_of, was_sent
 from real.robot import TAXELS, RobotError, Vector
 from real.wire import FINGERS, HARDWARE_INDEX, JOINTS
 
@@ -31,36 +33,19 @@ BAUD = 3_000_000
 POSITION_MODE = 3
 GAINS = (100, 0, 1, 100)
 """kp, ki, kd and current limit (mA) until a client sends others; the authors' values."""
+Gains = tuple[int, int, int, int]
+_CLOSE_TIMEOUT = 2.0
+_HOLD_ATTEMPTS = 3
 _OPEN_ATTEMPTS = 3  # A cold hand may need several.
 _SENSOR_IDS = range(17, 17 + len(FINGERS))
 _ZERO_ATTEMPTS = 5
 _ZERO_SKIPPED, _ZERO_READINGS = 2, 8  # The first frames may be from before.
 _ZERO_LIMIT = 3.0  # Mean counts that may remain.
 
-_BASE = 1501000
-_ERRORS = {
-    1: "wrong id", 2: "unknown command", 3: "communication", 4: "wrong length of data", 5: "no parameters in flash",
-    6: "busy", **dict.fromkeys([*range(7, 14), 15, 16, 17], "firmware update"),
-    18: "cannot read the force on a fingertip", 19: "cannot read the taxels", 20: "cannot read the temperature",
-    21: "calibration", 22: "sensor command", 23: "sensor flash", 24: "sensor communication",
-    26: "joint parameters at start", 28: "over-temperature: let the hand cool", 29: "motion mode",
-    30: "parameter out of range", 31: "joint flash", 32: "joint communication", 33: "joint command",
-    34: "raw joint position", 35: "over-current for more than 0.5 s: free the fingers", 36: "the hand starts again",
-    37: "wrong device id", 38: "not initialised", 39: "cannot be opened", 40: "EtherCAT process data",
-    41: "EtherCAT service data", **dict.fromkeys(range(42, 46), "firmware upgrade"),
-    **dict.fromkeys([*range(46, 50), *range(52, 59)], "calibration"), 50: "serial communication",
-    51: "firmware too old", 70: "CRC of an answer",
-}  # fmt: skip
-"""What the SDK's error codes mean, from its header; all begin with 1501."""
-_SENT = {0, 18, 19, 20, 35}  # The command arrived all the same.
-# Others take joints on a wrong CRC (70) too; but the state may then be an old one, so here it keeps its time.
+# Numbers of errors with which joints, or taxels, are right all the same. Others take joints on a wrong CRC (70) too;
+# but the state may then be an old one, so here it keeps its time.
 _JOINTS_USABLE = {0, 18, 19, 20}
 _TACTILE_USABLE = {0, 20}  # 18 says that neither forces nor taxels are right, 19 that the taxels are not.
-
-
-def describe(code: int, message: str = "") -> str:
-    """Return an error of the SDK in words."""
-    return f"{_ERRORS.get(code - _BASE, message or 'unknown error')} ({code})"
 
 
 @dataclass(frozen=True)
@@ -92,26 +77,37 @@ class HandDevice:
         sdk: the module `xhand_controller.xhand_control`.
         port: serial port, or network interface with `ethercat`.
         ethercat: the hand is on EtherCAT, not on RS485.
+        tell: called before the hand is commanded with other gains than before, with kp, ki, kd and current limit (mA),
+            and with None when it is commanded no longer.
     """
 
-    def __init__(self, sdk: Any, port: str, *, ethercat: bool = False) -> None:
+    def __init__(
+        self,
+        sdk: Any,
+        port: str,
+        *,
+        ethercat: bool = False,
+        tell: Callable[[Gains | None], None] = lambda gains: None,
+    ) -> None:
         self.port = port
         self.name = ""
         """The hand's serial number and firmware, once it is open."""
         self.reading = DeviceReading()
         """The newest reading; replaced as a whole, so that any thread may look at it."""
-        self._sdk, self._ethercat = sdk, ethercat
+        self._ethercat, self._tell = ethercat, tell
         self._control = sdk.XHandControl()
         self._command = sdk.HandCommand_t()
         self._hand_id = 0
-        self._lock = threading.Lock()  # Guards the four fields that follow.
+        self._lock = threading.Lock()  # Guards the four fields that follow; nobody waits for anything while holding it.
         self._target: Vector | None = None
-        self._gains = GAINS
+        self._gains: Gains = GAINS
         self._deadline: float | None = None
         self._zeroing: Future[None] | None = None
         self._bias = np.zeros((len(FINGERS), TAXELS + 1, 3))
         self._last_state: tuple[Any, ...] = ()
         self._last_good = 0.0
+        self._told: Gains | None = None
+        self._rests = True  # Whether the hand was not commanded, or holds.
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="hand device", daemon=True)
 
@@ -134,7 +130,7 @@ class HandDevice:
         self._last_good = time.monotonic()
         self._thread.start()
 
-    def command(self, position: Vector, gains: tuple[int, int, int, int]) -> None:
+    def command(self, position: Vector, gains: Gains) -> None:
         """Set joint targets (12,), policy order (rad), and kp, ki, kd and current limit (mA)."""
         with self._lock:
             self._target, self._gains = position, gains
@@ -152,16 +148,46 @@ class HandDevice:
                 self._zeroing = Future()
             return self._zeroing
 
-    def close(self) -> None:
-        """Hold the present joint positions, and close the hand."""
+    def close(self) -> bool:
+        """Hold the present joint positions, and close the hand; return whether that succeeded."""
         self._closing.set()
         if self._thread.is_alive():
-            self._thread.join(2.0)
+            self._thread.join(_CLOSE_TIMEOUT)
+            if self._thread.is_alive():  # In a call that does not return; another one beside it might crash.
+                return False
         self._control.close_device()
+        return self._rests
+
+    def hold_unstarted(self, gains: Gains) -> None:
+        """Open a hand that nobody uses any more, and make it hold its present joint positions; instead of `start`.
+
+        Raises:
+            RobotError: it does not answer.
+        """
+        self._find()
+        try:
+            self._exchange()
+            if self.reading.number == 0:
+                raise RobotError(f"the hand gives no reading: {'; '.join(self.reading.errors)}")
+            error = self._send(self.reading.q, gains)
+            if not was_sent(error.error_code):
+                raise RobotError(f"the hand does not hold: {describe(error.error_code, error.error_message)}")
+        finally:
+            self._control.close_device()
 
     # -- for the one thread -------------------------------------------------------------------------------------------
 
     def _open(self) -> None:
+        control = self._control
+        self._find()
+        _, side = control.get_hand_type(self._hand_id)
+        if not side.upper().startswith("L"):
+            control.close_device()
+            raise RobotError(f"the hand at {self.port} is of type {side!r}; the policies are for a left one, L")
+        _, serial = control.get_serial_number(self._hand_id)
+        self.name = f"XHand {serial}, SDK {control.get_sdk_version()}"
+
+    def _find(self) -> None:
         control = self._control
         error = control.open_ethercat(self.port) if self._ethercat else control.open_serial(self.port, BAUD)
         if error.error_code != 0:
@@ -175,14 +201,14 @@ class HandDevice:
             control.close_device()
             raise RobotError(f"{len(ids)} hands answer at {self.port}, there must be one; check power and port")
         self._hand_id = ids[0]
-        _, side = control.get_hand_type(self._hand_id)
-        if not side.upper().startswith("L"):
-            control.close_device()
-            raise RobotError(f"the hand at {self.port} is of type {side!r}; the policies are for a left one, L")
-        _, serial = control.get_serial_number(self._hand_id)
-        self.name = f"XHand {serial}, SDK {control.get_sdk_version()}"
 
     def _run(self) -> None:
+        try:
+            self._exchange_until_closed()
+        finally:  # However it ends, by a fault of ours too, which `threading.excepthook` then tells the program.
+            self._hold_for_good()
+
+    def _exchange_until_closed(self) -> None:
         tick = time.monotonic()
         while not self._closing.is_set():
             try:
@@ -196,12 +222,24 @@ class HandDevice:
                 self._report(f"the SDK failed: {error!r}")
             tick = max(tick + PERIOD, time.monotonic())
             self._closing.wait(tick - time.monotonic())
+
+    def _hold_for_good(self) -> None:
+        """Make the hand hold its present joint positions if it was commanded; it does so from then on by itself."""
         with self._lock:
             if self._target is None:
                 return
             self._hold()
             target, gains = self._target, self._gains
-        self._send(target, gains)
+        self._rests = False
+        for _ in range(_HOLD_ATTEMPTS):
+            try:
+                code = self._send(target, gains).error_code
+            except Exception as error:
+                self._report(f"the SDK failed: {error!r}")
+                continue
+            if was_sent(code):
+                self._rests = True
+                return
 
     def _hold(self) -> None:
         """Make the newest position the target, unless it is old; then the last target is the best that is known."""
@@ -223,9 +261,12 @@ class HandDevice:
             error, state = self._control.read_state(self._hand_id, False)
             errors = [sent, error]
         failed = {e.error_code: describe(e.error_code, e.error_message) for e in errors if e.error_code != 0}
-        self._take(state, {code - _BASE for code in failed}, tuple(failed.values()))
+        self._take(state, {number_of(code) for code in failed}, tuple(failed.values()))
 
-    def _send(self, target: Vector, gains: tuple[int, int, int, int]) -> Any:
+    def _send(self, target: Vector, gains: Gains) -> Any:
+        if gains != self._told:
+            self._told = gains
+            self._tell(gains)
         for k, finger in enumerate(self._command.finger_command):
             finger.id, finger.mode = k, POSITION_MODE
             finger.kp, finger.ki, finger.kd, finger.tor_max = gains
@@ -274,6 +315,9 @@ class HandDevice:
         """Open a hand again that does not answer; an old target is forgotten, so that nothing moves when it returns."""
         with self._lock:
             self._target = self._deadline = None
+        if self._told is not None:
+            self._told = None
+            self._tell(None)
         self._control.close_device()
         try:
             self._open()

@@ -7,16 +7,16 @@
 `python -m real.hand_server --port /dev/ttyUSB0 --bind tcp://192.168.1.5:5557 --keys keys`
 
 It runs where the vendor's SDK is installed, whose wheels are for Python 3.10 and 3.12; besides it needs pyzmq, msgspec
-and NumPy. One client commands at a time, others may read.
+and NumPy. One client commands at a time, others may read. The hand holds its present joint positions when its client
+is silent or gone, and whatever ends the server; when that is killed, its guard sees to it (`real.hand_guard`).
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
+import contextlib
 import os
 import secrets
-import signal
 import sys
 import threading
 import time
@@ -24,15 +24,18 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import zmq
 import zmq.auth
 from zmq.auth.thread import ThreadAuthenticator
+from zmq.utils.monitor import recv_monitor_message
 
+from dexscrew_envs import program
 from real import wire
 from real.hand_device import DEAD_MAN, HandDevice
+from real.hand_guard import HandGuard
+from real.hand_sdk import load_sdk
 from real.robot import RobotError
 
 SESSIONS = 16
@@ -40,8 +43,9 @@ SESSIONS = 16
 IDLE = 10.0
 """A session ends after this time without a message (s)."""
 _POLL = 5  # ms
+_BURST = 1000  # messages that are taken before anything else is looked after
+_CLOSE_TIMEOUT = 2.0
 _REPORT = 10.0
-_TWIN_SDK = Path(__file__).parent / "twin" / "sdk"
 
 
 @dataclass
@@ -52,6 +56,8 @@ class _Session:
     client: str
     sequence: int = 0
     seen: float = 0.0
+    connection: int = -1
+    """File descriptor of the connection that its last message came through."""
 
 
 class HandServer:
@@ -83,6 +89,10 @@ class HandServer:
         self._socket = self._context.socket(zmq.ROUTER)
         try:
             self._configure(keys)
+            self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+            self._poller = zmq.Poller()
+            for source in (self._socket, self._monitor):
+                self._poller.register(source, zmq.POLLIN)
             self._socket.bind(address)
         except (zmq.ZMQError, RobotError) as error:
             self._release()
@@ -102,7 +112,8 @@ class HandServer:
         """Stop serving; the hand holds its present joint positions if a client commanded it."""
         self._closing.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(_CLOSE_TIMEOUT)
+        self._hold()
         self._release()
 
     def _configure(self, keys: Path | None) -> None:
@@ -120,50 +131,86 @@ class HandServer:
         self._socket.curve_server = True
 
     def _release(self) -> None:
-        self._socket.close()
         if self._authenticator is not None:
-            self._authenticator.stop()
-        self._context.term()
+            if self._authenticator.is_alive():
+                self._authenticator.stop()
+            else:  # it failed, and would wait for its thread for ever
+                self._authenticator.pipe = None  # type: ignore[assignment]
+        self._context.destroy(linger=0)
 
     # -- the server's thread ------------------------------------------------------------------------------------------
 
     def _serve(self) -> None:
-        while not self._closing.is_set():
-            if self._socket.poll(_POLL):
-                self._take_message()
-            self._answer_zeroing()
-            now = time.monotonic()
-            if self._commander is not None and now - self._commanded > DEAD_MAN:
-                self._commander = None  # The device holds the hand by itself.
-            for client in [c for c, session in self._sessions.items() if now - session.seen > IDLE]:
-                del self._sessions[client]
+        try:
+            while not self._closing.is_set():
+                self._poller.poll(_POLL)
+                gone = self._disconnected()  # before the messages, of which some may be from those that are gone
+                for _ in range(_BURST):
+                    if not self._take_message():
+                        break
+                self._forget(gone)
+                self._answer_zeroing()
+                now = time.monotonic()
+                if self._commander is not None and now - self._commanded > DEAD_MAN:
+                    self._commander = None  # The device holds the hand by itself.
+                for client in [c for c, session in self._sessions.items() if now - session.seen > IDLE]:
+                    del self._sessions[client]
+        finally:  # However it ends, by a fault of ours too, which `threading.excepthook` then tells the program.
+            self._hold()
+
+    def _hold(self) -> None:
+        """Let the hand hold, if a client commands it."""
         if self._commander is not None:
+            self._commander = None
             self.device.hold()
 
-    def _take_message(self) -> None:
-        client, *frames = self._socket.recv_multipart()
-        if len(frames) != 1:
-            return
+    def _disconnected(self) -> set[int]:
+        """Return the file descriptors of connections that ended since the last call."""
+        gone = set()
+        while self._monitor.poll(0):
+            gone.add(int(recv_monitor_message(self._monitor)["value"]))
+        return gone
+
+    def _forget(self, connections: set[int]) -> None:
+        """End the sessions of clients that are gone: killed, or without saying goodbye."""
+        for client in [c for c, session in self._sessions.items() if session.connection in connections]:
+            del self._sessions[client]
+            if client == self._commander:
+                self._hold()
+
+    def _take_message(self) -> bool:
+        """Take a message, if there is one; return whether there was."""
         try:
-            request = wire.decode_request(frames[0])
+            parts = self._socket.recv_multipart(zmq.DONTWAIT, copy=False)
+        except zmq.Again:
+            return False
+        client, *frames = (part.bytes for part in parts)
+        if len(frames) == 1:
+            reply = self._answer(client, frames[0], int(parts[-1].get(zmq.SRCFD)))
+            if reply is not None:
+                self._send(client, reply)
+        return True
+
+    def _answer(self, client: bytes, frame: bytes, connection: int) -> wire.Reply | None:
+        """Carry out a message that came through a connection; return the answer, or None if it comes later."""
+        try:
+            request = wire.decode_request(frame)
         except ValueError as error:
-            return self._send(client, wire.Refused(0, str(error)[:256]))
+            return wire.Refused(0, str(error)[:256])
         if isinstance(request, wire.Hello):
-            return self._send(client, self._open_session(client, request))
+            return self._open_session(client, request, connection)
         session = self._sessions.get(client)
         if session is None or not secrets.compare_digest(session.key, request.session):
-            return self._send(client, wire.Refused(request.sequence, "no such session; connect again"))
+            return wire.Refused(request.sequence, "no such session; connect again")
         if request.sequence <= session.sequence:
-            return self._send(client, wire.Refused(request.sequence, "this message came before"))
-        session.sequence, session.seen = request.sequence, time.monotonic()
-        reply = self._carry_out(client, request)
-        if reply is not None:
-            self._send(client, reply)
+            return wire.Refused(request.sequence, "this message came before")
+        session.sequence, session.seen, session.connection = request.sequence, time.monotonic(), connection
+        return self._carry_out(client, request)
 
     def _send(self, client: bytes, message: wire.Reply) -> None:
         self._socket.send_multipart([client, wire.encode(message)])
 
-    def _open_session(self, client: bytes, hello: wire.Hello) -> wire.Welcome | wire.Refused:
+    def _open_session(self, client: bytes, hello: wire.Hello, connection: int) -> wire.Welcome | wire.Refused:
         if hello.version != wire.VERSION:
             return wire.Refused(
                 0, f"the hand server speaks version {wire.VERSION} of the protocol, the client {hello.version}; "
@@ -172,9 +219,8 @@ class HandServer:
         if client not in self._sessions and len(self._sessions) >= SESSIONS:
             return wire.Refused(0, f"the hand server has {SESSIONS} clients already; close one")
         if client == self._commander:
-            self._commander = None
-            self.device.hold()
-        session = _Session(secrets.token_bytes(16), hello.client, seen=time.monotonic())
+            self._hold()
+        session = _Session(secrets.token_bytes(16), hello.client, seen=time.monotonic(), connection=connection)
         self._sessions[client] = session
         return wire.Welcome(wire.VERSION, session.key, self.device.name[:256])
 
@@ -185,8 +231,7 @@ class HandServer:
         if isinstance(request, wire.Bye):
             del self._sessions[client]
             if client == self._commander:
-                self._commander = None
-                self.device.hold()
+                self._hold()
             return wire.Done(sequence)
         if self._commander not in (None, client):
             owner = self._sessions.get(self._commander or b"")
@@ -254,74 +299,76 @@ def create_keys(folder: Path) -> None:
     )
 
 
-def load_sdk(twin: bool) -> Any:
-    """Return the module `xhand_controller.xhand_control`: the vendor's, or that of a twin.
+def _report(device: HandDevice, guard: HandGuard) -> None:
+    """Print errors when they change, and the rate every ten seconds, for as long as the guard is there.
 
     Raises:
-        RobotError: the vendor's is not installed.
+        RobotError: it is not.
     """
-    if twin and str(_TWIN_SDK) not in sys.path:
-        sys.path.insert(0, str(_TWIN_SDK))
-    try:
-        return importlib.import_module("xhand_controller.xhand_control")
-    except ImportError as error:
-        raise RobotError(
-            f"the vendor's SDK, xhand_controller, cannot be imported ({error}). It is not on PyPI: the hand's maker "
-            "gives it to owners, as wheels for Python 3.10 and 3.12 on x86-64 Linux. Without a hand use --twin HOST."
-        ) from None
-
-
-def _report(device: HandDevice, stop: threading.Event) -> None:
-    """Print errors when they change, and the rate every ten seconds, until told to stop."""
     errors: tuple[str, ...] = ()
     number, since = device.reading.number, time.monotonic()
-    while not stop.wait(0.5):
+    while True:
+        time.sleep(0.5)
+        guard.check()
         reading, now = device.reading, time.monotonic()
         if reading.errors != errors and reading.errors:
-            print("hand:", "; ".join(reading.errors), flush=True)
+            _print(f"hand: {'; '.join(reading.errors)}")
         errors = reading.errors
         if now - since > _REPORT:
-            print(f"{(reading.number - number) / (now - since):.0f} readings a second", flush=True)
+            _print(f"{(reading.number - number) / (now - since):.0f} readings a second")
             number, since = reading.number, now
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the server until Ctrl-C or SIGTERM, or make keys."""
+def _print(line: str) -> None:
+    """Print a line; the server goes on without its terminal, and with a full disk."""
+    with contextlib.suppress(OSError):
+        print(line, flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the server until a signal ends it, or make keys; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m real.hand_server", description="Serves an XHand to clients.")
-    parser.add_argument("action", nargs="?", choices=["serve", "keys"], default="serve")
+    parser.add_argument(
+        "action", nargs="?", choices=["serve", "keys"], default="serve",
+        help="serve: serve a hand until Ctrl-C (default); keys: make keys for the server and a client, and end",
+    )  # fmt: skip
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--port", default="/dev/ttyUSB0", help="serial port of the hand (default %(default)s)")
-    where.add_argument("--ethercat", metavar="INTERFACE", help="network interface of the hand")
-    where.add_argument("--twin", metavar="HOST", help="host of a twin's server, such as 127.0.0.2")
-    parser.add_argument("--bind", default=wire.ADDRESS, help="where to listen (default %(default)s)")
-    parser.add_argument("--keys", type=Path, help="folder with keys; needed if other machines reach the address")
-    parser.add_argument("--folder", type=Path, default=Path("keys"), help="where `keys` writes (default %(default)s)")
+    where.add_argument("--ethercat", metavar="INTERFACE", help="network interface of the hand, such as eth0")
+    where.add_argument(
+        "--twin", metavar="HOST", help="serve the hand of a twin instead, at this address, such as 127.0.0.2"
+    )
+    parser.add_argument(
+        "--bind", metavar="ADDRESS", default=wire.ADDRESS, help="where to listen for clients (default %(default)s)"
+    )
+    parser.add_argument(
+        "--keys", type=Path, metavar="FOLDER",
+        help="folder that `keys` wrote; needed if other machines reach the address (default: clients need no keys)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--folder", type=Path, default=Path("keys"), help="with `keys`: where to write them (default %(default)s)"
+    )
     args = parser.parse_args(arguments)
-    try:
-        if args.action == "keys":
-            return create_keys(args.folder)
-        _serve_until_told(args)
-    except RobotError as error:
-        sys.exit(str(error))
+    return program.run(lambda: create_keys(args.folder) if args.action == "keys" else _serve_until_told(args))
 
 
 def _serve_until_told(args: argparse.Namespace) -> None:
-    sdk = load_sdk(args.twin is not None)
-    port = f"twin://{args.twin}:5560" if args.twin else args.ethercat or args.port
-    device = HandDevice(sdk, port, ethercat=args.ethercat is not None)
-    server = HandServer(device, args.bind, args.keys)
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    try:
+    """Serve until an exception comes, as by a signal; then the hand holds."""
+    twin, ethercat = args.twin is not None, args.ethercat is not None
+    sdk = load_sdk(twin)
+    port = f"twin://{args.twin}:5560" if twin else args.ethercat or args.port
+    guard = HandGuard(port, ethercat=ethercat, twin=twin)
+    device = HandDevice(sdk, port, ethercat=ethercat, tell=guard.tell)
+    with contextlib.ExitStack() as stack:
+        stack.callback(lambda: guard.close(goodbye=device.close()))
+        guard.wait_until_ready()
+        server = HandServer(device, args.bind, args.keys)
+        stack.callback(server.close)
         device.start()
         server.start()
-        print(f"{device.name} at {port} is served at {args.bind}", flush=True)
-        _report(device, stop)
-    finally:
-        server.close()
-        device.close()
+        _print(f"{device.name} at {port} is served at {args.bind}")
+        _report(device, guard)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

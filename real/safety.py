@@ -8,6 +8,7 @@ checks the readings in between, and that commands keep coming.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from dataclasses import dataclass, field
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from dexscrew_envs.tasks import FINGERS, JOINTS
 from real.kinematics import forward
-from real.robot import ArmMode, Reading, Robot, RobotError, Vector
+from real.robot import ArmMode, HandState, Reading, Robot, RobotError, Vector
 
 NEWTON_PER_COUNT = 0.1
 """Scale of the fingertips' resultants (N): that of the sensor's probable maker; unconfirmed for this hand."""
@@ -56,20 +57,31 @@ class SafetyLimits:
     """Longest time without a command before the robot is stopped (s)."""
 
     def __post_init__(self) -> None:
-        sizes = {"hand_lower": 12, "hand_upper": 12, "arm_lower": 6, "arm_upper": 6, "workspace": 3}
-        for name, size in sizes.items():
-            if len(getattr(self, name)) != size:
-                raise ValueError(f"{name} must have {size} entries, got {len(getattr(self, name))}")
+        shapes = {"hand_lower": (12,), "hand_upper": (12,), "arm_lower": (6,), "arm_upper": (6,), "workspace": (3, 2)}
+        for name, shape in shapes.items():
+            if not _are_numbers(value := getattr(self, name), shape):
+                entries = "numbers" if len(shape) == 1 else "pairs of numbers"
+                raise ValueError(f"{name} must have {shape[0]} entries, all {entries}, got {value!r}")
         for part in ("hand", "arm"):
             lower, upper = np.array(getattr(self, f"{part}_lower")), np.array(getattr(self, f"{part}_upper"))
             if not (lower < upper).all():
                 raise ValueError(f"every {part}_lower must be below its {part}_upper, got {lower} and {upper}")
-        if any(low >= high for low, high in self.workspace):
+        if not all(low < high for low, high in self.workspace):
             raise ValueError(f"every range of workspace must be (low, high), got {self.workspace}")
         for name in ("hand_velocity", "hand_acceleration", "arm_velocity", "arm_acceleration", "wrist_force",
                      "wrist_torque", "fingertip_force", "max_age", "dead_man"):  # fmt: skip
-            if not 0 < getattr(self, name) < np.inf:
-                raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)}")
+            value = getattr(self, name)
+            if not _are_numbers(value, ()) or not 0 < value < np.inf:
+                raise ValueError(f"{name} must be positive and finite, got {value!r}")
+
+
+def _are_numbers(value: object, shape: tuple[int, ...]) -> bool:
+    """Return whether a value has a shape and nothing but numbers in it."""
+    try:
+        array = np.asarray(value)
+    except ValueError:  # its parts have different lengths
+        return False
+    return array.shape == shape and array.dtype.kind in "iuf" and not np.isnan(array).any()
 
 
 @dataclass(frozen=True)
@@ -124,6 +136,11 @@ def limit_motion(
     return np.where(arrived, np.clip(goal, lower, upper), new_position), (new_position - position) / dt
 
 
+def fingertip_forces(hand: HandState) -> Vector:
+    """Return the force on each fingertip (5,) (N) as the safety layer checks it: the norm of its resultant."""
+    return NEWTON_PER_COUNT * np.linalg.norm(hand.resultant.astype(float), axis=1)
+
+
 @dataclass
 class SafetyLayer:
     """Stands between every policy and a robot.
@@ -148,7 +165,7 @@ class SafetyLayer:
         limits = self.limits
         self._hand = np.array(limits.hand_lower, float), np.array(limits.hand_upper, float)
         self._arm = np.array(limits.arm_lower, float), np.array(limits.arm_upper, float)
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # nobody waits while holding it, but for what a robot's `command` takes
         self._armed_at: float | None = None
         self._quit = threading.Event()
         self._thread: threading.Thread | None = None
@@ -225,8 +242,8 @@ class SafetyLayer:
             self._check_workspace(arm, reading.time)
             try:
                 self.robot.command(hand, arm)
-            except RobotError as error:
-                self._stop("command", f"the robot did not take a command: {error}", reading.time)
+            except Exception as error:  # whatever a driver raises
+                self._stop("command", f"the robot did not take a command: {_words(error)}", reading.time)
             self.hand_target, self._hand_velocity = hand, hand_velocity
             self.arm_target, self._arm_velocity = arm, arm_velocity
             self._armed_at = reading.time
@@ -241,10 +258,12 @@ class SafetyLayer:
     def close(self) -> None:
         """Stop the robot and end the watching thread."""
         self._quit.set()
-        self.release()
-        if self._thread is not None:
-            self._thread.join(timeout=1.0)
-            self._thread = None
+        try:
+            self.release()
+        finally:
+            if self._thread is not None:
+                self._thread.join(timeout=1.0)
+                self._thread = None
 
     # -- the checks ---------------------------------------------------------------------------------------------------
 
@@ -269,7 +288,7 @@ class SafetyLayer:
             return "wrist_force", f"the force at the wrist is {force:.1f} N, limit {limits.wrist_force:g} N"
         if torque > limits.wrist_torque:
             return "wrist_torque", f"the torque at the wrist is {torque:.2f} N m, limit {limits.wrist_torque:g} N m"
-        tips = NEWTON_PER_COUNT * np.linalg.norm(hand.resultant.astype(float), axis=1)
+        tips = fingertip_forces(hand)
         worst = int(tips.argmax())
         if tips[worst] > limits.fingertip_force:
             name, limit = FINGERS[worst], limits.fingertip_force
@@ -299,7 +318,10 @@ class SafetyLayer:
         """Latch a trip, stop the robot, raise SafetyTrip."""
         self.trip = Trip(limit, message, time)
         self._armed_at = None
-        self.robot.stop()
+        try:
+            self.robot.stop()
+        except Exception as error:  # the drivers' dead men remain; the trip must be told in any case
+            self.trip = Trip(limit, f"{message}; stopping it failed, too: {_words(error)}", time)
         raise SafetyTrip(self.trip)
 
     def _watch(self) -> None:
@@ -308,9 +330,18 @@ class SafetyLayer:
             with self._lock:
                 if self.trip is not None or self._armed_at is None:
                     continue
-                reading = self.robot.read()
+                now = self._armed_at
                 try:
+                    reading = self.robot.read()
+                    now = reading.time
                     self.check(reading)
-                    self._check_dead_man(reading.time)
+                    self._check_dead_man(now)
                 except SafetyTrip:
                     continue  # latched: the next command raises it
+                except Exception as error:  # nothing may end this thread while a policy commands
+                    with contextlib.suppress(SafetyTrip):
+                        self._stop("watch", f"watching the robot failed: {_words(error)}", now)
+
+
+def _words(error: Exception) -> str:
+    return str(error) if isinstance(error, RobotError) else repr(error)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
-import select
+import platform
 import socket
 import subprocess
 import sys
 import threading
 from dataclasses import replace
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from real.arm_process import MAX_MESSAGE, Close, Failed, Options, Servo, State, Stop
+from real.arm_process import CONNECT_TIMEOUT, HANG_TIMEOUT, MAX_MESSAGE, Close, Failed, Options, Servo, State, Stop
 from real.kinematics import check_joints
 from real.robot import ArmMode, ArmState, RobotError, Vector
 
@@ -23,9 +25,8 @@ RTDE_PORT = 30004
 """Where a controller listens for clients of its real-time data exchange; it cannot be changed there."""
 
 _PROBE_TIMEOUT = 2.0
-_CONNECT_TIMEOUT = 20.0  # ur_rtde itself waits up to 5 s for its program to start, and for ever for first readings
-_HANG_TIMEOUT = 4.0  # without a message from the process, which is longer than ur_rtde needs to notice a lost link
 _CLOSE_TIMEOUT = 3.0
+_END_TIMEOUT = 1.0  # for a killed process to be gone, and for the thread that listened to it
 
 
 class UR5e:
@@ -113,42 +114,59 @@ class UR5e:
 
     def stop(self) -> None:
         """Come to rest; safe at any time."""
-        if self._worker is not None:
-            self._worker.send(Stop())
+        worker = self._worker
+        if worker is not None:
+            worker.send(Stop())
 
     def close(self) -> None:
         """Come to rest, and disconnect; safe at any time."""
-        if self._worker is not None:
-            self._worker.close()
-            self._worker = None
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.close()
 
     @property
     def pid(self) -> int | None:
         """Process identifier of the process with the connection, or None without one."""
-        return self._worker.process.pid if self._worker else None
+        worker = self._worker
+        return worker.process.pid if worker else None
 
     def _connected(self) -> _Worker:
-        if self._worker is None:
+        worker = self._worker
+        if worker is None:
             raise RobotError("the arm is not connected; call connect()")
-        return self._worker
+        return worker
 
     def _start(self, options: Options) -> None:
         self.close()
+        _check_library()
         _probe(options.address)
-        worker = _Worker(options)
+        try:
+            worker = _Worker(msgspec.structs.replace(options, parent=os.getpid()))
+        except (OSError, RuntimeError) as error:
+            raise RobotError(f"the driver of the arm cannot start: {error}") from error
         try:
             worker.wait_until_ready()
-        except RobotError:
+        except BaseException:  # Ctrl-C too
             worker.close()
             raise
         self._worker = worker
+
+
+def _check_library() -> None:
+    """Find out whether ur_rtde is there, which has no wheels for some machines."""
+    if importlib.util.find_spec("rtde_control") is None:
+        raise RobotError(
+            f"the arm's driver needs ur_rtde, which Python {platform.python_version()} on {platform.system()} "
+            f"{platform.machine()} does not have; its wheels are for Python 3.11 and 3.12 on x86-64 Linux, where "
+            "`pip install dexscrew[real]` installs it"
+        )
 
 
 def _probe(address: str) -> None:
     """Find out quickly whether a controller listens, for which ur_rtde takes long."""
     try:
         socket.create_connection((address, RTDE_PORT), _PROBE_TIMEOUT).close()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a ValueError is that of a name that no host can have
         raise RobotError(
             f"no arm answers at {address}, port {RTDE_PORT} ({error}); check the address and that its controller is "
             f"on, or start a twin: python -m real.twin --host {address}"
@@ -169,17 +187,20 @@ class _Worker:
         self.alive = True
         self.reason = "its driver's process ended"
         self._ready = threading.Event()
-        self._pipe, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-        with other:
+        self._pipe, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with other, contextlib.ExitStack() as undo:
+            undo.callback(self._pipe.close)
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "real.arm_process", msgspec.json.encode(options).decode(), str(other.fileno())],
                 pass_fds=[other.fileno()],
                 env=os.environ | {"PYTHONPATH": path.rstrip(os.pathsep)},
                 start_new_session=True,  # Ctrl-C is for this process, which then stops the arm
             )
-        self._thread = threading.Thread(target=self._listen, name="arm", daemon=True)
-        self._thread.start()
+            undo.callback(self._end)
+            self._thread = threading.Thread(target=self._listen, name="arm", daemon=True)
+            self._thread.start()
+            undo.pop_all()
 
     def wait_until_ready(self) -> None:
         """Return with the first reading.
@@ -187,7 +208,7 @@ class _Worker:
         Raises:
             RobotError: the process ended instead.
         """
-        self._ready.wait()
+        self._ready.wait(CONNECT_TIMEOUT + _END_TIMEOUT)  # `_listen` gives up before
         if self.state is None:
             raise RobotError(self.reason)
 
@@ -199,36 +220,51 @@ class _Worker:
     def close(self) -> None:
         """Ask the process to stop the arm and to end; kill it if it does not."""
         self.send(Close())
-        try:
-            self.process.wait(_CLOSE_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self._thread.join()
+        with contextlib.suppress(OSError):
+            self._pipe.shutdown(socket.SHUT_WR)  # which cannot be lost, as a message can
+        self._end(_CLOSE_TIMEOUT)
+        self._thread.join(_END_TIMEOUT)
         self._pipe.close()
 
+    def _end(self, timeout: float = 0.0) -> None:
+        """Wait for the end of the process, and kill it if that takes too long."""
+        try:
+            self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(_END_TIMEOUT)
+
     def _receive(self, timeout: float) -> bytes:
-        if not select.select([self._pipe], [], [], timeout)[0]:
+        if not wait([self._pipe], timeout):
             raise TimeoutError
-        return self._pipe.recv(MAX_MESSAGE)
+        return self._pipe.recv(MAX_MESSAGE, socket.MSG_DONTWAIT)
 
     def _listen(self) -> None:
-        decode = msgspec.msgpack.Decoder(State | Failed).decode
         try:
-            while data := self._receive(_HANG_TIMEOUT if self._ready.is_set() else _CONNECT_TIMEOUT):
-                message = decode(data)
-                if isinstance(message, Failed):
-                    self.reason = message.reason
-                    break
-                self.state = ArmState(
-                    message.time, np.array(message.q), np.array(message.qd), np.array(message.tcp_pose),
-                    np.array(message.tcp_force), message.mode,
-                )  # fmt: skip
-                self._ready.set()
+            self._take_messages()
         except TimeoutError:
             self.reason = "its driver's process did not report in time"
             self.process.kill()  # the controller's watchdog then stops the arm
         except ConnectionError:
-            pass
-        self.alive = False
-        self._ready.set()
+            pass  # it ended
+        except BaseException as error:  # whatever it is: who waits must know, and the arm must stop
+            self.reason = f"what its driver's process sends cannot be taken: {error!r}"
+            self.send(Close())
+        finally:
+            self.alive = False
+            self._ready.set()
+
+    def _take_messages(self) -> None:
+        """Take messages until the process says why it ends, or ends."""
+        decode = msgspec.msgpack.Decoder(State | Failed).decode
+        while data := self._receive(HANG_TIMEOUT if self._ready.is_set() else CONNECT_TIMEOUT):
+            message = decode(data)
+            if isinstance(message, Failed):
+                self.reason = message.reason
+                return
+            self.state = ArmState(
+                message.time, np.array(message.q), np.array(message.qd), np.array(message.tcp_pose),
+                np.array(message.tcp_force), message.mode,
+            )  # fmt: skip
+            self._ready.set()

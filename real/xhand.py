@@ -32,6 +32,7 @@ _RECOVERY = 1.0  # How long `recover` waits for a fresh reading (s).
 _LOST = 0.5  # Without an answer for this time the server is taken for lost.
 _ANSWER = 0.02  # A command waits no longer than this for its answer (s), so that a control loop goes on.
 _ZERO_TIMEOUT = 10.0
+_END_TIMEOUT = 2.0  # Of the reading thread, which waits for less.
 
 
 class _Keys:
@@ -49,7 +50,19 @@ class _Connection:
         self._address = address
         self._sequence = 0
         self._key = b""
-        self._socket = context.socket(zmq.DEALER)
+        try:
+            self._socket = context.socket(zmq.DEALER)
+        except zmq.ZMQError as error:
+            raise RobotError(f"cannot connect to {address}: {error}") from error
+        try:
+            self._connect(keys, timeout)
+        except zmq.ZMQError as error:
+            raise RobotError(f"cannot connect to {address}: {error}") from error
+        finally:
+            if not self._key:
+                self._socket.close()
+
+    def _connect(self, keys: _Keys | None, timeout: float) -> None:
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.IMMEDIATE, 1)  # What cannot be sent now must not be sent later.
         self._socket.setsockopt(zmq.SNDHWM, 4)
@@ -58,13 +71,11 @@ class _Connection:
             self._socket.curve_serverkey = keys.server
             self._socket.curve_publickey, self._socket.curve_secretkey = keys.public, keys.secret
         monitor = self._socket.get_monitor_socket(zmq.EVENT_ALL)
-        self._socket.connect(address)
         try:
+            self._socket.connect(self._address)
             self._open(timeout, monitor)
         finally:
             self._socket.disable_monitor()
-            if not self._key:
-                self._socket.close()
 
     def _open(self, timeout: float, monitor: zmq.Socket[Any]) -> None:
         end = time.monotonic() + timeout
@@ -94,9 +105,16 @@ class _Connection:
         raise RobotError(f"nothing answers at {self._address}; start the hand server, and check address and network")
 
     def ask(self, kind: type[Any], timeout: float, *fields: Any) -> wire.Reply | None:
-        """Send a request of a kind with its fields; return the answer, or None if none comes in time."""
+        """Send a request of a kind with its fields; return the answer, or None if none comes in time.
+
+        Raises:
+            RobotError: the connection cannot be used any more.
+        """
         self._sequence += 1
-        return self._exchange(kind(self._key, self._sequence, *fields), timeout)
+        try:
+            return self._exchange(kind(self._key, self._sequence, *fields), timeout)
+        except zmq.ZMQError as error:
+            raise RobotError(f"the connection to {self._address} is broken: {error}") from error
 
     def _exchange(self, request: wire.Request, timeout: float) -> wire.Reply | None:
         sequence = 0 if isinstance(request, wire.Hello) else request.sequence
@@ -120,7 +138,8 @@ class _Connection:
     def close(self) -> None:
         """Say goodbye, and close."""
         if self._key:
-            self.ask(wire.Bye, 0.1)
+            with contextlib.suppress(RobotError):
+                self.ask(wire.Bye, 0.1)
         self._socket.close()
 
 
@@ -154,7 +173,8 @@ class XHand:
         self._lost: str | None = "it is not connected; call connect()"
         self._commands: _Connection | None = None
         self._unanswered: float | None = None  # Since when.
-        self._lock = threading.Lock()  # A watching thread may hold the hand while another one commands.
+        # A watching thread may hold the hand while another one commands; an answer is waited for meanwhile, no longer.
+        self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
 
@@ -166,6 +186,13 @@ class XHand:
                 no reading; the message says which.
         """
         self.close()
+        try:
+            self._connect(timeout)
+        except BaseException:  # Ctrl-C too
+            self.close()
+            raise
+
+    def _connect(self, timeout: float) -> None:
         context: zmq.Context[Any] = zmq.Context.instance()
         end = time.monotonic() + timeout
         self._commands = _Connection(context, self.address, self._keys, timeout)
@@ -177,7 +204,6 @@ class XHand:
         while self._lost is None and not all(self._numbers):
             if time.monotonic() > end:
                 errors = "; ".join(self._state.errors) if self._state is not None else ""
-                self.close()
                 raise RobotError(
                     f"the hand server at {self.address} has no reading of the hand: {errors or 'no error'}"
                 )
@@ -225,8 +251,9 @@ class XHand:
 
         Safe in any state: a server that cannot be reached does so by itself, half a second after the last command.
         """
-        with contextlib.suppress(RobotError):
-            self._ask(wire.Hold, _ANSWER)
+        with contextlib.suppress(RobotError), self._lock:
+            if self._commands is not None:  # even if readings are lost
+                self._commands.ask(wire.Hold, _ANSWER)
 
     def zero_tactile(self) -> None:
         """Zero the tactile sensors, which nothing may touch; takes about a second.
@@ -260,18 +287,20 @@ class XHand:
         """Close; the server makes the hand hold its present joint positions if this client commanded it."""
         self._closing.set()
         if self._thread is not None:
-            self._thread.join()
-        if self._commands is not None:
-            self._commands.close()
-        self._thread = self._commands = None
+            self._thread.join(_END_TIMEOUT)
+        with self._lock:
+            commands, self._commands = self._commands, None
+            if commands is not None:
+                commands.close()
+        self._thread = None
         if self._lost is None:
             self._lost = "it is closed; call connect()"
 
     def _ask(self, kind: type[Any], timeout: float, *fields: Any) -> None:
-        if self._lost is not None or self._commands is None:
-            raise RobotError(f"cannot command the hand: {self._lost}")
         asked = time.monotonic()
         with self._lock:
+            if self._lost is not None or self._commands is None:
+                raise RobotError(f"cannot command the hand: {self._lost}")
             reply = self._commands.ask(kind, timeout, *fields)
             self._unanswered = None if reply is not None else self._unanswered or asked
             silence = 0.0 if self._unanswered is None else time.monotonic() - self._unanswered
@@ -286,10 +315,11 @@ class XHand:
                 asked = time.monotonic()
                 reply = connection.ask(wire.Read, _LOST)
                 if not isinstance(reply, wire.State):
-                    reason = reply.reason if isinstance(reply, wire.Refused) else f"no answer for {_LOST:g} s"
-                    self._lost = f"the hand server at {self.address} is lost ({reason}); connect again"
-                    return
+                    raise RobotError(reply.reason if isinstance(reply, wire.Refused) else f"no answer for {_LOST:g} s")
                 self._take(reply, asked)
+        except BaseException as error:  # whatever it is, whoever reads must know
+            reason = str(error) if isinstance(error, RobotError) else repr(error)
+            self._lost = f"the hand server at {self.address} is lost ({reason}); connect again"
         finally:
             connection.close()
 

@@ -8,20 +8,24 @@ does. `faults` makes the line or the hand misbehave.
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing
-import os
-import select
 import socket
 import struct
+import sys
 import threading
 import time
 from dataclasses import dataclass
+from multiprocessing.connection import wait
+from pathlib import Path
 from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dexscrew_envs import program
 from real.robot import RobotError, Vector
+from real.twin.addresses import HAND_PORT, HAND_SERVER_PORT, check_free
 from real.twin.hand_frames import (
     ERROR,
     EXCHANGE,
@@ -40,16 +44,17 @@ from real.twin.hand_frames import (
     Frame,
     take_frame,
 )
-from real.wire import ADDRESS, FINGERS, HARDWARE_INDEX, JOINTS, is_loopback, pack_counts, parse_address
+from real.wire import FINGERS, HARDWARE_INDEX, JOINTS, is_loopback, load_key_pair, pack_counts, parse_address
 
-PORT = 5560
-"""TCP port of the twin's serial line."""
 _REGISTERS = {SIDE: b"L", SERIAL_NUMBER: b"TWIN-0001", NAME: b"twin"}
 _FIRMWARE = b"twin 1"
 _SENSOR_IDS = range(17, 17 + len(FINGERS))
 _TIPS = {2: 17, 5: 18, 7: 19, 9: 20, 11: 21}  # Sensor ids of the hardware joints that carry a fingertip.
 _TEMPERATURE = 30
 _OUT_OF_RANGE, _UNKNOWN_COMMAND = 1501030, 1501002
+_POLL = 0.1  # how often it looks whether it shall end (s)
+_END_TIMEOUT = 5.0
+_log = logging.getLogger(__name__)
 
 
 class HandPlant(Protocol):
@@ -105,14 +110,18 @@ class HandPort:
         host: address to listen at; a loopback address.
         port: TCP port.
 
+    Attributes:
+        error: what ended it, if it did not end on request.
+
     Raises:
         RobotError: the address is in use, or other machines reach it.
     """
 
-    def __init__(self, plant: HandPlant, lock: threading.Lock, host: str = "127.0.0.2", port: int = PORT) -> None:
+    def __init__(self, plant: HandPlant, lock: threading.Lock, host: str = "127.0.0.2", port: int = HAND_PORT) -> None:
         if not is_loopback(host):
             raise RobotError(f"the twin's hand asks nobody for keys, so it needs an address in 127.0.0.0/8, not {host}")
         self.faults = HandFaults()
+        self.error: BaseException | None = None
         self._plant, self._lock = plant, lock
         self._last_state = b""
         self._closing = threading.Event()
@@ -135,22 +144,37 @@ class HandPort:
         """Stop serving."""
         self._closing.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(_END_TIMEOUT)
         self._listener.close()
 
     def _serve(self) -> None:
-        while not self._closing.is_set():
-            if select.select([self._listener], [], [], 0.1)[0]:
-                connection, _ = self._listener.accept()
-                with connection, contextlib.suppress(OSError):
-                    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                    connection.settimeout(1.0)
-                    self._serve_master(connection)
+        try:
+            while not self._closing.is_set():
+                if wait([self._listener], _POLL):
+                    self._accept()
+        except BaseException as error:
+            self.error = error
+            _log.exception("the twin's hand ended")
+        finally:
+            self._listener.close()
+
+    def _accept(self) -> None:
+        """Serve the next master until it is gone."""
+        try:
+            connection, _ = self._listener.accept()
+        except OSError as error:  # it is gone already, or too many files are open
+            _log.warning("the twin's hand cannot take a connection: %s", error)
+            self._closing.wait(_POLL)
+            return
+        with connection, contextlib.suppress(OSError):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.settimeout(1.0)
+            self._serve_master(connection)
 
     def _serve_master(self, connection: socket.socket) -> None:
         buffer = bytearray()
         while not self._closing.is_set():
-            if not select.select([connection], [], [], 0.1)[0]:
+            if not wait([connection], _POLL):
                 continue
             received = connection.recv(65536)
             if not received:
@@ -241,19 +265,22 @@ class HandPort:
         return fingers + sensors
 
 
-def _run_server(host: str, address: str) -> None:
+def _run_server(arguments: list[str]) -> None:
     """Be a hand server until the process that started it ends, however it ends."""
     from real.hand_server import main
 
-    parent = multiprocessing.parent_process()
-    assert parent is not None
+    sys.exit(program.run(lambda: main(arguments), follow_parent=True))
 
-    def follow() -> None:
-        parent.join()
-        os._exit(1)
 
-    threading.Thread(target=follow, daemon=True).start()
-    main(["--twin", host, "--bind", address])
+def _check_keys(folder: Path) -> None:
+    """Raise RobotError unless a folder has the keys of a server, and of a client that it may serve."""
+    make = "make keys with `python -m real.hand_server keys --folder keys`"
+    try:
+        load_key_pair(folder / "server.key_secret")
+    except RobotError as error:
+        raise RobotError(f"{error}; {make}") from None
+    if not any((folder / "clients").glob("*.key")):
+        raise RobotError(f"no client has a key in {folder / 'clients'}; {make}")
 
 
 class HandServerProcess:
@@ -262,16 +289,22 @@ class HandServerProcess:
     Args:
         host: where the twin's `HandPort` listens.
         address: where clients reach the server; by default at the usual port of the same host.
+        keys: folder with the server's keys and those of its clients; without, no keys are asked for.
 
     Raises:
-        RobotError: it does not start; what it printed says why.
+        RobotError: the address is taken, there are no keys, or it does not start; what it printed says why.
     """
 
-    def __init__(self, host: str = "127.0.0.2", address: str | None = None) -> None:
-        self.address = address or f"tcp://{host}:{parse_address(ADDRESS)[1]}"
+    def __init__(self, host: str = "127.0.0.2", address: str | None = None, keys: Path | None = None) -> None:
+        self.address = address or f"tcp://{host}:{HAND_SERVER_PORT}"
         target = parse_address(self.address)
+        check_free(target[0], [target[1]])
+        arguments = ["--twin", host, "--bind", self.address]
+        if keys is not None:
+            _check_keys(keys)
+            arguments += ["--keys", str(keys)]
         context = multiprocessing.get_context("spawn")
-        self.process = context.Process(target=_run_server, args=(host, self.address), daemon=True)
+        self.process = context.Process(target=_run_server, args=(arguments,), daemon=True)
         self.process.start()
         end = time.monotonic() + 30.0
         while self.process.is_alive() and time.monotonic() < end:
@@ -281,9 +314,17 @@ class HandServerProcess:
         self.close()
         raise RobotError(f"the hand server for {self.address} did not start; see what it printed")
 
+    @property
+    def error(self) -> str | None:
+        """How the process ended, or None while it runs."""
+        status = self.process.exitcode
+        if status is None:
+            return None
+        return f"it was ended by signal {-status}" if status < 0 else f"it ended with status {status}"
+
     def close(self) -> None:
         """End it."""
         self.process.terminate()
-        self.process.join(5.0)
+        self.process.join(_END_TIMEOUT)
         self.process.kill()
-        self.process.join()
+        self.process.join(_END_TIMEOUT)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
 import socket
 import threading
@@ -15,19 +14,19 @@ from typing import Self
 
 from real.robot import RobotError
 from real.twin import dashboard
+from real.twin.addresses import DASHBOARD_PORT, RTDE_PORT, SCRIPT_PORT, cannot_serve
 from real.twin.control_box import ControlBox, Plant
 from real.twin.controller import TIMESTEP
 from real.twin.rtde import HEADER, MAX_PACKET, Session
 from real.twin.script import MAX_SCRIPT
 
-RTDE_PORT, DASHBOARD_PORT, SCRIPT_PORT = 30004, 29999, 30003
-"""Ports of UR's controllers; clients have them built in."""
 MAX_LINE = 1024
 """Longest line that the dashboard takes (bytes)."""
 
 _MAX_UNSENT = 1 << 16  # what a client that does not read may hold up, here and in the kernel (bytes)
 _MAX_CATCH_UP = 0.1  # time that the twin makes up for after it was held up; the rest is lost to it (s)
 _START_TIMEOUT = 10.0
+_END_TIMEOUT = 10.0
 _Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 _log = logging.getLogger(__name__)
 
@@ -45,7 +44,7 @@ class TwinServer:
         remote_control: whether programs may be sent over the network.
 
     Attributes:
-        lock: held while the plant advances; take it to look at the plant from another thread.
+        lock: held while the plant advances, by a step at a time; take it to look at the plant from another thread.
     """
 
     def __init__(
@@ -76,10 +75,13 @@ class TwinServer:
             RobotError: a port is in use, or the address is not one of this machine.
         """
         self._thread.start()
-        self._ready.wait(_START_TIMEOUT)
+        started = self._ready.wait(_START_TIMEOUT)
         if self._error is not None:
-            self._thread.join()
+            self._thread.join(_END_TIMEOUT)
             raise self._error
+        if not started:
+            self.__exit__(None, None, None)
+            raise RobotError(f"the twin at {self.host} did not start within {_START_TIMEOUT:g} s; try again")
         return self
 
     def __exit__(
@@ -89,7 +91,7 @@ class TwinServer:
         if self._loop is not None and self._stopping is not None:
             with contextlib.suppress(RuntimeError):  # it has ended by itself
                 self._loop.call_soon_threadsafe(self._stopping.set)
-        self._thread.join()
+        self._thread.join(_END_TIMEOUT)
 
     @property
     def error(self) -> BaseException | None:
@@ -128,7 +130,7 @@ class TwinServer:
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except Exception as error:
+        except BaseException as error:  # `error` tells whoever serves it
             self._error = error
             if self._ready.is_set():
                 _log.exception("the twin at %s ended", self.host)
@@ -157,8 +159,10 @@ class TwinServer:
             self._connections.add(task)
             try:
                 await serve(reader, writer)
-            except (asyncio.IncompleteReadError, ConnectionError, asyncio.LimitOverrunError, asyncio.CancelledError):
+            except (asyncio.IncompleteReadError, OSError, asyncio.LimitOverrunError, asyncio.CancelledError):
                 pass  # the client left, sent a line without end, or the twin ends
+            except Exception:  # a fault of ours, which ends this connection alone, as a client's would
+                _log.exception("a connection to port %d of %s ended", port, self.host)
             finally:
                 self._connections.discard(task)
                 writer.close()
@@ -166,12 +170,7 @@ class TwinServer:
         try:
             return await asyncio.start_server(connected, self.host, port, limit=MAX_LINE)
         except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise RobotError(
-                    f"port {port} of {self.host} is in use, perhaps by another twin; end that one, or choose another "
-                    "address, such as 127.0.0.3"
-                ) from error
-            raise RobotError(f"cannot serve at {self.host}:{port}: {error}") from error
+            raise cannot_serve(self.host, port, error) from error
 
     async def _advance(self) -> None:
         """Advance the plant with the clock, and stream what is due, until the end."""

@@ -22,9 +22,10 @@ def free_host() -> str:
 
 
 class FakeHandPlant:
-    """Joints that follow their target at first order, and taxels with noise."""
+    """Joints that follow their target at first order, with a time constant (s), and taxels with noise."""
 
-    def __init__(self) -> None:
+    def __init__(self, lag: float = 0.05) -> None:
+        self.lag = lag
         self.target = START.copy()
         self.q = START.copy()
         self.commands: list[tuple] = []
@@ -36,7 +37,7 @@ class FakeHandPlant:
     @property
     def hand_q(self) -> np.ndarray:
         now = time.monotonic()
-        self.q = self.q + (1 - np.exp(-(now - self._time) / 0.05)) * (self.target - self.q)
+        self.q = self.q + (1 - np.exp(-(now - self._time) / self.lag)) * (self.target - self.q)
         self._time = now
         return self.q
 

@@ -1,14 +1,11 @@
 """The server and the device's thread, spoken to without the client."""
 
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 import zmq
-from hand_fakes import START, free_host, served_hand, wait_until
+from hand_fakes import START, served_hand, wait_until
 
 from real import hand_server, wire
 from real.hand_device import DEAD_MAN, DeviceReading, HandDevice, describe
@@ -343,29 +340,6 @@ def test_error_codes_have_words():
 
 def test_a_reading_before_the_first_is_infinitely_old():
     assert DeviceReading().time == -np.inf
-
-
-# -- the program ------------------------------------------------------------------------------------------------------
-
-
-def run(*arguments):
-    command = [sys.executable, "-m", "real.hand_server", *arguments]
-    root = Path(hand_server.__file__).parents[1]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=root)
-
-
-def test_without_the_vendor_sdk_it_says_where_it_is():
-    result = run("--port", "/dev/ttyUSB0")
-    assert result.returncode == 1
-    assert "xhand_controller, cannot be imported" in result.stderr and "--twin HOST" in result.stderr
-    assert "Traceback" not in result.stderr
-
-
-def test_without_a_twin_it_says_so():
-    host = free_host()
-    result = run("--twin", host, "--bind", f"tcp://{host}:5557")
-    assert result.returncode == 1
-    assert f"cannot open the hand at twin://{host}:5560" in result.stderr
 
 
 # -- the fuzzer -------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import pytest
 from robot_fakes import ARM_Q, HAND_Q, FakeRobot
 
 from real.kinematics import forward
-from real.robot import ArmMode
+from real.robot import ArmMode, RobotError
 from real.safety import SafetyLayer, SafetyLimits, SafetyTrip, limit_motion
 
 DT = 0.05
@@ -228,12 +228,79 @@ def test_a_robot_in_real_time_is_watched_between_commands(cause):
         guard.close()
 
 
+@pytest.mark.parametrize("fault", [OSError("closed"), ValueError("odd"), RobotError("gone")], ids=repr)
+def test_a_fault_while_watching_stops_the_robot_and_trips(fault):
+    robot = RealTimeRobot()
+    guard = layer(robot, real_time=True, dead_man=60.0)
+    try:
+        guard.command(HAND_Q, ARM_Q)
+
+        def read():
+            raise fault
+
+        robot.read = read
+        deadline = time.monotonic() + 10
+        while not robot.stops and time.monotonic() < deadline:
+            time.sleep(0.005)
+        assert guard.trip is not None and guard.trip.limit == "watch"
+        assert str(fault) in guard.trip.message
+        del robot.read
+        assert guard.reset() and guard.trip is None
+        robot.stops = 0
+        guard.command(HAND_Q, ARM_Q)
+        robot.overrides["arm"] = {"tcp_force": np.array([0, 0, 99.0, 0, 0, 0])}
+        while not robot.stops and time.monotonic() < deadline:
+            time.sleep(0.005)
+        assert guard.trip.limit == "wrist_force", "it goes on watching"
+    finally:
+        guard.close()
+
+
+def test_whatever_a_driver_raises_trips(robot):
+    guard = layer(robot)
+    robot.command = lambda hand, arm: 1 / 0
+    with pytest.raises(SafetyTrip, match=r"did not take a command: ZeroDivisionError"):
+        guard.command(HAND_Q, ARM_Q)
+    assert robot.stops == 1
+
+
+def test_a_stop_that_fails_is_told_and_latched_all_the_same(robot):
+    guard = layer(robot)
+    robot.overrides["arm"] = {"mode": ArmMode.LOST}
+    robot.stop = lambda: 1 / 0
+    with pytest.raises(SafetyTrip, match=r"connection lost; stopping it failed, too: ZeroDivisionError"):
+        guard.command(HAND_Q, ARM_Q)
+    with pytest.raises(SafetyTrip, match="connection lost"):
+        guard.command(HAND_Q, ARM_Q)
+
+
+def test_closing_ends_the_watching_thread_even_if_stopping_fails():
+    robot = RealTimeRobot()
+    guard = layer(robot, real_time=True)
+    thread = guard._thread
+    robot.stop = lambda: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        guard.close()
+    assert not thread.is_alive()
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
         ({"max_age": 0.0}, "max_age must be positive"),
         ({"wrist_force": np.inf}, "wrist_force must be positive and finite"),
-        ({"hand_lower": (0.0,) * 11}, "hand_lower must have 12 entries, got 11"),
+        ({"hand_lower": (0.0,) * 11}, "hand_lower must have 12 entries, all numbers"),
+        ({"hand_upper": ("a",) * 12}, "hand_upper must have 12 entries, all numbers"),
+        ({"arm_lower": 3}, "arm_lower must have 6 entries, all numbers"),
+        ({"arm_upper": (np.nan,) * 6}, "arm_upper must have 6 entries, all numbers"),
+        ({"workspace": ((0, 1), (0, 1))}, "workspace must have 3 entries, all pairs of numbers"),
+        ({"workspace": ((0, 1), (0, 1), (np.nan, 1))}, "workspace must have 3 entries, all pairs of numbers"),
+        ({"workspace": ((0, 1), (0, 1), (0,))}, "workspace must have 3 entries, all pairs of numbers"),
+        ({"workspace": ((0, 1), (0, 1), (1, 1))}, "every range of workspace must be"),
+        ({"hand_velocity": "2"}, "hand_velocity must be positive and finite, got '2'"),
+        ({"dead_man": True}, "dead_man must be positive and finite, got True"),
+        ({"dead_man": None}, "dead_man must be positive and finite, got None"),
+        ({"max_age": np.nan}, "max_age must be positive and finite"),
         ({"arm_upper": (-7.0,) * 6}, "every arm_lower must be below"),
         ({"workspace": ((0, 1), (1, 0), (0, 1))}, "every range of workspace"),
     ],

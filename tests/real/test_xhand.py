@@ -176,6 +176,45 @@ def test_a_hand_without_readings(monkeypatch):
             XHand(rig.address).connect(timeout=0.3)
 
 
+@pytest.mark.parametrize("fault", [ValueError("odd"), zmq.ContextTerminated(), KeyError("q")], ids=repr)
+def test_a_fault_of_the_thread_that_reads_loses_the_hand_which_can_still_be_held(rig, hand, monkeypatch, fault):
+    hand.command(START + 0.15)
+    wait_until(lambda: rig.plant.commands)
+
+    def unpack(packed):
+        raise fault
+
+    monkeypatch.setattr(wire, "unpack_counts", unpack)
+    wait_until(lambda: any("is lost" in error for error in hand.read().errors))
+    with pytest.raises(RobotError, match=f"is lost .*{type(fault).__name__}.*connect again"):
+        hand.command(START)
+    hand.hold()
+    wait_until(lambda: not np.allclose(rig.plant.target, START + 0.15))
+
+
+def test_a_context_that_ended_is_an_error_and_a_hold_is_safe(rig, monkeypatch):
+    context = zmq.Context()
+    monkeypatch.setattr(zmq.Context, "instance", lambda: context)
+    hand = XHand(rig.address)
+    hand.connect()
+    hand._commands._socket.close()
+    with pytest.raises(RobotError, match="is broken"):
+        hand.command(START)
+    hand.hold()
+    hand.close()
+    context.term()
+    with pytest.raises(RobotError, match="cannot connect to"):
+        hand.connect()
+
+
+def test_a_failed_connection_leaves_none_open(rig, monkeypatch):
+    monkeypatch.setattr("real.hand_server.SESSIONS", 1)
+    hand = XHand(rig.address)
+    with pytest.raises(RobotError, match="has 1 clients already"):
+        hand.connect()
+    wait_until(lambda: not rig.server._sessions)
+
+
 # -- keys -------------------------------------------------------------------------------------------------------------
 
 

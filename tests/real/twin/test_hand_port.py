@@ -1,6 +1,8 @@
 import binascii
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -187,6 +189,7 @@ def test_a_killed_hand_server_stops_nothing_else_and_a_new_one_takes_over(port):
         hand.command(START + 0.05)
         os.kill(server.process.pid, 9)
         wait_until(lambda: any("is lost" in error for error in hand.read().errors))
+        wait_until(lambda: not np.allclose(port.plant.target, START + 0.05, atol=1e-6))  # its guard holds the hand
         with pytest.raises(RobotError, match=r"cannot command the hand: the hand server at .* is lost"):
             hand.command(START)
         count = len(port.plant.commands)
@@ -202,3 +205,46 @@ def test_a_killed_hand_server_stops_nothing_else_and_a_new_one_takes_over(port):
     finally:
         hand.close()
         server.close()
+
+
+def test_a_hand_server_ends_with_the_process_that_started_it(port):
+    code = (
+        "import os, sys, time\n"
+        "from real.twin.hand_port import HandServerProcess\n"
+        "if __name__ == '__main__':\n"
+        "    server = HandServerProcess(sys.argv[1])\n"
+        "    print(server.process.pid, flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, port.host], stdout=subprocess.PIPE, text=True) as parent:
+        server = next(int(line) for line in parent.stdout if line.strip().isdigit())
+        hand = XHand(f"tcp://{port.host}:5557")
+        hand.connect()
+        hand.command(START + 0.15)
+        wait_until(lambda: port.plant.commands)
+        parent.kill()
+    wait_until(lambda: not np.allclose(port.plant.target, START + 0.15, atol=1e-6))
+    wait_until(lambda: not os.path.exists(f"/proc/{server}") or b"Z" in _status(server))
+    hand.close()
+
+
+def _status(pid):
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rsplit(b")", 1)[1].split()[0]
+    except OSError:
+        return b"Z"
+
+
+@pytest.mark.parametrize("fault", [RuntimeError("broken"), TypeError("wrong")], ids=repr)
+def test_a_fault_of_its_own_is_recorded_and_ends_the_line(port, fault):
+    def command_hand(*_):
+        raise fault
+
+    port.plant.command_hand = command_hand
+    with socket.create_connection((port.host, 5560), timeout=10.0) as line:
+        line.sendall(Frame(PALM_ID, HOST_ID, EXCHANGE, rows(*[(k, 100, 0, 1, 0.1, 100, 3) for k in range(12)])).pack())
+        assert line.recv(1) == b""
+    wait_until(lambda: port.error is fault)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((port.host, 5560), timeout=2.0)

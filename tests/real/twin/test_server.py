@@ -13,9 +13,10 @@ import pytest
 from ur_fakes import SCRIPT, START, KinematicPlant, RemoteTwin, new_host, wait_until
 
 from real.robot import RobotError
+from real.twin.addresses import DASHBOARD_PORT, RTDE_PORT, SCRIPT_PORT
 from real.twin.rtde import CONTROLLER_VERSION, DATA, HEADER, INPUTS, MAX_PACKET, OUTPUTS, VERSION, packet
 from real.twin.rtde import START as START_PACKET
-from real.twin.server import DASHBOARD_PORT, MAX_LINE, RTDE_PORT, SCRIPT_PORT, TwinServer
+from real.twin.server import MAX_LINE, TwinServer
 
 rtde_control = pytest.importorskip("rtde_control")
 rtde_receive = pytest.importorskip("rtde_receive")
@@ -306,3 +307,39 @@ def test_ten_thousand_bad_packets_neither_crash_nor_move_it(port):
         server.box.upload(SCRIPT)  # a fuzzed line may have ended the program, but not what its owner can do
         owner.sendall(packet(DATA, b"\x01" + AWAY))
         wait_until(lambda: np.allclose(server.box.plant.arm.q, START + 0.5, atol=1e-3))
+
+
+@pytest.mark.parametrize("fault", [ValueError("odd"), OSError("closed"), KeyError("q")], ids=repr)
+def test_a_fault_with_one_client_ends_its_connection_alone(monkeypatch, fault):
+    host = new_host()
+    with TwinServer(KinematicPlant(), host) as server, connect(host, RTDE_PORT) as good:
+        exchange(good, VERSION, b"\x00\x02")
+        with monkeypatch.context() as patch, connect(host, RTDE_PORT) as bad:
+
+            def handle(*_):
+                raise fault
+
+            patch.setattr("real.twin.rtde.Session.handle", handle)
+            bad.sendall(packet(VERSION, b"\x00\x02"))
+            assert bad.recv(1) == b""
+        assert exchange(good, VERSION, b"\x00\x02") == b"\x01"
+        assert server.error is None
+
+
+def test_what_ends_the_twin_is_recorded(monkeypatch):
+    class Fault(BaseException):
+        pass
+
+    def step():
+        raise Fault
+
+    with TwinServer(KinematicPlant(), new_host()) as server:
+        monkeypatch.setattr(server.box, "step", step)
+        wait_until(lambda: isinstance(server.error, Fault))
+
+
+def test_a_twin_that_does_not_start_in_time_is_an_error(monkeypatch):
+    monkeypatch.setattr("real.twin.server._START_TIMEOUT", 0.05)
+    monkeypatch.setattr(TwinServer, "_run", lambda self: time.sleep(0.3))
+    with pytest.raises(RobotError, match=r"did not start within 0\.05 s"), TwinServer(KinematicPlant(), new_host()):
+        pass

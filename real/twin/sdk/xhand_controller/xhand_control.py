@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import operator
 import re
-import select
 import socket
 import struct
+from multiprocessing.connection import wait
 from typing import Any
 
 from real.twin.hand_frames import (
@@ -280,11 +280,11 @@ class XHandControl:
             return _INVALID_ID, b""
         self._buffer.clear()
         try:
-            while select.select([self._socket], [], [], 0)[0]:  # A late answer to an earlier call.
+            while wait([self._socket], 0):  # A late answer to an earlier call.
                 if not self._socket.recv(65536):
                     return _SERIAL, b""
             self._socket.sendall(Frame(PALM_ID, HOST_ID, command, data).pack())
-            while select.select([self._socket], [], [], _TIMEOUT)[0]:
+            while wait([self._socket], _TIMEOUT):
                 received = self._socket.recv(65536)
                 if not received:
                     return _SERIAL, b""
