@@ -34,6 +34,11 @@ def index(name: str, value: Any, count: int) -> int:
     return int(value)
 
 
+def several(value: Any) -> Any:
+    """Return a list, an array or the like as a tuple, and anything else, such as one name, as it is."""
+    return tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else value
+
+
 def observation_keys(value: Any, known: tuple[str, ...]) -> tuple[str, ...]:
     """Return the keys that an observation shall have.
 
@@ -44,8 +49,8 @@ def observation_keys(value: Any, known: tuple[str, ...]) -> tuple[str, ...]:
     Raises:
         ValueError: there is none, or one that is not known.
     """
-    keys = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Iterable) else ()
-    if not keys:
+    keys = (value,) if isinstance(value, str) else several(value)
+    if not isinstance(keys, tuple) or not keys:
         raise ValueError(f"observe must name at least one of {', '.join(known)}, got {value!r}")
     for key in keys:
         if not isinstance(key, str) or key not in known:

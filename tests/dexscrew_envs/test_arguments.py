@@ -97,6 +97,13 @@ def test_all_forms_of_what_is_right_are_taken(kind, name, values):
     kind("nut", num_threads=1, shape=["triangle", "square"], observe=["proprio"], render_mode="rgb_array").close()
 
 
+@pytest.mark.parametrize("shape", [["square"], {"square"}, np.array(["square"])], ids=repr)
+def test_shapes_may_be_in_any_collection(kind, shape):
+    env = kind("nut", num_threads=1, shape=shape, randomize=False)
+    assert env.task.sampled_shapes == ("square",)
+    env.close()
+
+
 def test_a_single_environment_has_no_autoreset():
     with pytest.raises(TypeError, match=r"reset by its caller; autoreset is for gymnasium.make_vec"):
         DexScrewEnv("nut", autoreset=True)
