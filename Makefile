@@ -1,4 +1,4 @@
-# make train  - install into .venv and train the nut oracle
+# make train  - install into .venv and train the nut oracle; ARGS="--steps 100000" passes options to the trainer
 # make test   - install into .venv, then lint, type check and test
 PYTHON ?= python3
 VENV ?= .venv
@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TRAIN_STAMP := $(VENV)/.installed-train
 
-.PHONY: install train test check docs benchmark
+.PHONY: install train test check docs pictures benchmark
 install: $(STAMP)
 
 $(TRAIN_STAMP): pyproject.toml constraints.txt
@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 train: $(TRAIN_STAMP)
-	$(BIN)/python -m baselines.ppo_oracle --task nut
+	$(BIN)/python -m baselines.ppo_oracle --task nut $(ARGS)
 
 test: check
 	$(BIN)/python -m pytest
@@ -35,6 +35,10 @@ check: install
 docs: install
 	$(BIN)/python -m dexscrew_envs.reference docs/tasks.md
 	$(BIN)/python -m real.twin.reference docs/twin.md
+
+# The pictures of docs/results, from the JSON files beside them.
+pictures: install
+	$(BIN)/python -m benchmark.pictures docs/results
 
 benchmark: install
 	$(BIN)/python -m pytest benchmark

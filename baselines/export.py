@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import sys
 import warnings
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from baselines import policies
+from baselines.contract import contract
 from dexscrew_envs import program
-from dexscrew_envs.files import replacing, write_json
-from dexscrew_envs.mdp.observations import HISTORY_STEPS, PROPRIO_STEPS
+from dexscrew_envs.files import write_bytes, write_json
 from dexscrew_envs.program import Status
-from dexscrew_envs.tasks import JOINTS, make_task
 
 TOLERANCE = 1e-5
 """The exported networks must give the policy's actions to within this."""
@@ -37,42 +39,16 @@ class _Positional(nn.Module):
         return self.actor(dict(zip(self.keys, inputs, strict=True))).clamp(-1.0, 1.0)
 
 
-def contract(policy: policies.ActorPolicy) -> dict[str, Any]:
-    """Return what a caller must know: keys, shapes, meaning and order of the inputs, and what the output is."""
-    task = make_task(policy.task)
-    meaning = {
-        "proprio": f"the last {PROPRIO_STEPS} pairs (joint positions, joint targets), oldest first (rad)",
-        "history": f"the last {HISTORY_STEPS} pairs (joint positions, joint targets), oldest first (rad)",
-    }
-    return {
-        "task": policy.task,
-        "rate_hz": 1 / task.control_dt,
-        "joints": list(JOINTS),
-        "inputs": [
-            {"name": key, "shape": ["batch", *shape], "dtype": "float32", "meaning": meaning.get(key, "docs/tasks.md")}
-            for key, shape in policy.shapes.items()
-        ],
-        "output": {
-            "name": "action", "shape": ["batch", len(JOINTS)], "dtype": "float32", "bounds": [-1.0, 1.0],
-            "meaning": "a joint's target moves by action_scale times its action, unless the joint is locked",
-        },
-        "action_scale_rad": task.action_scale,
-        "locked_joints": [JOINTS[k] for k in task.locked_joints],
-        "thumb_bend_range_rad": list(task.thumb_bend_range),
-        "start": "fill every pair with the start pose, as position and as target",
-        "normalisation": "inside the network",
-        "card": policy.card,
-    }  # fmt: skip
-
-
 def export(policy: policies.ActorPolicy, folder: Path) -> dict[str, float]:
-    """Write `policy.ts`, `policy.onnx` and `contract.json` into a folder.
+    """Write `policy.ts`, `policy.onnx` and `contract.json` into a folder, each whole or not at all.
+
+    The files hold no path of this machine and no line of this package's code.
 
     Returns:
         The largest difference of each format's actions from the policy's on random observations.
 
     Raises:
-        RuntimeError: a format's actions differ by more than `TOLERANCE`.
+        RuntimeError: a format's actions differ by more than `TOLERANCE`; nothing was written.
         ImportError: the packages of the extra `export` are missing.
     """
     try:
@@ -81,33 +57,69 @@ def export(policy: policies.ActorPolicy, folder: Path) -> dict[str, float]:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise ImportError(program.missing(error.name or "onnx", "exporting")) from error
-    folder.mkdir(parents=True, exist_ok=True)
     network = _Positional(policy).eval()
     generator = torch.Generator().manual_seed(0)
-    probe = {key: torch.randn(7, *shape, generator=generator) for key, shape in policy.shapes.items()}
+    probe = {
+        key: torch.randn(7, *shape, generator=generator, dtype=torch.float32) for key, shape in policy.shapes.items()
+    }
     inputs, expected = tuple(probe.values()), policy.act(probe)
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # both exporters warn of their own future
-        script = torch.jit.trace(network, inputs)
-        with replacing(folder / "policy.ts") as beside:
-            torch.jit.save(script, str(beside))
-        with replacing(folder / "policy.onnx") as beside:
-            torch.onnx.export(
-                network, inputs, beside, input_names=list(probe), output_names=["action"], dynamo=True,
-                dynamic_shapes={"inputs": ({0: torch.export.Dim.DYNAMIC},) * len(inputs)},
-                external_data=False, verbose=False,
-            )  # fmt: skip
-    write_json(contract(policy), folder / "contract.json")
-    session = onnxruntime.InferenceSession(folder / "policy.onnx", providers=["CPUExecutionProvider"])
+    script, onnx_bytes = _torchscript(network, inputs), _onnx(network, probe)
+    session = onnxruntime.InferenceSession(onnx_bytes, providers=["CPUExecutionProvider"])
     (found,) = session.run(["action"], {key: value.numpy() for key, value in probe.items()})
     differences = {
-        "TorchScript": float((torch.jit.load(str(folder / "policy.ts"))(*inputs).detach() - expected).abs().max()),
+        "TorchScript": float((torch.jit.load(io.BytesIO(script))(*inputs).detach() - expected).abs().max()),
         "ONNX": float((torch.from_numpy(found) - expected).abs().max()),
     }
     for name, difference in differences.items():
         if not difference <= TOLERANCE:
             raise RuntimeError(f"the actions of the {name} export differ from the policy's by {difference:.2g}")
+    write_bytes(script, folder / "policy.ts")
+    write_bytes(onnx_bytes, folder / "policy.onnx")
+    write_json(contract(policy), folder / "contract.json")
     return differences
+
+
+def _torchscript(network: nn.Module, inputs: tuple[Tensor, ...]) -> bytes:
+    """Return the network as TorchScript, without the records from which it would quote our source by path."""
+    whole, stripped = io.BytesIO(), io.BytesIO()
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns of its own future
+        torch.jit.save(torch.jit.trace(network, inputs), whole)
+    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(stripped, "w") as target:
+        for entry in source.infolist():
+            if not entry.filename.endswith(".debug_pkl"):
+                target.writestr(zipfile.ZipInfo(entry.filename), source.read(entry))  # uncompressed, without a date
+    return stripped.getvalue()
+
+
+def _onnx(network: nn.Module, probe: Mapping[str, Tensor]) -> bytes:
+    """Return the network as ONNX, without the stack traces and names that the exporter notes at every node."""
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)  # it warns of packages that no policy needs
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                network, tuple(probe.values()), input_names=list(probe), output_names=["action"], dynamo=True,
+                dynamic_shapes={"inputs": ({0: torch.export.Dim("batch")},) * len(probe)}, verbose=False,
+            )  # fmt: skip
+    finally:
+        log.setLevel(level)
+    assert program is not None
+    model = program.model_proto
+    _strip(model)
+    return model.SerializeToString()
+
+
+def _strip(message: Any) -> None:
+    """Clear the notes of an ONNX message and of all that it holds."""
+    for field, value in message.ListFields():
+        if field.name in ("metadata_props", "doc_string"):
+            message.ClearField(field.name)
+        elif field.message_type is not None:
+            for part in [value] if hasattr(value, "ListFields") else value:
+                _strip(part)
 
 
 @dataclass(kw_only=True)

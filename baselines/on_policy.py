@@ -12,6 +12,7 @@ from torch import Tensor
 from baselines import distributed
 from baselines.actor_critic import DexScrewActorCritic
 from baselines.sb3_env import TensorVecEnv
+from dexscrew_envs import ambient
 
 
 class EpisodeStatistics:
@@ -66,6 +67,9 @@ class EpisodeStatistics:
         return {name: sum(column) / len(finished) for name, column in zip(names, columns, strict=True)}
 
 
+_as_in_a_fresh_process = ambient.plain(grad=True, deterministic=None)  # but for the threads, which the caller sets
+
+
 class TensorOnPolicy(OnPolicyAlgorithm):
     """An on-policy algorithm on a `TensorVecEnv`, whose subclasses collect rollouts and learn without NumPy.
 
@@ -75,6 +79,26 @@ class TensorOnPolicy(OnPolicyAlgorithm):
     policy: DexScrewActorCritic
     batch_size: int
     n_epochs: int
+
+    @_as_in_a_fresh_process
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+
+    @_as_in_a_fresh_process
+    def learn(self, *args: Any, **kwargs: Any) -> Any:
+        """See Stable-Baselines3."""
+        return super().learn(*args, **kwargs)
+
+    @_as_in_a_fresh_process
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        """See Stable-Baselines3."""
+        return super().predict(*args, **kwargs)
+
+    @classmethod
+    @_as_in_a_fresh_process
+    def load(cls, *args: Any, **kwargs: Any) -> Any:
+        """See Stable-Baselines3."""
+        return super().load(*args, **kwargs)
 
     def _setup_model(self) -> None:
         super()._setup_model()

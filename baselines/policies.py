@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import io
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,7 +19,8 @@ import torch
 from torch import Tensor
 
 from baselines.networks import Actor, Trunk
-from dexscrew_envs import files, siblings
+from baselines.stored import check_parts, check_version
+from dexscrew_envs import ambient, files, siblings
 from dexscrew_envs.tasks import TASKS
 
 siblings.check("baselines", "dexscrew_envs")
@@ -26,6 +28,14 @@ siblings.check("baselines", "dexscrew_envs")
 _SHIPPED = Path(__file__).parent / "checkpoints"
 FORMAT = "dexscrew-policy"
 VERSION = 1
+_PARTS = ("task", "task_fields", "shapes", "widths", "state", "card")
+_REMEDY = "train it again, or use it with the version that wrote it"
+_ROOT = r"(?:[A-Za-z]:[\\/]|~?/(?!/)|\.\./)"
+_OUTSIDE = (
+    re.compile(rf"""(?<=['"]){_ROOT}(?:[^'"]*[/\\])?(?=[^'"/\\]*['"])"""),  # quoted, so that it may hold spaces
+    re.compile(rf"""(?<![^\s'":=,(\[]){_ROOT}(?:[^\s'"/\\]*[/\\])*"""),
+)
+"""The folders of a path that is absolute, or leads up from here."""
 
 
 class Policy(Protocol):
@@ -68,7 +78,7 @@ class ActorPolicy:
     def reset(self, mask: Tensor | None = None) -> None:
         """Begin new episodes; an actor without memory has nothing to forget."""
 
-    @torch.no_grad()
+    @ambient.plain(deterministic=None)
     def act(self, observation: Mapping[str, Tensor]) -> Tensor:
         """Return actions (N, 12) between -1 and 1.
 
@@ -88,9 +98,11 @@ class ActorPolicy:
                 raise ValueError(f"the policy needs {key!r} in the observation; make the environment with observe="
                                  f"{self.observe}")  # fmt: skip
             if tuple(shapes[key]) != shape:
-                raise ValueError(f"the policy was trained with {key} of shape {shape}, got {tuple(shapes[key])}")
+                raise ValueError(f"the policy was trained with {key} of shape {shape}, got {tuple(shapes[key])}: it is "
+                                 "for another task, or of another version of DexScrew")  # fmt: skip
 
 
+@ambient.plain()
 def build_actor(shapes: Mapping[str, Sequence[int]], widths: Mapping[str, Sequence[int]] | None = None) -> Actor:
     """Return an untrained actor for observations of these shapes, its `encoder` and `trunk` of these widths."""
     box = gymnasium.spaces.Box
@@ -110,9 +122,28 @@ def save(policy: ActorPolicy, path: Path) -> None:
         "shapes": {key: list(shape) for key, shape in policy.shapes.items()},
         "widths": {key: list(value) for key, value in policy.actor.body.widths.items()},
         "state": {key: value.cpu() for key, value in policy.actor.state_dict().items()},
-        "card": policy.card,
+        "card": without_paths(policy.card),
     }
     write_atomically(content, path)
+
+
+def without_paths(value: Any) -> Any:
+    """Return a card, or a part of one, with absolute paths cut to their last part: they tell whose machine it was.
+
+    Relative paths are kept, but for those that lead up from here.
+    """
+    if isinstance(value, Mapping):
+        return {key: without_paths(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_paths(item) for item in value]
+    if not isinstance(value, str):
+        return value
+    for folder in (Path.cwd(), Path.home()):
+        if len(folder.parts) > 1:
+            value = value.replace(f"{folder}/", "/")  # also where the folder's name has a space
+    for folders in _OUTSIDE:
+        value = folders.sub("", value)
+    return value
 
 
 def fingerprint(policy: ActorPolicy) -> str:
@@ -135,12 +166,18 @@ def write_atomically(content: Any, path: Path) -> None:
     files.write_bytes(buffer.getvalue(), path)
 
 
-def read(path: Path, expected_format: str) -> dict[str, Any]:
+def read(path: Path, expected_format: str, parts: Sequence[str] = (), remedy: str = "make it again") -> dict[str, Any]:
     """Read a file that `write_atomically` wrote.
+
+    Args:
+        path: of the file.
+        expected_format: its `format`, such as "dexscrew-policy".
+        parts: keys that it must have.
+        remedy: what to do about a file that cannot be used.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is truncated, or is not of the expected format and version.
+        ValueError: the file is truncated, of another format, or of an older or newer version; the message says which.
     """
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
@@ -151,9 +188,9 @@ def read(path: Path, expected_format: str) -> dict[str, Any]:
         raise ValueError(f"{path} is not a whole {expected_format} file ({reason}); copy or train it again") from error
     if not isinstance(content, dict) or content.get("format") != expected_format:
         raise ValueError(f"{path} is not a {expected_format} file")
-    if content.get("version") != VERSION:
-        raise ValueError(f"{path} has version {content.get('version')!r} of {expected_format}, expected {VERSION}")
-    return content
+    what = f"a {expected_format} file"
+    check_version(content.get("version"), VERSION, path, what, remedy)
+    return check_parts(content, parts, path, what, remedy)
 
 
 def shipped() -> tuple[str, ...]:
@@ -161,6 +198,7 @@ def shipped() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _SHIPPED.glob("*.pt")))
 
 
+@ambient.plain()
 def load(name: str | Path) -> ActorPolicy:
     """Load a policy by the name of a shipped one, or from a file.
 
@@ -169,9 +207,9 @@ def load(name: str | Path) -> ActorPolicy:
         FileNotFoundError: there is no such file.
     """
     if str(name) in shipped():
-        content = read(_SHIPPED / f"{name}.pt", FORMAT)
+        content = read(_SHIPPED / f"{name}.pt", FORMAT, _PARTS, _REMEDY)
     elif Path(name).suffix or Path(name).is_file():
-        content = read(Path(name), FORMAT)
+        content = read(Path(name), FORMAT, _PARTS, _REMEDY)
     else:
         close = difflib.get_close_matches(str(name), shipped(), n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
@@ -182,11 +220,28 @@ def load(name: str | Path) -> ActorPolicy:
     try:
         if content["task"] not in TASKS:
             raise ValueError(f"it was made for the task {content['task']!r}, which does not exist")
-        actor = build_actor(content["shapes"], content["widths"])
-        actor.load_state_dict(content["state"])
-        return ActorPolicy(actor, content["task"], content["card"], content["task_fields"])
+        with torch.random.fork_rng(devices=()):  # its first weights are drawn in vain, from the caller's generator
+            actor = build_actor(content["shapes"], content["widths"])
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError) as error:
-        raise ValueError(f"{name} does not hold a policy that this version can build: {error}") from error
+        raise ValueError(f"{name} does not hold a policy that this version can build: {error}; {_REMEDY}") from error
+    try:
+        actor.load_state_dict(content["state"])
+    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"{name} is of another version of DexScrew, whose networks are built otherwise ({reason}); {_REMEDY}"
+        ) from error
+    return ActorPolicy(actor, content["task"], content["card"], content["task_fields"])
 
 
-__all__ = ["ActorPolicy", "Policy", "build_actor", "load", "read", "save", "shipped", "write_atomically"]
+__all__ = [
+    "ActorPolicy",
+    "Policy",
+    "build_actor",
+    "load",
+    "read",
+    "save",
+    "shipped",
+    "without_paths",
+    "write_atomically",
+]

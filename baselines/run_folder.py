@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -14,9 +13,14 @@ from typing import Any
 import torch
 
 from baselines import distributed, policies
+from baselines.stored import read_json
 from dexscrew_envs.files import BusyError, claimed, holds_nothing, plain, write_json
 
 CHECKPOINT_FORMAT = "dexscrew-checkpoint"
+_PARTS = (
+    "steps", "learning_rate", "policy", "optimizer", "seconds", "torch_rng", "env_rng", "invalid_physics", "curve",
+)  # fmt: skip
+_REMEDY = "give another folder with --folder, or go on with the version that wrote it"
 _FREE = ("steps", "folder", "threads", "checkpoint_every", "video", "evaluation_episodes")
 """Fields that may differ when a run goes on. But for `steps` of a student, whose learning rate then falls from where it
 would have been in a training of the new length, they do not change what is learned in a step."""
@@ -41,7 +45,7 @@ def open_run_folder(folder: Path, wanted: dict[str, Any], command: Sequence[str]
         if distributed.any_rank(bool(refusal)):
             raise RunFolderError(refusal or "another rank refused the run folder")
         checkpoint = folder / "checkpoint.pt"
-        yield policies.read(checkpoint, CHECKPOINT_FORMAT) if checkpoint.exists() else None
+        yield policies.read(checkpoint, CHECKPOINT_FORMAT, _PARTS, _REMEDY) if checkpoint.exists() else None
 
 
 def _claim(folder: Path, wanted: dict[str, Any], stack: ExitStack) -> str:
@@ -64,10 +68,11 @@ def _refusal(folder: Path, wanted: dict[str, Any]) -> str:
             return f"{folder} is not empty and holds no run; give another folder with --folder"
         return ""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))["config"]
-        differing = _differences(found, wanted)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return f"{path} is not a configuration; give another folder with --folder"
+        differing = _differences(read_json(path, ("config",), "a configuration", _REMEDY)["config"], wanted)
+    except (TypeError, AttributeError):
+        return f"{path} is not a configuration; {_REMEDY}"
+    except ValueError as error:
+        return str(error)
     if not differing:
         return ""
     return (
@@ -85,8 +90,10 @@ def _differences(there: dict[str, Any], wanted: dict[str, Any], prefix: str = ""
             continue
         if isinstance(old, dict) and isinstance(new, dict):
             found += _differences(old, new, f"{prefix}{key}.")
-        elif isinstance(new, dict) and old is None:
-            found.append(f"{prefix}{key} (not recorded there, as in runs of an older version)")
+        elif key not in there:
+            found.append(f"{prefix}{key} (not recorded there, as in runs of an older version, now {new!r})")
+        elif key not in wanted:
+            found.append(f"{prefix}{key} (there {old!r}, unknown to this version)")
         else:
             found.append(f"{prefix}{key} (there {old!r}, now {new!r})")
     return found

@@ -26,12 +26,13 @@ from baselines import added_rewards, distributed, policies
 from baselines.evaluate import Score, evaluate, evaluate_on_video, table
 from baselines.event_log import event_log
 from baselines.on_policy import TensorOnPolicy
+from baselines.plots import draw_curve
 from baselines.progress import Progress
 from baselines.run_folder import CHECKPOINT_FORMAT, open_run_folder, versions
 from baselines.sb3_env import TensorVecEnv
 from baselines.task_options import TaskOptions, changes
 from dexscrew_envs import program
-from dexscrew_envs.files import WriteError, replacing, write_json
+from dexscrew_envs.files import WriteError, write_json
 from dexscrew_envs.program import Status
 from dexscrew_envs.tasks import make_task
 from dexscrew_envs.vector_env import DexScrewVectorEnv
@@ -242,6 +243,7 @@ class _Recorder(BaseCallback):
         super().__init__()
         self.folder, self.config = folder, config
         self.curve: list[dict[str, float]] = []
+        self.resumed: list[int] = []
         self.seconds = 0.0
         self._bar: Progress | None = None
         self._clock = 0.0
@@ -309,7 +311,9 @@ class _Recorder(BaseCallback):
             "invalid_physics": model.env.env.invalid_physics_count,  # type: ignore[union-attr]
         }
         # Rows of curve and episodes never change, and a long training has too many to copy each time.
-        lists = {"curve": list(self.curve), "episodes": list(model.statistics.finished)}
+        lists = {
+            "curve": list(self.curve), "resumed": list(self.resumed), "episodes": list(model.statistics.finished)
+        }  # fmt: skip
         self._snapshot = copy.deepcopy(content) | lists
 
     def save(self) -> int:
@@ -339,6 +343,7 @@ class _Recorder(BaseCallback):
         model.num_timesteps = env.total_steps = content["steps"]
         model.current_learning_rate = content["learning_rate"]
         self.curve, self.seconds, self._saved = content["curve"], content["seconds"], content["steps"]
+        self.resumed = [*content.get("resumed", []), content["steps"]]
         model.statistics.finished.extend(content.get("episodes", []))
         torch.set_rng_state(content["torch_rng"])
         if model.device.type == "cuda":
@@ -364,8 +369,8 @@ def _finish(
     """Evaluate the policy and write all results."""
     folder = recorder.folder
     card: dict[str, Any] = {
-        "agent": agent.name, "command": " ".join(command), "seed": config.seed, "steps": model.num_timesteps,
-        "seconds": round(recorder.seconds), "versions": versions(),
+        "agent": agent.name, "command": policies.without_paths(" ".join(command)), "seed": config.seed,
+        "steps": model.num_timesteps, "seconds": round(recorder.seconds), "versions": versions(),
     }  # fmt: skip
     policy = policies.ActorPolicy(model.policy.actor(), config.task, card, agent.task_fields)
     results: dict[str, Any] = {**card, "invalid_physics": env.invalid_physics_count}
@@ -381,7 +386,8 @@ def _finish(
     results["curve"] = recorder.curve
     write_json(results, folder / "metrics.json")
     if recorder.curve:
-        draw_curve(recorder.curve, folder / "curve.png", f"{agent.name}, {config.task}, seed {config.seed}")
+        title = f"{agent.name}, {config.task}, seed {config.seed}"
+        draw_curve(recorder.curve, folder / "curve.png", title, recorder.resumed)
     if score is not None:
         print(table(score.summary()))
         if note:
@@ -415,28 +421,3 @@ def _evaluate(policy: policies.ActorPolicy, config: TrainConfig, video: Path) ->
             except gymnasium.error.DependencyNotInstalled as error:
                 note = f"no video: {error}"
         return evaluate(policy, env, seed=seed), note
-
-
-def draw_curve(curve: list[dict[str, float]], path: Path, title: str) -> None:
-    """Draw turns, length and reward of episodes over control steps."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    panels: list[tuple[str, str, Callable[[float], float]]] = [
-        ("rotations", "turns per episode", float),
-        ("episode_length", "episode length (steps)", float),
-        ("episode_reward", "reward per episode", float),
-    ]
-    figure, axes = pyplot.subplots(1, len(panels), figsize=(12, 3.4), layout="constrained")
-    steps = [row["steps"] / 1e6 for row in curve]
-    for axis, (key, label, _) in zip(axes, panels, strict=True):
-        axis.plot(steps, [row[key] for row in curve], color="#c8641e")
-        axis.set(xlabel="control steps (million)", ylabel=label)
-        axis.grid(alpha=0.3)
-        axis.set_ylim(bottom=0)
-    figure.suptitle(f"{title} (last 256 training episodes, with exploration noise)", fontsize=10)
-    with replacing(path) as beside:
-        figure.savefig(beside, dpi=130)
-    pyplot.close(figure)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,10 +14,11 @@ from typing import Annotated, Any
 import tyro
 from tabulate import tabulate
 
-from benchmark.ablation_report import COLORS
+from baselines.plots import COLORS, legend, picture
+from baselines.stored import read_json
 from benchmark.randomization_levels import LEVELS
 from dexscrew_envs import program
-from dexscrew_envs.files import claimed, replacing, write_json, write_text
+from dexscrew_envs.files import claimed, write_json, write_text
 from dexscrew_envs.program import Status
 
 
@@ -42,15 +42,16 @@ def read(folders: Sequence[Path]) -> tuple[str, dict[str, Any]]:
     budgets = {}
     for folder in folders:
         path = folder / "results.json" if folder.is_dir() else folder
+        remedy = "give the results.json of a finished ablation, of this version"
         try:
-            results = json.loads(path.read_text())
+            results = read_json(path, ("arguments", "summary", "runs"), "the results.json of an ablation", remedy)
             arguments = results["arguments"]
             level = arguments.get("randomization", "task")
             budgets[path] = {name: arguments[name] for name in ("task", "steps", "num_envs", "episodes")}
             scores = {method: entry["as trained"] for method, entry in results["summary"].items()}
             seeds = len(next(iter(results["runs"].values()))["scores"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
-            raise ValueError(f"{path} is not the results.json of a finished ablation ({error!r})") from error
+        except (OSError, KeyError, TypeError, AttributeError, StopIteration) as error:
+            raise ValueError(f"{path} is not the results.json of a finished ablation ({error!r}); {remedy}") from error
         if level in found:
             raise ValueError(f"two of the ablations have randomization {level!r}; give one of each")
         found[level] = {"seeds": seeds, "scores": scores}
@@ -81,29 +82,22 @@ def table(levels: dict[str, Any]) -> str:
 
 def draw(task: str, levels: dict[str, Any], path: Path) -> None:
     """Draw turns per episode over randomisation, a line for each method."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axis = pyplot.subplots(figsize=(5.2, 3.6), layout="constrained")
-    for k, method in enumerate(next(iter(levels.values()))["scores"]):
-        scores = [found["scores"][method] for found in levels.values()]
-        at = [x + 0.04 * (k - 1.5) for x in range(len(levels))]  # side by side, or the intervals hide each other
-        turns = [score["turns"] for score in scores]
-        error = [
-            [max(0.0, score["turns"] - score["low"]) for score in scores],
-            [max(0.0, score["high"] - score["turns"]) for score in scores],
-        ]
-        axis.errorbar(at, turns, error, marker="o", capsize=2, label=method, color=COLORS[method])
-    axis.set_xticks(range(len(levels)), [f"{level}\n({found['seeds']} seeds)" for level, found in levels.items()])
-    axis.set(xlabel="randomisation", ylabel="turns per episode", ylim=(0, None))
-    axis.grid(axis="y", alpha=0.3)
-    axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    figure.suptitle(f"{task}: interquartile mean and 95 % interval", fontsize=10)
-    with replacing(path) as beside:
-        figure.savefig(beside, dpi=130)
-    pyplot.close(figure)
+    with picture(path, (6.2, 3.6), f"{task}: interquartile mean and 95 % interval") as (figure, (axis,)):
+        for k, method in enumerate(next(iter(levels.values()))["scores"]):
+            scores = [found["scores"][method] for found in levels.values()]
+            at = [x + 0.04 * (k - 1.5) for x in range(len(levels))]  # side by side, or the intervals hide each other
+            turns = [score["turns"] for score in scores]
+            error = [
+                [max(0.0, score["turns"] - score["low"]) for score in scores],
+                [max(0.0, score["high"] - score["turns"]) for score in scores],
+            ]
+            axis.errorbar(at, turns, error, marker="o", capsize=2, label=method, color=COLORS[method])
+        axis.set_xticks(range(len(levels)), [f"{level}\n({found['seeds']} seeds)" for level, found in levels.items()])
+        axis.set(xlabel="randomisation", ylabel="turns per episode")
+        if min(score["low"] for found in levels.values() for score in found["scores"].values()) >= 0:
+            axis.set_ylim(bottom=0)
+        axis.grid(axis="y", alpha=0.3)
+        legend(figure, axis)
 
 
 def _compare(args: Args) -> int:

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
+from baselines.plots import COLORS, draw_bars, legend, mark, picture, step_unit
 from benchmark.statistics import confidence_interval, interquartile_mean
-from dexscrew_envs.files import replacing, write_json, write_text
-
-COLORS = {"oracle": "#2a6f97", "student": "#c8641e", "asymmetric": "#5b8c3a", "unprivileged": "#7d7d7d"}
-"""Of the methods, in all pictures."""
+from dexscrew_envs.files import write_json, write_text
+from dexscrew_envs.tasks import make_task
 
 
 def write_report(task: str, runs: dict[str, Any], config: dict[str, Any], out: Path) -> str:
@@ -35,8 +34,8 @@ def write_report(task: str, runs: dict[str, Any], config: dict[str, Any], out: P
     results = {**config, "summary": summary, "runs": runs}
     write_json(results, out / "results.json")
     write_text(table + "\n", out / "table.md")
-    _draw_curves(task, runs, out / "curves.png")
-    _draw_conditions(task, summary, out / "conditions.png")
+    draw_curves(task, runs, out / "curves.png")
+    draw_conditions(task, summary, out / "conditions.png")
     return table
 
 
@@ -51,62 +50,59 @@ def _summarize(scores: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     return found
 
 
-def _draw_curves(task: str, runs: dict[str, Any], path: Path) -> None:
-    """Draw reward and length of episodes over control steps: mean and standard deviation over seeds."""
-    import matplotlib
+def draw_curves(task: str, runs: dict[str, Any], path: Path) -> None:
+    """Draw reward and length of episodes over control steps: mean and standard deviation over seeds.
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
-    for axis, (key, label) in zip(
-        axes, (("episode_reward", "episode reward"), ("episode_length", "episode length (steps)")), strict=True
-    ):
-        for method, found in runs.items():
-            if not all(found["curves"]):  # a training too short for one whole episode
-                continue
-            first = max(curve[0]["steps"] for curve in found["curves"])  # before, some seed has no whole episode yet
-            last = min(curve[-1]["steps"] for curve in found["curves"])
-            steps = np.linspace(first, last, 200)
-            values = np.array([
-                np.interp(steps, [row["steps"] for row in curve], [row[key] for row in curve])
-                for curve in found["curves"]
-            ])  # fmt: skip
-            mean, deviation = values.mean(axis=0), values.std(axis=0)
-            axis.plot(steps / 1e6, mean, label=method, color=COLORS[method])
-            axis.fill_between(
-                steps / 1e6, mean - deviation, mean + deviation, color=COLORS[method], alpha=0.2, lw=0
-            )  # fmt: skip
-        axis.set(xlabel="control steps (million)", ylabel=label)
-        axis.grid(alpha=0.3)
-    if axes[0].lines:
-        axes[0].legend(loc="upper left", fontsize=8)
+    Until the first episodes of full length can end, all at once, only episodes that failed early are counted. The line
+    of a student, which seldom fails, is therefore broken there.
+    """
+    drawn = {method: found for method, found in runs.items() if all(found["curves"])}  # else too short for an episode
     seeds = len(next(iter(runs.values()))["curves"])
-    figure.suptitle(f"{task}, mean and standard deviation of {seeds} seeds, as trained", fontsize=10)
-    with replacing(path) as beside:
-        figure.savefig(beside, dpi=130)
-    pyplot.close(figure)
+    last = max((curve[-1]["steps"] for found in drawn.values() for curve in found["curves"]), default=1)
+    first_full = (
+        max((found["config"]["num_envs"] for found in drawn.values()), default=1) * make_task(task).episode_steps
+    )
+    unit, label = step_unit(last)
+    title = f"{task}: mean and standard deviation of {seeds} seeds, in training"
+    with picture(path, (11, 3.8), title, columns=2) as (figure, axes):
+        for axis, (key, name) in zip(
+            axes, (("episode_reward", "episode reward"), ("episode_length", "episode length (steps)")), strict=True
+        ):
+            for method, found in drawn.items():
+                parts = [found["curves"]]
+                if method == "student":
+                    parts = [
+                        [[row for row in curve if (row["steps"] >= first_full) == full] for curve in found["curves"]]
+                        for full in (True, False)
+                    ]
+                for k, curves in enumerate(parts):
+                    if all(curves):
+                        _draw_band(axis, curves, key, unit, color=COLORS[method], label="_" * k + method)
+            if first_full < last:
+                mark(axis, first_full / unit, "first full episodes end; only failed ones counted before")
+            axis.set(xlabel=label, ylabel=name)
+            axis.grid(alpha=0.3)
+        legend(figure, axes[0])
 
 
-def _draw_conditions(task: str, summary: dict[str, Any], path: Path) -> None:
+def _draw_band(axis: Any, curves: list[list[dict[str, float]]], key: str, unit: float, color: str, label: str) -> None:
+    """Draw the mean and the standard deviation over seeds where all of them have values."""
+    first = max(curve[0]["steps"] for curve in curves)
+    last = min(curve[-1]["steps"] for curve in curves)
+    steps = np.linspace(first, last, 200)
+    values = np.array([
+        np.interp(steps, [row["steps"] for row in curve], [row[key] for row in curve]) for curve in curves
+    ])  # fmt: skip
+    mean, deviation = values.mean(axis=0), values.std(axis=0)
+    axis.plot(steps / unit, mean, label=label, color=color)
+    axis.fill_between(steps / unit, mean - deviation, mean + deviation, color=color, alpha=0.2, lw=0)
+
+
+def draw_conditions(task: str, summary: dict[str, Any], path: Path) -> None:
     """Draw turns per episode by condition and method, with 95 % intervals."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axis = pyplot.subplots(figsize=(8, 3.6), layout="constrained")
-    width = 0.8 / len(summary)
-    for k, (method, found) in enumerate(summary.items()):
-        at = np.arange(len(found)) + (k - (len(summary) - 1) / 2) * width
-        turns = np.array([entry["turns"] for entry in found.values()])
-        error = np.array([[e["turns"] - e["low"], e["high"] - e["turns"]] for e in found.values()]).T
-        axis.bar(at, turns, width, yerr=error.clip(min=0), label=method, color=COLORS[method], capsize=2)
-    axis.set_xticks(range(len(next(iter(summary.values())))), list(next(iter(summary.values()))))
-    axis.set(ylabel="turns per episode")
-    axis.grid(axis="y", alpha=0.3)
-    axis.legend(fontsize=8)
-    figure.suptitle(f"{task}: interquartile mean and 95 % interval", fontsize=10)
-    with replacing(path) as beside:
-        figure.savefig(beside, dpi=130)
-    pyplot.close(figure)
+    groups = {
+        method: [(entry["turns"], entry["low"], entry["high"]) for entry in found.values()]
+        for method, found in summary.items()
+    }
+    names = list(next(iter(summary.values())))
+    draw_bars(path, f"{task}: interquartile mean and 95 % interval", names, groups, [COLORS[m] for m in groups])

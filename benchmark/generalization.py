@@ -16,18 +16,18 @@ from tabulate import tabulate
 
 from baselines import policies
 from baselines.evaluate import conditions, evaluate
+from baselines.plots import CONDITION_COLORS, draw_bars
 from baselines.progress import Progress
 from baselines.run_folder import versions
 from benchmark.statistics import confidence_interval, interquartile_mean
 from dexscrew_envs import program
-from dexscrew_envs.files import claimed, replacing, write_json, write_text
+from dexscrew_envs.files import claimed, write_json, write_text
 from dexscrew_envs.program import Status
 from dexscrew_envs.tasks import make_task
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 
 CONDITIONS: dict[str, dict[str, Any]] = {"as trained": {}, "pushes x20": {"push": 20.0}, "noise x2": {"noise": 2.0}}
 """Name of each condition, and the factors of noise and pushes in it. A push is 0.1 N as trained, 2 N here."""
-_COLORS = {"as trained": "#2a6f97", "pushes x20": "#c8641e", "noise x2": "#7d7d7d"}
 
 
 @dataclass(kw_only=True)
@@ -63,14 +63,20 @@ def score_all(policy: policies.Policy, args: Args) -> dict[str, Any]:
     return found
 
 
-def write_report(found: dict[str, Any], args: Args, out: Path) -> str:
-    """Write `table.md`, `results.json` and `turns.png` into a folder; return the table."""
-    summary: dict[str, dict[str, tuple[float, float, float]]] = {}
+def summarize(found: dict[str, Any]) -> dict[str, dict[str, tuple[float, float, float]]]:
+    """Return, by shape and condition, the interquartile mean of turns and its 95 % interval."""
+    summary = {}
     for shape, entry in found.items():
         turns = {name: np.array([values]) for name, values in entry["turns"].items()}
         summary[shape] = {
             name: (interquartile_mean(values), *confidence_interval(values)) for name, values in turns.items()
         }
+    return summary
+
+
+def write_report(found: dict[str, Any], args: Args, out: Path) -> str:
+    """Write `table.md`, `results.json` and `turns.png` into a folder; return the table."""
+    summary = summarize(found)
     rows = []
     for shape, scores in summary.items():
         cells = [f"{mean:.1f} [{low:.1f}, {high:.1f}]" for mean, low, high in scores.values()]
@@ -79,38 +85,15 @@ def write_report(found: dict[str, Any], args: Args, out: Path) -> str:
     results = {"policy": args.policy, "seed": args.seed, "versions": versions(), "shapes": found}
     write_text(table + "\n", out / "table.md")
     write_json(results, out / "results.json")
-    _draw(summary, args.policy, out / "turns.png")
+    draw(summary, args.policy, out / "turns.png")
     return table
 
 
-def _draw(summary: dict[str, dict[str, tuple[float, float, float]]], policy: str, path: Path) -> None:
+def draw(summary: dict[str, dict[str, tuple[float, float, float]]], policy: str, path: Path) -> None:
     """Draw the interquartile mean of turns by shape and condition, with 95 % intervals."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axis = pyplot.subplots(figsize=(7, 3.4), layout="constrained")
-    width = 0.8 / len(CONDITIONS)
-    for k, name in enumerate(CONDITIONS):
-        mean, low, high = np.array([s[name] for s in summary.values()]).T
-        at = np.arange(len(summary)) + (k - (len(CONDITIONS) - 1) / 2) * width
-        axis.bar(
-            at,
-            mean,
-            width,
-            yerr=np.clip([mean - low, high - mean], 0, None),
-            label=name,
-            color=_COLORS[name],
-            capsize=2,
-        )
-    axis.set_xticks(range(len(summary)), list(summary))
-    axis.set(ylabel="turns per episode", title=f"{policy}: interquartile mean and 95 % interval")
-    axis.grid(axis="y", alpha=0.3)
-    axis.legend(fontsize=8)
-    with replacing(path) as beside:
-        figure.savefig(beside, dpi=130)
-    pyplot.close(figure)
+    groups = {name: [scores[name] for scores in summary.values()] for name in CONDITIONS}
+    title = f"{policy}: interquartile mean and 95 % interval"
+    draw_bars(path, title, list(summary), groups, CONDITION_COLORS)
 
 
 def _score(args: Args) -> int:

@@ -22,6 +22,7 @@ from baselines.evaluate import evaluate
 from baselines.ppo_agents import PPOConfig
 from baselines.progress import Progress
 from baselines.run_folder import RunFolderError, versions
+from baselines.stored import read_json
 from baselines.student import StudentConfig
 from baselines.task_options import TaskOptions, changes
 from baselines.training import TrainConfig, train
@@ -158,15 +159,20 @@ def _command(args: Args) -> list[str]:
 def collect(args: Args, out: Path) -> dict[str, Any]:
     """Return what all runs found, by method: its settings, and curves and scores, one entry per seed."""
     runs: dict[str, Any] = {}
+    scored = tuple(conditions(args.task, args.randomization, **changes(args.env)))
     for method in METHODS:
         folders = [out / f"{method}-{seed}" for seed in range(args.seeds)]
-        config = json.loads((folders[0] / "config.json").read_text())["config"]
+        config = _read(folders[0] / "config.json", ("config",))["config"]
         runs[method] = {
             "config": {name: value for name, value in config.items() if name not in ("seed", "folder", "oracle")},
-            "curves": [json.loads((folder / "metrics.json").read_text())["curve"] for folder in folders],
-            "scores": [json.loads((folder / "scores.json").read_text()) for folder in folders],
+            "curves": [_read(folder / "metrics.json", ("curve",))["curve"] for folder in folders],
+            "scores": [_read(folder / "scores.json", scored) for folder in folders],
         }
     return runs
+
+
+def _read(path: Path, parts: tuple[str, ...]) -> dict[str, Any]:
+    return read_json(path, parts, "a file of an ablation", f"remove {path.parent}, so that it is made anew")
 
 
 def _check_address(address: str) -> None:
@@ -240,9 +246,10 @@ def _check_folder(args: Args, out: Path) -> dict[str, Any]:
     path = out / "ablation.json"
     if path.exists():
         try:
-            found = {"env": {}, **json.loads(path.read_text(encoding="utf-8"))["arguments"]}
-        except (ValueError, KeyError, TypeError) as error:
-            raise RunFolderError(f"{path} is not that of an ablation; give another folder with --out") from error
+            content = read_json(path, ("arguments",), "that of an ablation", "give another folder with --out")
+            found = {"env": {}, **content["arguments"]}
+        except (ValueError, TypeError) as error:
+            raise RunFolderError(str(error)) from error
         if found != wanted:
             differing = ", ".join(key for key in wanted if found.get(key) != wanted[key])
             raise RunFolderError(f"{out} holds an ablation with other {differing}; give another folder with --out")

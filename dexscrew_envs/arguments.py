@@ -131,6 +131,7 @@ def actions(value: Any, shape: tuple[int, int], device: torch.device, *, check_v
         ValueError: they have another shape, or a value that is not finite.
     """
     try:
+        value = np.array(value) if isinstance(value, np.ndarray) else value  # torch takes not every view
         tensor = torch.as_tensor(value, device=device)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"actions must be a floating-point tensor with values, got {type(value).__name__}") from error

@@ -28,6 +28,9 @@ class DexScrewEnv(gymnasium.Env[Observation, np.ndarray]):
         render_mode: None or "rgb_array"; through `gymnasium.make` also "human", which needs pygame.
         kwargs: as of `DexScrewVectorEnv`: `shape`, `randomize`, `observe`, `num_threads`, and fields of the task.
 
+    `gymnasium.make(id, max_episode_steps=...)` puts Gymnasium's own time limit around it, which can only shorten
+    episodes, and leaves the reason at "running"; the task's `episode_steps` is the limit itself.
+
     Raises:
         ValueError: an argument has a value that is not known or not possible.
         TypeError: a field is not one of the task's.
@@ -78,8 +81,8 @@ class DexScrewEnv(gymnasium.Env[Observation, np.ndarray]):
             raise TypeError(f"the action must be floating point, got {action.dtype}")
         if not np.isfinite(action).all():
             raise ValueError(f"the action must be finite, got {action.tolist()}")
-        with np.errstate(all="ignore"):  # it is clipped
-            tensor = torch.from_numpy(np.array(action[None], dtype=np.float32))
+        with np.errstate(under="ignore"):
+            tensor = torch.from_numpy(np.clip(action[None], -1.0, 1.0).astype(np.float32))
         observation, reward, terminated, truncated, infos = self.vector.step(tensor)
         info = {
             "rotations": float(infos["rotations"][0]),

@@ -16,11 +16,15 @@ from dexscrew_envs.scene import LARGEST_FRAME
 
 
 def check_size(size: tuple[int, int]) -> None:
-    """Raise ValueError unless frames of this height and width can be drawn."""
+    """Raise ValueError unless frames of this height and width, two integers, can be drawn."""
     height, width = LARGEST_FRAME
     pair = tuple(size) if isinstance(size, (tuple, list)) else ()
-    if len(pair) != 2 or not (1 <= pair[0] <= height and 1 <= pair[1] <= width):
-        raise ValueError(f"render_size must be height and width, at most {height} by {width} pixels, got {size}")
+    whole = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in pair)
+    if len(pair) != 2 or not whole or not (1 <= pair[0] <= height and 1 <= pair[1] <= width):
+        raise ValueError(
+            f"render_size must be height and width, at most {height} by {width} pixels, two integers of at least 1, "
+            f"got {size!r}"
+        )
 
 
 def check_camera(model: mujoco.MjModel, camera: str | None) -> None:

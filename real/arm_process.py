@@ -172,7 +172,7 @@ class ArmProcess:
             from rtde_control import RTDEControlInterface
             from rtde_receive import RTDEReceiveInterface
         except ImportError as error:
-            raise RobotError("the arm needs ur_rtde; install it with: pip install 'dexscrew[real]'") from error
+            raise RobotError(f"ur_rtde, which the arm's driver needs, cannot be imported: {error}") from error
         options = self._options
         with _explained():
             self._receive: RTDEReceiveInterface = RTDEReceiveInterface(options.address, options.frequency, _VARIABLES)
@@ -188,7 +188,10 @@ class ArmProcess:
         if self._receive.isEmergencyStopped():
             raise RobotError("the emergency stop of the arm is pressed; release it, and power the arm on")
         if self._receive.isProtectiveStopped():
-            raise RobotError("the arm is in a protective stop; look at what caused it, then call recover()")
+            raise RobotError(
+                "the arm is in a protective stop; look at what caused it, then unlock it on the teach pendant, or call "
+                "recover()"
+            )
         if self._receive.getRobotMode() != _POWERED:
             raise RobotError("the arm is not on; power it on and release its brakes, on the teach pendant")
 
@@ -287,7 +290,10 @@ def _explain(error: str) -> str:
     if "already in use" in error:
         return "another program controls the arm, or a fieldbus is enabled on its controller; end it first"
     if "Failed to start control script" in error:
-        return "the arm's controller did not start the control program; look at its teach pendant, then call recover()"
+        return (
+            "the arm's controller did not start the control program; look at its teach pendant, and whether it is in "
+            "remote control, then call recover()"
+        )
     return f"cannot connect to the arm: {error}"
 
 

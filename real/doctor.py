@@ -37,17 +37,17 @@ class Args:
     """Check a set-up before a policy runs on it."""
 
     arm: str
-    """Address of the arm's controller."""
+    """Address of the arm's controller, such as 192.168.1.10."""
     hand: str
     """Address of the hand server, such as tcp://127.0.0.1:5557."""
     server_key: Path | None = None
-    """File with the hand server's public key, where the server is another computer."""
+    """File with the hand server's public key, server.key, where the hand server has keys."""
     client_key: Path | None = None
-    """File with this client's own keys, likewise."""
+    """File with this client's own keys, client.key_secret, likewise."""
     move: bool = False
-    """After the checks at rest, ask, then move the wrist and every finger joint a little."""
+    """After the checks at rest, ask, then move every finger joint by 0.1 rad and the wrist by 0.02 rad, and back."""
     yes: bool = False
-    """Do not ask."""
+    """With --move: do not ask."""
 
 
 @dataclass
@@ -57,6 +57,9 @@ class Doctor:
     args: Args
     robot: UR5eXHand = field(init=False)
     failed: list[str] = field(default_factory=list, init=False)
+    """Names of the checks that failed."""
+    moved: bool = field(default=False, init=False)
+    """Whether the checks with motion were run."""
 
     def __post_init__(self) -> None:
         args = self.args
@@ -231,7 +234,11 @@ class Doctor:
             self.robot.wait(_PERIOD)
 
     def run(self) -> bool:
-        """Run all checks; return whether all passed. A check that others need ends the series when it fails."""
+        """Run the checks; return whether none failed. A check that others need ends the series when it fails.
+
+        The checks with motion are run if they are asked for, those at rest passed and a person says yes; `verdict` says
+        whether they were.
+        """
         arm = (
             self.check("ports of the arm", self.ports)
             and self.check("arm connects", self.arm_connects)
@@ -248,16 +255,28 @@ class Doctor:
         if not (self.args.yes or _confirmed()):
             print("no motion")
             return True
+        self.moved = True
         if self.check("fingers move", self.fingers_move):
             self.check("wrist moves", self.wrist_moves)
         return not self.failed
 
+    @property
+    def verdict(self) -> str:
+        """What was found, in one line that claims no more than was checked."""
+        if self.moved:
+            return f"failed: {', '.join(self.failed)}" if self.failed else "all checks passed"
+        if self.failed:
+            return f"failed: {', '.join(self.failed)}; motion not checked"
+        return "the checks at rest passed; motion not checked" + ("" if self.args.move else ", which --move does")
+
 
 def _confirmed() -> bool:
+    """Ask a person; no answer is a no."""
     print("\nThe fingers will move by 0.1 rad and the wrist by 0.02 rad. Keep a hand on the emergency stop.")
     try:
-        return input("Type yes to go on: ").strip().lower() == "yes"
-    except EOFError:
+        return input("Type yes to go on: ").strip().lower() in ("y", "yes")
+    except (EOFError, OSError, RuntimeError, ValueError):  # standard input ended, is no terminal of ours, or is closed
+        print()
         return False
 
 
@@ -265,12 +284,12 @@ def _check(args: Args) -> int:
     doctor = Doctor(args)
     with closing(doctor.robot):
         passed = doctor.run()
-    print("all checks passed" if passed else f"failed: {', '.join(doctor.failed)}")
+    print(doctor.verdict)
     return Status.DONE if passed else Status.STOPPED
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status: 0 if all checks passed, 3 if one failed."""
+    """Run the command line; return the exit status: 0 if no check failed, 3 if one did."""
     return program.main("real.doctor", Args, _check, argv, __doc__, follow_parent=True)
 
 

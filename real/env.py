@@ -11,10 +11,14 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, MultiBinary
 
+from dexscrew_envs import arguments
 from dexscrew_envs.mdp.observations import HISTORY_STEPS, PAIR, PROPRIO_STEPS
+from dexscrew_envs.rendering import FrameRenderer, check_size
 from dexscrew_envs.tasks import FINGERS, JOINTS, make_task
 from real.robot import TAXELS, Reading, Robot, RobotError, Vector
-from real.safety import SafetyLayer, SafetyLimits, SafetyTrip
+from real.safety import SafetyLayer, SafetyLimits, SafetyTrip, fingertip_forces
+from real.twin.plant import SHAPES, Plant
+from real.twin.robot import TwinConfig, TwinRobot
 
 Observation = dict[str, np.ndarray]
 ALL_OBSERVE = (
@@ -23,6 +27,7 @@ ALL_OBSERVE = (
 _START_TIMEOUT = 5.0
 _START_TOLERANCE = 0.4  # the start pose presses fingertips against the object by up to 0.3 rad
 _MAX_AGE = 3600.0
+_METHODS = "connect", "read", "command", "wait", "stop", "recover", "close"  # of a `Robot`
 
 
 class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
@@ -47,7 +52,8 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
 
     **Infos**: `sent_hand` (12,) and `sent_arm` (6,), the targets that were really sent (rad); `period` and `jitter`,
     the measured duration of the step and its difference from 50 ms (s); `rotations`, turns since the episode began, or
-    NaN where nothing measures them; on a twin `turns_needed`, `finished` and `lost`, a reason in words or "";
+    NaN where nothing measures them; `fingertip_force` (5,), the resultants that the safety layer checks (N), in the
+    order of `FINGERS`; on a twin `turns_needed`, `finished` and `lost`, a reason in words or "";
     `trip`, why the safety layer stopped the robot, or "".
 
     An episode terminates when the task is finished or lost, as far as that is known, and when the safety layer trips;
@@ -58,7 +64,7 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
         task: "nut" or "screwdriver".
         robot: "twin" for a twin in this process, a `TwinConfig` for one with other settings, a `RobotConfig` for
             hardware or a twin's server, or a `Robot`.
-        shape: shape of the nut or handle; on a twin it is simulated, elsewhere only recorded.
+        shape: shape of the nut or handle, by default the task's first; a twin in this process simulates it.
         action: "hand" or "full".
         observe: the keys of the observation.
         limits: of the safety layer.
@@ -68,7 +74,7 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
 
     Raises:
         ValueError: an argument has a value that is not known or not possible.
-        TypeError: `robot` is nothing of the above.
+        TypeError: `robot` or `limits` is nothing of the above.
         RobotError: the robot cannot be reached.
     """
 
@@ -87,22 +93,18 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
         render_mode: str | None = None,
         render_size: tuple[int, int] = (480, 640),
     ) -> None:
+        if not isinstance(task, str):
+            raise ValueError(f"unknown task {task!r}; choose from {', '.join(SHAPES)}")
         self.task = make_task(task)
-        if action not in ("hand", "full"):
+        if not isinstance(action, str) or action not in ("hand", "full"):
             raise ValueError(f"unknown action {action!r}; choose 'hand' or 'full'")
-        self.observe = (observe,) if isinstance(observe, str) else tuple(observe)
-        for key in self.observe:
-            if key not in ALL_OBSERVE:
-                raise ValueError(f"unknown observation {key!r}; choose from {', '.join(ALL_OBSERVE)}")
-        if not self.observe:
-            raise ValueError(f"observe must name at least one of {', '.join(ALL_OBSERVE)}")
-        if isinstance(episode_steps, bool) or not isinstance(episode_steps, int) or episode_steps < 1:
-            raise ValueError(f"episode_steps must be an integer of at least 1, got {episode_steps!r}")
-        if render_mode not in (None, "rgb_array"):
-            raise ValueError(f"unknown render_mode {render_mode!r}; choose None or 'rgb_array'")
+        self.observe = arguments.observation_keys(observe, ALL_OBSERVE)
+        if limits is not None and not isinstance(limits, SafetyLimits):
+            raise TypeError(f"limits must be SafetyLimits(...) or None, got {limits!r}")
+        check_size(render_size)
         self.action = action
-        self.episode_steps = episode_steps
-        self.render_mode = render_mode
+        self.episode_steps = arguments.integer("episode_steps", episode_steps, 1)
+        self.render_mode = arguments.render_mode(render_mode)
         self._render_size = render_size
         self._renderer: Any = None
         self.robot, self.plant = _make_robot(robot, task, shape)
@@ -161,10 +163,13 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
 
         Raises:
             RobotError: the robot cannot be made ready; the message says why.
+            ValueError: the seed is not an integer of 0 to 2^63 - 1, or an option is unknown; there is none.
+            RuntimeError: the environment is closed.
         """
-        super().reset(seed=seed)
         if self.closed:
             raise RuntimeError("the environment is closed")
+        arguments.options(options)
+        super().reset(seed=arguments.seed(seed))
         self._free_renderer()  # a twin's trial is another model
         if self.plant is not None:
             self.plant.reset(int(self.np_random.integers(2**31)) if seed is None else seed)
@@ -233,8 +238,6 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
         if self.render_mode is None or self.plant is None:
             return None
         if self._renderer is None:
-            from dexscrew_envs.rendering import FrameRenderer  # not above: it opens OpenGL
-
             self._renderer = FrameRenderer(self.plant.model, *self._render_size, camera="side")
         return self._renderer.draw(self.plant.model, self.plant.data)
 
@@ -245,6 +248,12 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
             with contextlib.ExitStack() as stack:
                 for close in (self._free_renderer, self.robot.close, self.safety.close):  # the last one first
                     stack.callback(close)
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "an environment of the robot or its twin cannot be copied or pickled, since a robot is there once; make "
+            "another with the same arguments, and on a twin reset both with the same seed"
+        )
 
     def _free_renderer(self) -> None:
         if self._renderer is not None:
@@ -311,6 +320,7 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
             "period": period,
             "jitter": period - self.task.control_dt,
             "rotations": self._rotations if known else math.nan,
+            "fingertip_force": fingertip_forces(reading.hand),
             "trip": "",
         }
         if self.plant is not None:
@@ -321,23 +331,26 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
 
 
 def _make_robot(robot: Any, task: str, shape: str | None) -> tuple[Robot, Any]:
-    """Return the robot that an argument asks for, and its plant if it is a twin in this process."""
-    from real.twin.robot import TwinConfig, TwinRobot  # not above: hardware needs no physics
-
-    if robot == "twin":
+    """Return the robot that an argument asks for, and its plant if it is a twin in this process; connect nothing."""
+    if shape is not None and (not isinstance(shape, str) or shape not in SHAPES[task]):
+        raise ValueError(f"unknown shape {shape!r} of the {task}; choose from {', '.join(SHAPES[task])}")
+    if isinstance(robot, str) and robot == "twin":
         robot = TwinConfig()
     if isinstance(robot, TwinConfig):
-        from real.twin.plant import Plant
-
         plant = Plant(task, shape, stratum=robot.stratum)
         return TwinRobot(plant, robot), plant
     if isinstance(robot, TwinRobot):
+        if task != robot.plant.task or shape not in (None, robot.plant.shape):
+            raise ValueError(
+                f"the robot is a twin with a {robot.plant.shape} {robot.plant.task}; give its own task and shape, got "
+                f"{task!r} and {shape!r}"
+            )
         return robot, robot.plant
     if isinstance(robot, str):
         raise ValueError(f"unknown robot {robot!r}; choose 'twin', or give a RobotConfig")
-    if all(callable(getattr(robot, name, None)) for name in ("connect", "read", "command", "wait", "stop", "recover")):
+    if not isinstance(robot, type) and all(callable(getattr(robot, name, None)) for name in _METHODS):
         return robot, None
-    from real.hardware import RobotConfig, UR5eXHand
+    from real.hardware import RobotConfig, UR5eXHand  # not above: a twin needs none of their packages
 
     if isinstance(robot, RobotConfig):
         return UR5eXHand(robot), None

@@ -328,14 +328,26 @@ def _print(line: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the server until a signal ends it, or make keys; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m real.hand_server", description="Serves an XHand to clients.")
-    parser.add_argument("action", nargs="?", choices=["serve", "keys"], default="serve")
+    parser.add_argument(
+        "action", nargs="?", choices=["serve", "keys"], default="serve",
+        help="serve: serve a hand until Ctrl-C (default); keys: make keys for the server and a client, and end",
+    )  # fmt: skip
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--port", default="/dev/ttyUSB0", help="serial port of the hand (default %(default)s)")
-    where.add_argument("--ethercat", metavar="INTERFACE", help="network interface of the hand")
-    where.add_argument("--twin", metavar="HOST", help="host of a twin's server, such as 127.0.0.2")
-    parser.add_argument("--bind", default=wire.ADDRESS, help="where to listen (default %(default)s)")
-    parser.add_argument("--keys", type=Path, help="folder with keys; needed if other machines reach the address")
-    parser.add_argument("--folder", type=Path, default=Path("keys"), help="where `keys` writes (default %(default)s)")
+    where.add_argument("--ethercat", metavar="INTERFACE", help="network interface of the hand, such as eth0")
+    where.add_argument(
+        "--twin", metavar="HOST", help="serve the hand of a twin instead, at this address, such as 127.0.0.2"
+    )
+    parser.add_argument(
+        "--bind", metavar="ADDRESS", default=wire.ADDRESS, help="where to listen for clients (default %(default)s)"
+    )
+    parser.add_argument(
+        "--keys", type=Path, metavar="FOLDER",
+        help="folder that `keys` wrote; needed if other machines reach the address (default: clients need no keys)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--folder", type=Path, default=Path("keys"), help="with `keys`: where to write them (default %(default)s)"
+    )
     args = parser.parse_args(arguments)
     return program.run(lambda: create_keys(args.folder) if args.action == "keys" else _serve_until_told(args))
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 
 from gymnasium.error import DependencyNotInstalled
 
 from dexscrew_envs import program
-from real.robot import Following, Reading, Vector
+from real.robot import Following, Reading, RobotError, Vector, check_range
 
 try:
     from real.ur5e import UR5e
@@ -23,7 +24,11 @@ except ModuleNotFoundError as error:
 
 @dataclass(frozen=True, kw_only=True)
 class RobotConfig(Following):
-    """Where arm and hand are, and with which gains they follow."""
+    """Where arm and hand are, and with which gains they follow.
+
+    Raises:
+        ValueError: a value is out of its range, an address is none, or it needs keys that are not given or not there.
+    """
 
     arm: str
     """Address of the arm's controller, such as 192.168.1.10; a twin's server is at 127.0.0.2."""
@@ -35,6 +40,21 @@ class RobotConfig(Following):
     """File with this client's own key pair; needed beyond this machine."""
     frequency: float = 125.0
     """Rate at which the arm's controller reports (Hz)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, example in (("arm", "192.168.1.10"), ("hand", "tcp://127.0.0.1:5557")):
+            value = getattr(self, name)
+            if not isinstance(value, str) or not value.strip():
+                raise ValueError(f"{name} must be an address, such as {example}, got {value!r}")
+        for name in ("server_key", "client_key"):
+            if not isinstance(getattr(self, name), (str, Path, NoneType)):
+                raise ValueError(f"{name} must be the path of a file, got {getattr(self, name)!r}")
+        check_range("frequency", self.frequency, 20, 500)
+        try:
+            XHand(self.hand, server_key=self.server_key, client_key=self.client_key)  # it connects nothing yet
+        except RobotError as error:
+            raise ValueError(str(error)) from None
 
 
 class UR5eXHand:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from numbers import Real
 from typing import Protocol
 
 import numpy as np
@@ -21,6 +22,10 @@ Vector = NDArray[np.float64]
 
 TAXELS = 120
 """Taxels of a fingertip."""
+
+
+MAX_GAIN = 400
+"""Largest gain of the hand, and largest current limit (mA): users of the hand publish none larger."""
 
 
 class RobotError(RuntimeError):
@@ -96,7 +101,11 @@ class Reading:
 
 @dataclass(frozen=True, kw_only=True)
 class Following:
-    """How arm and hand follow their targets; the defaults are the authors' values."""
+    """How arm and hand follow their targets; the defaults are the authors' values.
+
+    Raises:
+        ValueError: a value is out of its range.
+    """
 
     gain: float = 100.0
     """Gain of servoJ (100 to 2000); the softest that the controller takes."""
@@ -106,6 +115,25 @@ class Following:
     """kp, ki and kd of the hand in the vendor's units."""
     torque_limit: int = 100
     """Current limit of the hand's motors (mA)."""
+
+    def __post_init__(self) -> None:
+        check_range("gain", self.gain, 100, 2000)
+        check_range("lookahead", self.lookahead, 0.03, 0.2)
+        gains: object = self.gains
+        if not isinstance(gains, (tuple, list)) or len(gains) != 3 or not all(map(_is_gain, gains)):
+            raise ValueError(f"gains must be kp, ki and kd, three integers from 0 to {MAX_GAIN}, got {gains!r}")
+        if not _is_gain(self.torque_limit):
+            raise ValueError(f"torque_limit must be an integer from 0 to {MAX_GAIN} mA, got {self.torque_limit!r}")
+
+
+def check_range(name: str, value: object, low: float, high: float) -> None:
+    """Raise ValueError unless a value is a number in a range."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not low <= float(value) <= high:
+        raise ValueError(f"{name} must be a number between {low:g} and {high:g}, got {value!r}")
+
+
+def _is_gain(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_GAIN
 
 
 class Robot(Protocol):

@@ -26,6 +26,9 @@ from dexscrew_envs import program
 from dexscrew_envs.files import write_json
 from dexscrew_envs.program import Status
 from real.env import DexScrewRealEnv
+from real.view import LiveView
+
+_COLUMNS = 80  # of the narrowest terminal
 
 
 @dataclass(kw_only=True)
@@ -35,27 +38,27 @@ class Args:
     policy: str = "nut-student"
     """Name of a shipped policy, or the path of a policy file."""
     task: str = ""
-    """nut or screwdriver; by default the policy's own."""
+    """Task, nut or screwdriver; by default the policy's own, which it must be."""
     shape: str | None = None
-    """Shape of the nut or handle; simulated on a twin."""
+    """Of a nut: triangle, square, hexagon, cross; of a handle: octagon, dodecagon, spheres; by default the first."""
     arm: str = ""
     """Address of the arm's controller; empty for a twin in this process."""
     hand: str = ""
     """Address of the hand server, such as tcp://127.0.0.1:5557; empty for a twin in this process."""
     server_key: Path | None = None
-    """File with the hand server's public key, where the server is another computer."""
+    """File with the hand server's public key, server.key, where the hand server has keys."""
     client_key: Path | None = None
-    """File with this client's own keys, likewise."""
+    """File with this client's own keys, client.key_secret, likewise."""
     stratum: str = "nominal"
-    """The twin's group of parameters: easy, nominal or hard."""
+    """Group that the parameters of a twin in this process are drawn from: easy, nominal or hard; see docs/twin.md."""
     seconds: float = 60.0
-    """Longest time (s)."""
+    """Longest time that the policy acts (s)."""
     seed: int = 0
-    """Seed of the twin's trial."""
+    """Seed of the trial of a twin in this process, its parameters and noise."""
     view: bool = True
-    """Show the live view."""
+    """Show turns, rate, forces and taxels while it runs, in a terminal of at least 80 columns and 24 lines."""
     json: Path | None = None
-    """Write the result to this file."""
+    """File to write the result to, as JSON; by default none."""
 
 
 def make_env(args: Args, task: str) -> DexScrewRealEnv:
@@ -68,6 +71,10 @@ def make_env(args: Args, task: str) -> DexScrewRealEnv:
         raise ValueError(f"--seconds must be positive and finite, got {args.seconds}")
     if bool(args.arm) != bool(args.hand):
         raise ValueError("give both --arm and --hand, or neither for a twin in this process")
+    if not args.hand and (args.server_key or args.client_key):
+        raise ValueError(
+            "--server-key and --client-key are for a hand server; give its address by --hand, or omit them"
+        )
     robot: Any
     if args.arm:
         from real.hardware import RobotConfig
@@ -85,7 +92,7 @@ def run(
 ) -> tuple[dict[str, Any], int]:
     """Let a policy act for one episode; return turns, time, jitter and why it ended, and the exit status.
 
-    An episode that a signal ended is one, too; the robot is stopped before anything else.
+    An episode that a signal ended is one, too; the robot is stopped before anything else. What is not known is None.
     """
     observation, info = env.reset(seed=seed)
     policy.reset()
@@ -93,6 +100,7 @@ def run(
     ended, status, began = "", int(Status.DONE), time.monotonic()
     console = Console(file=cast("TextIO", program.Unfailing(sys.stdout)))
     live = Live(console=console, refresh_per_second=10, transient=True) if view else nullcontext()
+    picture = LiveView(title, env.limits)
     steps = 0
     with live as shown:
         try:
@@ -103,9 +111,7 @@ def run(
                 steps += 1
                 jitter.append(info["jitter"])
                 if shown is not None and steps % 2 == 0:
-                    from real.view import screen
-
-                    shown.update(screen(title, observation, info, steps * env.task.control_dt))
+                    shown.update(picture.draw(observation, info, steps * env.task.control_dt))
                 if terminated or truncated:
                     ended = info["trip"] or info.get("lost") or ("finished" if terminated else "time is over")
                     status = int(Status.STOPPED if info["trip"] else Status.DONE)
@@ -116,13 +122,28 @@ def run(
     milliseconds = 1000 * np.array(jitter or [0.0])
     result = {
         "ended by": ended,
-        "turns": info["rotations"],
-        "turns needed": info.get("turns_needed", math.nan),
-        "robot time (s)": steps * env.task.control_dt,
-        "wall time (s)": time.monotonic() - began,
-        "jitter median, 99 %, largest (ms)": [float(v) for v in np.percentile(np.abs(milliseconds), [50, 99, 100])],
+        "turns": None if math.isnan(info["rotations"]) else round(info["rotations"], 4),
+        "turns needed": info.get("turns_needed"),
+        "robot time (s)": round(steps * env.task.control_dt, 3),
+        "wall time (s)": round(time.monotonic() - began, 3),
+        "jitter median, 99 %, largest (ms)": np.percentile(np.abs(milliseconds), [50, 99, 100]).round(3).tolist(),
     }
     return result, status
+
+
+def table(result: dict[str, Any]) -> str:
+    """Return what `run` found as a table of at most 80 columns."""
+
+    def text(value: Any) -> str:
+        if value is None:
+            return "not measured"
+        if isinstance(value, list):
+            return ", ".join(f"{v:.1f}" for v in value)
+        return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+    rows = [(name, text(value)) for name, value in result.items()]
+    width = _COLUMNS - 2 - max(len(name) for name in result)
+    return tabulate(rows, maxcolwidths=[None, width], disable_numparse=True)
 
 
 def _run(args: Args) -> int:
@@ -139,13 +160,9 @@ def _run(args: Args) -> int:
     where = args.arm or f"twin, {args.stratum}"
     with closing(make_env(args, task)) as env:
         result, status = run(policy, env, seed=args.seed, view=args.view, title=f"{args.policy} on {where}")
-    rows = [
-        [name, "  ".join(f"{v:.1f}" for v in value) if isinstance(value, list) else value]
-        for name, value in result.items()
-    ]
     if args.json is not None:  # before anything is printed, which may fail
         write_json({"policy": args.policy, "task": task, "seed": args.seed, **result}, args.json)
-    print(tabulate(rows, floatfmt=".2f"))
+    print(table(result))
     return status
 
 

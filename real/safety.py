@@ -16,7 +16,7 @@ import numpy as np
 
 from dexscrew_envs.tasks import FINGERS, JOINTS
 from real.kinematics import forward
-from real.robot import ArmMode, Reading, Robot, RobotError, Vector
+from real.robot import ArmMode, HandState, Reading, Robot, RobotError, Vector
 
 NEWTON_PER_COUNT = 0.1
 """Scale of the fingertips' resultants (N): that of the sensor's probable maker; unconfirmed for this hand."""
@@ -57,20 +57,31 @@ class SafetyLimits:
     """Longest time without a command before the robot is stopped (s)."""
 
     def __post_init__(self) -> None:
-        sizes = {"hand_lower": 12, "hand_upper": 12, "arm_lower": 6, "arm_upper": 6, "workspace": 3}
-        for name, size in sizes.items():
-            if len(getattr(self, name)) != size:
-                raise ValueError(f"{name} must have {size} entries, got {len(getattr(self, name))}")
+        shapes = {"hand_lower": (12,), "hand_upper": (12,), "arm_lower": (6,), "arm_upper": (6,), "workspace": (3, 2)}
+        for name, shape in shapes.items():
+            if not _are_numbers(value := getattr(self, name), shape):
+                entries = "numbers" if len(shape) == 1 else "pairs of numbers"
+                raise ValueError(f"{name} must have {shape[0]} entries, all {entries}, got {value!r}")
         for part in ("hand", "arm"):
             lower, upper = np.array(getattr(self, f"{part}_lower")), np.array(getattr(self, f"{part}_upper"))
             if not (lower < upper).all():
                 raise ValueError(f"every {part}_lower must be below its {part}_upper, got {lower} and {upper}")
-        if any(low >= high for low, high in self.workspace):
+        if not all(low < high for low, high in self.workspace):
             raise ValueError(f"every range of workspace must be (low, high), got {self.workspace}")
         for name in ("hand_velocity", "hand_acceleration", "arm_velocity", "arm_acceleration", "wrist_force",
                      "wrist_torque", "fingertip_force", "max_age", "dead_man"):  # fmt: skip
-            if not 0 < getattr(self, name) < np.inf:
-                raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)}")
+            value = getattr(self, name)
+            if not _are_numbers(value, ()) or not 0 < value < np.inf:
+                raise ValueError(f"{name} must be positive and finite, got {value!r}")
+
+
+def _are_numbers(value: object, shape: tuple[int, ...]) -> bool:
+    """Return whether a value has a shape and nothing but numbers in it."""
+    try:
+        array = np.asarray(value)
+    except ValueError:  # its parts have different lengths
+        return False
+    return array.shape == shape and array.dtype.kind in "iuf" and not np.isnan(array).any()
 
 
 @dataclass(frozen=True)
@@ -123,6 +134,11 @@ def limit_motion(
     new_position = np.clip(position + new_velocity * dt, np.minimum(lower, position), np.maximum(upper, position))
     arrived = np.isclose(new_velocity * dt, distance, rtol=0, atol=1e-12)
     return np.where(arrived, np.clip(goal, lower, upper), new_position), (new_position - position) / dt
+
+
+def fingertip_forces(hand: HandState) -> Vector:
+    """Return the force on each fingertip (5,) (N) as the safety layer checks it: the norm of its resultant."""
+    return NEWTON_PER_COUNT * np.linalg.norm(hand.resultant.astype(float), axis=1)
 
 
 @dataclass
@@ -272,7 +288,7 @@ class SafetyLayer:
             return "wrist_force", f"the force at the wrist is {force:.1f} N, limit {limits.wrist_force:g} N"
         if torque > limits.wrist_torque:
             return "wrist_torque", f"the torque at the wrist is {torque:.2f} N m, limit {limits.wrist_torque:g} N m"
-        tips = NEWTON_PER_COUNT * np.linalg.norm(hand.resultant.astype(float), axis=1)
+        tips = fingertip_forces(hand)
         worst = int(tips.argmax())
         if tips[worst] > limits.fingertip_force:
             name, limit = FINGERS[worst], limits.fingertip_force

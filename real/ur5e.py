@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
+import platform
 import socket
 import subprocess
 import sys
@@ -136,6 +138,7 @@ class UR5e:
 
     def _start(self, options: Options) -> None:
         self.close()
+        _check_library()
         _probe(options.address)
         try:
             worker = _Worker(msgspec.structs.replace(options, parent=os.getpid()))
@@ -147,6 +150,16 @@ class UR5e:
             worker.close()
             raise
         self._worker = worker
+
+
+def _check_library() -> None:
+    """Find out whether ur_rtde is there, which has no wheels for some machines."""
+    if importlib.util.find_spec("rtde_control") is None:
+        raise RobotError(
+            f"the arm's driver needs ur_rtde, which Python {platform.python_version()} on {platform.system()} "
+            f"{platform.machine()} does not have; its wheels are for Python 3.11 and 3.12 on x86-64 Linux, where "
+            "`pip install dexscrew[real]` installs it"
+        )
 
 
 def _probe(address: str) -> None:

@@ -21,7 +21,7 @@ import zmq.auth
 from msgspec import Meta, MsgspecError, Struct, msgpack
 from numpy.typing import NDArray
 
-from real.robot import TAXELS, RobotError
+from real.robot import MAX_GAIN, TAXELS, RobotError
 
 VERSION = 1
 """Version of the protocol; client and server must have the same."""
@@ -43,9 +43,6 @@ LOWER = np.array([-0.175, 0, 0, 0, 0, 0, 0, 0, 0, 0, -1.05, -0.175])
 """(12,) lower limits of targets (rad): the widest of those that users of the hand publish."""
 UPPER = np.array([0.175, *[1.92] * 8, 1.833, 1.745, 1.833])
 """(12,) upper limits of targets (rad)."""
-
-MAX_GAIN = 400
-"""Largest gain, and largest current limit (mA): users of the hand publish none larger."""
 
 Text = Annotated[str, Meta(max_length=256)]
 Gain = Annotated[int, Meta(ge=0, le=MAX_GAIN)]

@@ -17,6 +17,7 @@ import threading
 import time
 from dataclasses import dataclass
 from multiprocessing.connection import wait
+from pathlib import Path
 from typing import Protocol, Self
 
 import numpy as np
@@ -24,6 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dexscrew_envs import program
 from real.robot import RobotError, Vector
+from real.twin.addresses import HAND_PORT, HAND_SERVER_PORT, check_free
 from real.twin.hand_frames import (
     ERROR,
     EXCHANGE,
@@ -42,10 +44,8 @@ from real.twin.hand_frames import (
     Frame,
     take_frame,
 )
-from real.wire import ADDRESS, FINGERS, HARDWARE_INDEX, JOINTS, is_loopback, pack_counts, parse_address
+from real.wire import FINGERS, HARDWARE_INDEX, JOINTS, is_loopback, load_key_pair, pack_counts, parse_address
 
-PORT = 5560
-"""TCP port of the twin's serial line."""
 _REGISTERS = {SIDE: b"L", SERIAL_NUMBER: b"TWIN-0001", NAME: b"twin"}
 _FIRMWARE = b"twin 1"
 _SENSOR_IDS = range(17, 17 + len(FINGERS))
@@ -117,7 +117,7 @@ class HandPort:
         RobotError: the address is in use, or other machines reach it.
     """
 
-    def __init__(self, plant: HandPlant, lock: threading.Lock, host: str = "127.0.0.2", port: int = PORT) -> None:
+    def __init__(self, plant: HandPlant, lock: threading.Lock, host: str = "127.0.0.2", port: int = HAND_PORT) -> None:
         if not is_loopback(host):
             raise RobotError(f"the twin's hand asks nobody for keys, so it needs an address in 127.0.0.0/8, not {host}")
         self.faults = HandFaults()
@@ -265,11 +265,22 @@ class HandPort:
         return fingers + sensors
 
 
-def _run_server(host: str, address: str) -> None:
+def _run_server(arguments: list[str]) -> None:
     """Be a hand server until the process that started it ends, however it ends."""
     from real.hand_server import main
 
-    sys.exit(program.run(lambda: main(["--twin", host, "--bind", address]), follow_parent=True))
+    sys.exit(program.run(lambda: main(arguments), follow_parent=True))
+
+
+def _check_keys(folder: Path) -> None:
+    """Raise RobotError unless a folder has the keys of a server, and of a client that it may serve."""
+    make = "make keys with `python -m real.hand_server keys --folder keys`"
+    try:
+        load_key_pair(folder / "server.key_secret")
+    except RobotError as error:
+        raise RobotError(f"{error}; {make}") from None
+    if not any((folder / "clients").glob("*.key")):
+        raise RobotError(f"no client has a key in {folder / 'clients'}; {make}")
 
 
 class HandServerProcess:
@@ -278,16 +289,22 @@ class HandServerProcess:
     Args:
         host: where the twin's `HandPort` listens.
         address: where clients reach the server; by default at the usual port of the same host.
+        keys: folder with the server's keys and those of its clients; without, no keys are asked for.
 
     Raises:
-        RobotError: it does not start; what it printed says why.
+        RobotError: the address is taken, there are no keys, or it does not start; what it printed says why.
     """
 
-    def __init__(self, host: str = "127.0.0.2", address: str | None = None) -> None:
-        self.address = address or f"tcp://{host}:{parse_address(ADDRESS)[1]}"
+    def __init__(self, host: str = "127.0.0.2", address: str | None = None, keys: Path | None = None) -> None:
+        self.address = address or f"tcp://{host}:{HAND_SERVER_PORT}"
         target = parse_address(self.address)
+        check_free(target[0], [target[1]])
+        arguments = ["--twin", host, "--bind", self.address]
+        if keys is not None:
+            _check_keys(keys)
+            arguments += ["--keys", str(keys)]
         context = multiprocessing.get_context("spawn")
-        self.process = context.Process(target=_run_server, args=(host, self.address), daemon=True)
+        self.process = context.Process(target=_run_server, args=(arguments,), daemon=True)
         self.process.start()
         end = time.monotonic() + 30.0
         while self.process.is_alive() and time.monotonic() < end:
@@ -296,6 +313,14 @@ class HandServerProcess:
             time.sleep(0.05)
         self.close()
         raise RobotError(f"the hand server for {self.address} did not start; see what it printed")
+
+    @property
+    def error(self) -> str | None:
+        """How the process ended, or None while it runs."""
+        status = self.process.exitcode
+        if status is None:
+            return None
+        return f"it was ended by signal {-status}" if status < 0 else f"it ended with status {status}"
 
     def close(self) -> None:
         """End it."""

@@ -5,15 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from real.robot import ArmMode, ArmState, Following, HandState, Reading, RobotError, Vector
+from real.twin.parameters import STRATA
 from real.twin.plant import Plant
 
 
 @dataclass(frozen=True, kw_only=True)
 class TwinConfig(Following):
-    """A twin in this process."""
+    """A twin in this process.
+
+    Raises:
+        ValueError: a value is out of its range, or none that the twin knows.
+    """
 
     stratum: str = "nominal"
     """Group of parameter ranges: easy, nominal or hard; see docs/twin.md."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.stratum not in STRATA:
+            raise ValueError(f"unknown stratum {self.stratum!r}; choose from {', '.join(STRATA)}")
+        if self.gains[1] != 0:
+            raise ValueError(f"the twin's hand has no integral gain: ki must be 0, got {self.gains[1]}")
 
 
 class TwinRobot:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
 import socket
 import threading
@@ -15,13 +14,12 @@ from typing import Self
 
 from real.robot import RobotError
 from real.twin import dashboard
+from real.twin.addresses import DASHBOARD_PORT, RTDE_PORT, SCRIPT_PORT, cannot_serve
 from real.twin.control_box import ControlBox, Plant
 from real.twin.controller import TIMESTEP
 from real.twin.rtde import HEADER, MAX_PACKET, Session
 from real.twin.script import MAX_SCRIPT
 
-RTDE_PORT, DASHBOARD_PORT, SCRIPT_PORT = 30004, 29999, 30003
-"""Ports of UR's controllers; clients have them built in."""
 MAX_LINE = 1024
 """Longest line that the dashboard takes (bytes)."""
 
@@ -172,12 +170,7 @@ class TwinServer:
         try:
             return await asyncio.start_server(connected, self.host, port, limit=MAX_LINE)
         except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise RobotError(
-                    f"port {port} of {self.host} is in use, perhaps by another twin; end that one, or choose another "
-                    "address, such as 127.0.0.3"
-                ) from error
-            raise RobotError(f"cannot serve at {self.host}:{port}: {error}") from error
+            raise cannot_serve(self.host, port, error) from error
 
     async def _advance(self) -> None:
         """Advance the plant with the clock, and stream what is due, until the end."""

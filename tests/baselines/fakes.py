@@ -43,6 +43,7 @@ class FakeEnv:
     """
 
     render_mode = None
+    metadata = {"render_fps": 20}  # noqa: RUF012 - as Gymnasium has it
 
     def __init__(
         self,

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import pickle
 import random
+import re
 from pathlib import Path
 
 import numpy as np
@@ -95,8 +96,33 @@ def test_a_missing_key_is_named():
 
 def test_a_wrong_shape_is_named_with_both_shapes():
     observation = observations() | {"proprio": torch.zeros(5, 4, 24)}
-    with pytest.raises(ValueError, match=r"proprio of shape \(3, 24\), got \(4, 24\)"):
+    with pytest.raises(ValueError, match=r"proprio of shape \(3, 24\), got \(4, 24\).* another version of DexScrew"):
         make_policy().act(observation)
+
+
+# -- cards ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("--oracle /data/jane/runs/o/policy.pt --lr 1e-3", "--oracle policy.pt --lr 1e-3"),
+        ("--folder=/data/jane/x", "--folder=x"),
+        ("~/x/policy.pt ../../jane/policy.pt", "policy.pt policy.pt"),
+        ("'/data/jane doe/policy.pt' \"~/my runs/policy.pt\"", "'policy.pt' \"policy.pt\""),
+        ("C:\\Users\\jane\\policy.pt", "policy.pt"),
+        ("runs/oracle/policy.pt ./x 1/2 N/kg tcp://127.0.0.2:5557 https://a.b/c", None),
+        (["/data/jane/x", 3, 1.5, None, {"a": "/data/jane/y"}], ["x", 3, 1.5, None, {"a": "y"}]),
+        (f"{Path.home()}/x/policy.pt {Path.cwd()}/runs/policy.pt", "policy.pt policy.pt"),
+    ],
+)
+def test_paths_that_tell_whose_machine_it_was_are_cut_to_their_names(text, expected):
+    assert policies.without_paths(text) == (text if expected is None else expected)
+
+
+def test_a_home_folder_with_a_space_in_its_name_is_not_told(monkeypatch):
+    monkeypatch.setattr(Path, "home", lambda: Path("/home/jane doe"))
+    assert policies.without_paths("--oracle /home/jane doe/policy.pt") == "--oracle policy.pt"
 
 
 # -- names ------------------------------------------------------------------------------------------------------------
@@ -105,7 +131,7 @@ def test_a_wrong_shape_is_named_with_both_shapes():
 @pytest.fixture
 def checkpoints(tmp_path, monkeypatch) -> Path:
     """A package whose shipped policies are in this folder."""
-    monkeypatch.setattr(policies, "files", lambda package: tmp_path)
+    monkeypatch.setattr(policies, "_SHIPPED", tmp_path / "checkpoints")
     return tmp_path / "checkpoints"
 
 
@@ -239,21 +265,40 @@ def test_a_malicious_object_is_refused_and_not_executed(saved, tmp_path, write, 
     assert marker.exists()  # it would have been executed
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None])
-def test_another_version_is_named(saved, tmp_path, version):
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        (
+            0,
+            r"of an older version of DexScrew: .*version 0, expected 1; train it again, or use it with the version",
+        ),
+        (2, r"of a newer version of DexScrew: .*version 2, expected 1; update this installation"),
+        ("1", r"is damaged: version '1' .*expected 1"),
+        (None, r"is damaged: version None .*expected 1"),
+        (True, r"is damaged: version True .*expected 1"),
+    ],
+)
+def test_another_version_is_named_as_older_or_newer_with_what_to_do(saved, tmp_path, version, expected):
     path = tmp_path / "other.pt"
     torch.save(content_of(saved) | {"version": version}, path)
-    with pytest.raises(ValueError, match=rf"version {version!r} .*expected 1") as caught:
+    with pytest.raises(ValueError, match=expected) as caught:
         policies.load(path)
     assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize("key", ["task", "shapes", "state", "card"])
-def test_a_file_without_one_of_its_parts_is_refused(saved, tmp_path, key):
-    content = content_of(saved)
-    del content[key]
+@pytest.mark.parametrize(
+    "keys", [("task",), ("shapes",), ("state",), ("card",), ("widths",), ("widths", "task_fields")]
+)
+def test_a_file_without_some_of_its_parts_is_named_as_old_with_what_to_do(saved, tmp_path, keys):
+    """Files of the first commits have no widths and no task_fields."""
+    content = {key: value for key, value in content_of(saved).items() if key not in keys}
     torch.save(content, tmp_path / "part.pt")
-    assert_refused(tmp_path / "part.pt")
+    with pytest.raises(ValueError) as caught:
+        policies.load(tmp_path / "part.pt")
+    message = str(caught.value)
+    assert f"{tmp_path / 'part.pt'} is a dexscrew-policy file of an older version of DexScrew" in message
+    lacking = sorted(re.findall("'([^']*)'", message.split("it lacks")[1]))
+    assert lacking == sorted(keys) and "train it again" in message
 
 
 @pytest.mark.parametrize("key, value", [("shapes", [3, 24]), ("state", [1.0]), ("task", ["nut"])])
@@ -272,7 +317,8 @@ def test_weights_of_another_network_are_refused(saved, tmp_path):
     content = content_of(saved)
     content["state"]["action_net.weight"] = torch.zeros(12, 7)
     torch.save(content, tmp_path / "other.pt")
-    assert_refused(tmp_path / "other.pt")
+    with pytest.raises(ValueError, match=r"other.pt is of another version of DexScrew, .*action_net.*train it again"):
+        policies.load(tmp_path / "other.pt")
 
 
 # -- writing ----------------------------------------------------------------------------------------------------------
@@ -282,11 +328,12 @@ def test_a_failed_write_leaves_the_old_file(saved, tmp_path, monkeypatch):
     path = tmp_path / "policy.pt"
     path.write_bytes(saved.read_bytes())
 
-    def fail(content, where) -> None:
-        Path(where).write_bytes(b"half")
+    def fail(path: Path, data: bytes) -> int:
+        with path.open("wb") as file:
+            file.write(data[:100])
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(torch, "save", fail)
+    monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises(OSError, match="no space left"):
         policies.save(make_policy(seed=5), path)
     monkeypatch.undo()

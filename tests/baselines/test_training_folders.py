@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
 from runs import UPDATE, checkpoint_of, copy_of
+
+from baselines import training
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -68,12 +71,53 @@ def test_a_policy_in_the_place_of_a_checkpoint_is_an_error(run, tmp_path, train,
     assert f"{folder / 'checkpoint.pt'} is not a dexscrew-checkpoint file" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("damage", [lambda c: c.pop("optimizer"), lambda c: c["policy"].popitem()])
-def test_a_checkpoint_that_lacks_something_is_an_error_that_names_the_file(run, tmp_path, train, capsys, damage):
+@pytest.mark.parametrize("part", ["optimizer", "env_rng", "curve"])
+def test_a_checkpoint_that_lacks_a_part_is_named_as_old_with_what_to_do(run, tmp_path, train, capsys, part):
     folder = copy_of(run, tmp_path)
     content = checkpoint_of(folder)
-    damage(content)
+    del content[part]
+    torch.save(content, folder / "checkpoint.pt")
+    assert train(folder, "--steps", str(6 * UPDATE)) == 2
+    message = capsys.readouterr().err
+    assert f"{folder / 'checkpoint.pt'} is a dexscrew-checkpoint file of an older version" in message
+    assert f"it lacks '{part}'" in message and "another folder with --folder" in message
+
+
+@pytest.mark.parametrize(("version", "expected"), [(0, "older version"), (2, "newer version")])
+def test_a_checkpoint_of_another_version_is_named_as_such(run, tmp_path, train, capsys, version, expected):
+    folder = copy_of(run, tmp_path)
+    torch.save(checkpoint_of(folder) | {"version": version}, folder / "checkpoint.pt")
+    assert train(folder, "--steps", str(6 * UPDATE)) == 2
+    assert expected in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_other_networks_is_an_error_that_names_the_file(run, tmp_path, train, capsys):
+    folder = copy_of(run, tmp_path)
+    content = checkpoint_of(folder)
+    content["policy"].popitem()
     torch.save(content, folder / "checkpoint.pt")
     assert train(folder, "--steps", str(6 * UPDATE)) == 2
     message = capsys.readouterr().err
     assert str(folder / "checkpoint.pt") in message and "does not fit" in message
+
+
+def test_a_configuration_that_does_not_record_a_field_is_told_to_be_old(run, tmp_path, train, capsys):
+    folder = copy_of(run, tmp_path)
+    content = json.loads((folder / "config.json").read_text())
+    del content["config"]["gamma"]
+    content["config"]["momentum"] = 0.9
+    (folder / "config.json").write_text(json.dumps(content))
+    assert train(folder, "--steps", str(6 * UPDATE)) == 2
+    message = capsys.readouterr().err
+    assert "gamma (not recorded there, as in runs of an older version, now 0.98)" in message
+    assert "momentum (there 0.9, unknown to this version)" in message
+
+
+def test_the_curve_of_a_run_that_went_on_shows_where(run, tmp_path, train, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(training, "draw_curve", lambda curve, path, title, resumed: drawn.append(list(resumed)))
+    folder = copy_of(run, tmp_path)
+    first = checkpoint_of(folder)["steps"]
+    for steps in (first + 2 * UPDATE, first + 3 * UPDATE):
+        assert train(folder, "--steps", str(steps), "--evaluation-episodes", "0") == 0
+    assert drawn == [[first], [first, first + 2 * UPDATE]]

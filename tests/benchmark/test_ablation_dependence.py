@@ -63,8 +63,18 @@ def test_ablations_that_do_not_compare_are_refused(ablation, tmp_path, capsys):
     assert str(file) in capsys.readouterr().err
 
 
-def test_a_damaged_result_is_an_error_that_names_it(ablation, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"arguments": {"task": "nut"}}', "of an older version of DexScrew: it lacks 'summary', 'runs'"),
+        ('{"arguments": {}, "summary": {}, "runs": {}}', "is not the results.json of a finished ablation"),
+        ("[]", "is not the results.json"),
+        ("{", "is damaged"),
+    ],
+)
+def test_a_damaged_or_old_result_is_named_as_such(ablation, tmp_path, capsys, text, expected):
     damaged = ablation("task", 1.0)
-    (damaged / "results.json").write_text('{"arguments": {"task": "nut"}}')
+    (damaged / "results.json").write_text(text)
     assert ablation_dependence.main([str(ablation("none", 1.0)), str(damaged), "--out", str(tmp_path / "out")]) == 2
-    assert str(damaged / "results.json") in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert str(damaged / "results.json") in message and expected in message

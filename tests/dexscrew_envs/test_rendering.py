@@ -10,7 +10,7 @@ import torch
 
 from dexscrew_envs import opengl
 from dexscrew_envs.env import DexScrewEnv
-from dexscrew_envs.rendering import video_writer
+from dexscrew_envs.rendering import check_size, video_writer
 
 SIZE = (60, 80)
 
@@ -184,3 +184,20 @@ def test_video_holds_the_frames(tmp_path):
         assert reader.get_meta_data()["fps"] == 20
         seen = [frame.mean() for frame in reader]
     np.testing.assert_allclose(seen, [0, 120, 240], atol=8)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1440, 1920), [480, 640], (np.int64(480), np.int32(640))])
+def test_sizes_that_can_be_drawn(size):
+    check_size(size)
+
+
+@pytest.mark.parametrize(
+    "size",
+    [(0, 1), (1, 0), (-1, 5), (1441, 1), (1, 1921), (480.0, 640), (480, np.float32(640)), (True, True), (1, np.True_),
+     ("480", "640"), (np.nan, 1), (480,), (480, 640, 3), 480, None, "ab", {480, 640}],
+    ids=str,
+)  # fmt: skip
+def test_sizes_that_cannot_be_drawn_are_named(size):
+    with pytest.raises(ValueError, match=r"at most 1440 by 1920 pixels, two integers of at least 1, got ") as raised:
+        check_size(size)
+    assert repr(size) in str(raised.value)

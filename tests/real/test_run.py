@@ -4,8 +4,11 @@ import json
 import sys
 
 import pytest
+from robot_fakes import FakeRobot
 
-from real import run, view
+from baselines import policies
+from real import run
+from real.env import DexScrewRealEnv
 
 
 def test_a_student_runs_on_the_twin_and_leaves_a_result(tmp_path, capsys):
@@ -22,10 +25,50 @@ def test_a_student_runs_on_the_twin_and_leaves_a_result(tmp_path, capsys):
 
 
 def test_the_live_view_is_drawn_while_it_runs(monkeypatch):
-    drawn, screen = [], view.screen
-    monkeypatch.setattr(view, "screen", lambda *args: drawn.append(args[-1]) or screen(*args))
+    drawn, draw = [], run.LiveView.draw
+    monkeypatch.setattr(run.LiveView, "draw", lambda *args: drawn.append(args[-1]) or draw(*args))
     assert run.main(["--policy", "nut-student", "--seconds", "0.5", "--view"]) == 0
     assert drawn == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
+
+
+@pytest.fixture
+def on_hardware():
+    """A policy, and an environment on a robot where nobody counts turns."""
+    env = DexScrewRealEnv("nut", robot=FakeRobot(), episode_steps=7)
+    yield policies.load("nut-student"), env
+    env.close()
+
+
+def test_what_nothing_measures_is_none(on_hardware):
+    policy, env = on_hardware
+    found, _ = run.run(policy, env, seed=0, view=False, title="")
+    assert found["turns"] is None and found["turns needed"] is None
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_numbers_have_no_more_digits_than_they_mean(on_hardware):
+    policy, env = on_hardware
+    found, _ = run.run(policy, env, seed=0, view=False, title="")
+    assert found["robot time (s)"] == 0.35  # 7 * 0.05 is 0.35000000000000003
+    numbers = [value for value in found.values() if isinstance(value, float)]
+    for value in numbers + found["jitter median, 99 %, largest (ms)"]:
+        assert len(repr(value).partition(".")[2]) <= 4
+
+
+@pytest.mark.parametrize("turns", [None, 3.4567])
+def test_the_table_fits_a_terminal_and_nothing_is_cut_off(turns):
+    ended = "the controller reports: connection lost " + "and so on " * 20
+    text = run.table({
+        "ended by": ended, "turns": turns, "turns needed": None if turns is None else 8, "robot time (s)": 18.15,
+        "wall time (s)": 1e5 + 1 / 3, "jitter median, 99 %, largest (ms)": [0.0123, 12345.678, 99999.9],
+    })  # fmt: skip
+    assert max(map(len, text.splitlines())) <= 80
+    rows = {name: line[35:] for line in text.splitlines() if (name := line[:35].strip()) and not name.startswith("-")}
+    assert rows["turns"] == ("not measured" if turns is None else "3.46")
+    assert rows["turns needed"] == ("not measured" if turns is None else "8")
+    assert (rows["robot time (s)"], rows["wall time (s)"]) == ("18.15", "100000.33")
+    assert rows["jitter median, 99 %, largest (ms)"] == "0.0, 12345.7, 99999.9"
+    assert "".join(line[35:] for line in text.splitlines()[1:7]).replace(" ", "").startswith(ended.replace(" ", ""))
 
 
 def test_ctrl_c_before_the_episode_is_no_traceback(monkeypatch, capsys):
@@ -57,6 +100,11 @@ def test_ctrl_c_ends_the_episode_and_still_gives_its_result(capsys, monkeypatch)
         (["--policy", "nut-student", "--task", "screwdriver"], "trained for the task 'nut', not 'screwdriver'"),
         (["--policy", "nut-student", "--arm", "127.0.0.9"], "give both --arm and --hand"),
         (["--policy", "nut-student", "--stratum", "brutal"], "brutal"),
+        (
+            ["--policy", "nut-student", "--server-key", "server.key"],
+            "--server-key and --client-key are for a hand server",
+        ),
+        (["--policy", "nut-student", "--seed", "-1"], "seed must be a non-negative integer"),
         (["--policy", "nut-student", "--shape", "octagon"], "octagon"),
         (["--policy", "nut-student", "--seconds", "-1"], "--seconds must be positive"),
         (["--policy", "nut-student", "--seconds", "nan"], "--seconds must be positive"),

@@ -223,10 +223,10 @@ def test_nobody_at_the_address_is_an_error(arm):
         arm.connect()
 
 
-def test_a_missing_client_library_is_an_error(twin, arm, tmp_path, monkeypatch):
+def test_a_client_library_that_cannot_be_imported_is_an_error(twin, arm, tmp_path, monkeypatch):
     (tmp_path / "rtde_control.py").write_text("raise ImportError('missing')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with pytest.raises(RobotError, match=r"pip install 'dexscrew\[real\]'"):
+    with pytest.raises(RobotError, match=r"ur_rtde, which the arm's driver needs, cannot be imported: missing"):
         arm.connect()
 
 

@@ -130,10 +130,10 @@ def test_the_hand_server_is_written_for_python_3_10(name):
 
 
 def test_the_hand_server_needs_few_libraries():
-    """It runs in the vendor's environment: no PyTorch, MuJoCo or Gymnasium."""
+    """It runs in the vendor's environment: no PyTorch, MuJoCo or Gymnasium, and of the environments nothing."""
     program = """
 import sys
-for name in ("torch", "mujoco", "gymnasium", "dexscrew_envs", "tyro", "rich"):
+for name in ("torch", "mujoco", "gymnasium", "filelock", "tyro", "rich", "dexscrew_envs.tasks"):
     sys.modules[name] = None
 import real.hand_server
 real.hand_server.load_sdk(twin=True)

@@ -13,9 +13,10 @@ import pytest
 from ur_fakes import SCRIPT, START, KinematicPlant, RemoteTwin, new_host, wait_until
 
 from real.robot import RobotError
+from real.twin.addresses import DASHBOARD_PORT, RTDE_PORT, SCRIPT_PORT
 from real.twin.rtde import CONTROLLER_VERSION, DATA, HEADER, INPUTS, MAX_PACKET, OUTPUTS, VERSION, packet
 from real.twin.rtde import START as START_PACKET
-from real.twin.server import DASHBOARD_PORT, MAX_LINE, RTDE_PORT, SCRIPT_PORT, TwinServer
+from real.twin.server import MAX_LINE, TwinServer
 
 rtde_control = pytest.importorskip("rtde_control")
 rtde_receive = pytest.importorskip("rtde_receive")

@@ -1,0 +1,148 @@
+"""Draw the pictures of docs/results anew from the JSON files beside them.
+
+`python -m benchmark.pictures docs/results`
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from baselines.plots import COLORS, CONDITION_COLORS, draw_learning, legend, picture, shades, step_unit
+from benchmark import ablation_dependence, generalization
+from benchmark.ablation_report import draw_conditions, draw_curves
+from dexscrew_envs.tasks import TASKS
+
+
+@dataclass(kw_only=True)
+class Args:
+    """Draw the pictures of docs/results anew from the JSON files beside them."""
+
+    folder: Annotated[Path, tyro.conf.Positional] = Path("docs/results")
+    """Folder with the JSON files, in which the pictures are written."""
+
+
+def draw_all(folder: Path) -> list[Path]:
+    """Draw every picture and return their paths.
+
+    Raises:
+        ValueError: a JSON file is missing, or is not one that this version can draw.
+    """
+    drawn = []
+    for task in TASKS:
+        for name, draw in (
+            (f"{task}-oracle", _oracles),
+            (f"{task}-student", _student),
+            (f"ablation-{task}-curves", _curves),
+            (f"ablation-{task}-conditions", _conditions),
+            (f"ablation-{task}-dependence", _dependence),
+        ):
+            drawn.append(_draw(draw, folder, task, folder / f"{name}.png"))
+    drawn.append(_draw(_longer, folder, "", folder / "ablation-longer.png"))
+    drawn.append(_draw(_engines, folder, "", folder / "engines.png"))
+    return drawn
+
+
+def _draw(draw: Callable[[Path, str, Path], None], folder: Path, task: str, path: Path) -> Path:
+    try:
+        draw(folder, task, path)
+    except (OSError, KeyError, IndexError, TypeError, ValueError) as error:
+        raise ValueError(f"{path.name} cannot be drawn from the JSON files in {folder}: {error!r}") from error
+    return path
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def _oracles(folder: Path, task: str, path: Path) -> None:
+    runs = [run for run in _read(folder / "oracle.json") if run["task"] == task]
+    curves = {f"seed {run['seed']}": run["curve"] for run in runs}
+    resumed = {run["evaluations"][0]["steps"] for run in runs}  # runs stopped at the first evaluation, then went on
+    draw_learning(path, f"oracle, {task}", curves, shades(COLORS["oracle"], len(runs)), sorted(resumed))
+
+
+def _student(folder: Path, task: str, path: Path) -> None:
+    found = _read(folder / f"{task}-student.json")
+    generalization.draw(generalization.summarize(found["shapes"]), found["policy"], path)
+
+
+def _curves(folder: Path, task: str, path: Path) -> None:
+    draw_curves(task, _read(folder / f"ablation-{task}.json")["runs"], path)
+
+
+def _conditions(folder: Path, task: str, path: Path) -> None:
+    draw_conditions(task, _read(folder / f"ablation-{task}.json")["summary"], path)
+
+
+def _dependence(folder: Path, task: str, path: Path) -> None:
+    files = [folder / f"ablation-{task}{level}.json" for level in ("-none", "", "-wider")]
+    ablation_dependence.draw(*ablation_dependence.read(files), path)
+
+
+def _longer(folder: Path, _: str, path: Path) -> None:
+    runs = _read(folder / "ablation-longer.json")
+    last = {name: max(run["steps"] for run in runs if run["task"] == name) for name in TASKS}
+    oracles = [{**run, "agent": "oracle"} for run in _read(folder / "oracle.json")]
+    lines = [
+        (run["task"], run["agent"], COLORS[run["agent"]], _until(run["curve"], last[run["task"]]))
+        for run in [*oracles, *runs]
+    ]
+    _draw_turns(path, "Longer training, one line per run", lines)
+
+
+def _engines(folder: Path, _: str, path: Path) -> None:
+    trainings = _read(folder / "engines.json")["trainings"]
+    lines = [
+        (run["task"], "mujoco, three seeds", CONDITION_COLORS[1], _until(run["curve"], 1.02e6))
+        for run in _read(folder / "oracle.json")
+    ]
+    lines += [(name, "warp, one seed", CONDITION_COLORS[3], run["curve"]) for name, run in trainings.items()]
+    _draw_turns(path, "Oracles on either engine, one line per run", lines)
+
+
+def _until(curve: list[dict[str, float]], last: float) -> list[dict[str, float]]:
+    return [row for row in curve if row["steps"] <= last]
+
+
+def _draw_turns(path: Path, title: str, lines: Iterable[tuple[str, str, Any, list[dict[str, float]]]]) -> None:
+    """Draw turns over control steps, a panel for each task: lines of task, label, colour and rows."""
+    lines = list(lines)
+    unit, label = step_unit(max(rows[-1]["steps"] for *_, rows in lines))
+    with picture(path, (11, 3.8), f"{title} (last 256 training episodes, with exploration noise)", 2) as (figure, axes):
+        for axis, task in zip(axes, TASKS, strict=True):
+            here = [line for line in lines if line[0] == task]
+            named: set[str] = set()
+            for _, name, color, rows in here:
+                shown = "_" if name in named else name  # once in the legend
+                named.add(name)
+                axis.plot(
+                    [row["steps"] / unit for row in rows], [row["rotations"] for row in rows], color=color, label=shown
+                )
+            axis.set(title=task, xlabel=label, ylabel="turns per episode")
+            if min(row["rotations"] for *_, rows in here for row in rows) > -0.1:
+                axis.set_ylim(bottom=0)
+            axis.grid(alpha=0.3)
+        legend(figure, axes[0])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    args = tyro.cli(Args, args=argv, description=__doc__)
+    try:
+        drawn = draw_all(args.folder)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"drawn: {len(drawn)} pictures in {args.folder}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
