@@ -148,7 +148,7 @@ class HandServer:
                 for _ in range(_BURST):
                     if not self._take_message():
                         break
-                self._forget(gone)
+                self._hold_if_gone(gone)
                 self._answer_zeroing()
                 now = time.monotonic()
                 if self._commander is not None and now - self._commanded > DEAD_MAN:
@@ -171,12 +171,15 @@ class HandServer:
             gone.add(int(recv_monitor_message(self._monitor)["value"]))
         return gone
 
-    def _forget(self, connections: set[int]) -> None:
-        """End the sessions of clients that are gone: killed, or without saying goodbye."""
-        for client in [c for c, session in self._sessions.items() if session.connection in connections]:
-            del self._sessions[client]
-            if client == self._commander:
-                self._hold()
+    def _hold_if_gone(self, connections: set[int]) -> None:
+        """Let the hand hold if the client that commands it came through one of the connections that ended.
+
+        A new connection may have the descriptor of an old one by now. Holding once too often is harmless, so the
+        session stays, and its next command moves the hand again.
+        """
+        session = self._sessions.get(self._commander or b"")
+        if session is not None and session.connection in connections:
+            self._hold()
 
     def _take_message(self) -> bool:
         """Take a message, if there is one; return whether there was."""
