@@ -21,7 +21,7 @@ from torch import Tensor
 from baselines import policies
 from baselines.progress import Progress
 from baselines.task_options import TaskOptions, changes
-from dexscrew_envs import program
+from dexscrew_envs import ambient, program
 from dexscrew_envs.files import replacing, to_json
 from dexscrew_envs.mdp.terminations import Reason
 from dexscrew_envs.program import Status
@@ -55,7 +55,7 @@ class Score:
         }
 
 
-@torch.no_grad()
+@ambient.plain(deterministic=None)
 def evaluate(
     policy: policies.Policy,
     env: DexScrewVectorEnv,

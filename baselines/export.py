@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from baselines import policies
 from baselines.contract import contract
-from dexscrew_envs import program
+from dexscrew_envs import ambient, program
 from dexscrew_envs.files import write_bytes, write_json
 from dexscrew_envs.program import Status
 
@@ -39,6 +39,7 @@ class _Positional(nn.Module):
         return self.actor(dict(zip(self.keys, inputs, strict=True))).clamp(-1.0, 1.0)
 
 
+@ambient.plain()
 def export(policy: policies.ActorPolicy, folder: Path) -> dict[str, float]:
     """Write `policy.ts`, `policy.onnx` and `contract.json` into a folder, each whole or not at all.
 
