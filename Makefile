@@ -21,6 +21,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 train: $(TRAIN_STAMP)
 	$(BIN)/python -m baselines.ppo_oracle --task nut $(ARGS)
+	@echo 'activate the environment with: source $(BIN)/activate'
 
 test: check
 	$(BIN)/python -m pytest

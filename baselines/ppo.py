@@ -71,10 +71,10 @@ class TensorPPO(TensorOnPolicy, PPO):
         policy: `DexScrewActorCritic`, or a subclass.
         env: the environment.
         reward_scale: factor of the reward that the algorithm sees.
-        target_kl: divergence per pass over a rollout that the learning rate aims at.
-        final_kl: what that falls to, by equal factors in equal steps: small batches make noisy steps, which must
-            shrink. None keeps it.
-        kl_steps: control steps over which it falls.
+        target_kl: target KL divergence per pass over a rollout, by which the learning rate adapts.
+        final_kl: final target KL; decays geometrically over `kl_steps`, since small batches make noisy steps, which
+            must shrink. None keeps the target constant.
+        kl_steps: control steps until `final_kl` is reached.
         min_learning_rate: its lower limit.
         max_learning_rate: its upper limit.
         bounds_coef: weight of the cost of action means beyond the action's range.
@@ -125,7 +125,7 @@ class TensorPPO(TensorOnPolicy, PPO):
     def _add_cut_off(self, rewards: Tensor, infos: dict[str, Any]) -> Tensor:
         """Add the discounted values (N,) of what truncation cut off to the rewards (N,) of a step."""
         truncated = infos["truncated"]
-        if self.device.type != "cpu":  # to ask whether there is any would wait for the GPU; to compute all is quick
+        if self.device.type != "cpu":  # checking would sync with the GPU; computing all is cheaper
             return rewards + self.gamma * torch.where(truncated, self.policy.values(infos["final_obs"]), 0.0)
         if truncated.any():
             cut_off = {key: tensor[truncated] for key, tensor in infos["final_obs"].items()}

@@ -18,9 +18,9 @@ class PPOConfig(TrainConfig):
     target_kl: float = 0.02
     """Divergence between old and new policy that the learning rate aims at."""
     final_kl: float = 0.005
-    """What it falls to over `kl_steps`; small batches make noisy steps, which must shrink in the end."""
+    """Final target divergence; it falls there geometrically over `kl_steps`, since small batches make noisy steps."""
     kl_steps: int = 4_000_000
-    """Control steps over which the divergence falls from `target_kl` to `final_kl`."""
+    """Control steps over which the target divergence falls from `target_kl` to `final_kl`."""
     gamma: float = 0.98
     """Discount factor. The paper's is 0.99; with our small batches the nut is learned faster at a horizon of 2.5 s."""
     gae_lambda: float = 0.95

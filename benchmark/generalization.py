@@ -82,7 +82,12 @@ def write_report(found: dict[str, Any], args: Args, out: Path) -> str:
         cells = [f"{mean:.1f} [{low:.1f}, {high:.1f}]" for mean, low, high in scores.values()]
         rows.append([shape, "yes" if found[shape]["seen"] else "no", *cells])
     table = tabulate(rows, headers=["shape", "seen", *CONDITIONS], tablefmt="github")
-    results = {"policy": args.policy, "seed": args.seed, "versions": versions(), "shapes": found}
+    results = {
+        "policy": policies.without_paths(args.policy),
+        "seed": args.seed,
+        "versions": versions(),
+        "shapes": found,
+    }
     write_text(table + "\n", out / "table.md")
     write_json(results, out / "results.json")
     draw(summary, args.policy, out / "turns.png")

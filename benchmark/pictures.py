@@ -17,6 +17,8 @@ import tyro
 from baselines.plots import COLORS, CONDITION_COLORS, draw_learning, legend, picture, shades, step_unit
 from benchmark import ablation_dependence, generalization
 from benchmark.ablation_report import draw_conditions, draw_curves
+from dexscrew_envs import program
+from dexscrew_envs.program import Status
 from dexscrew_envs.tasks import TASKS
 
 
@@ -132,16 +134,15 @@ def _draw_turns(path: Path, title: str, lines: Iterable[tuple[str, str, Any, lis
         legend(figure, axes[0])
 
 
+def _draw_again(args: Args) -> int:
+    drawn = draw_all(args.folder)
+    print(f"drawn: {len(drawn)} pictures in {args.folder}")
+    return Status.DONE
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    args = tyro.cli(Args, args=argv, description=__doc__)
-    try:
-        drawn = draw_all(args.folder)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"drawn: {len(drawn)} pictures in {args.folder}")
-    return 0
+    return program.main("benchmark.pictures", Args, _draw_again, argv, __doc__)
 
 
 if __name__ == "__main__":

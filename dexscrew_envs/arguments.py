@@ -19,7 +19,10 @@ def boolean(name: str, value: Any) -> bool:
 
 def integer(name: str, value: Any, least: int, wanted: str = "") -> int:
     """Return an integer of at least `least`; raise ValueError, which says what is wanted, for anything else."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < least:
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
+    if whole and value >= 2**31:
+        raise ValueError(f"{name} must be below 2^31, got {value}")
+    if not whole or value < least:
         raise ValueError(f"{name} must be {wanted or f'an integer of at least {least}'}, got {value!r}")
     return int(value)
 
@@ -29,6 +32,11 @@ def index(name: str, value: Any, count: int) -> int:
     if integer(name, value, 0, wanted := f"an integer of 0 to {count - 1}") >= count:
         raise ValueError(f"{name} must be {wanted}, got {value!r}")
     return int(value)
+
+
+def several(value: Any) -> Any:
+    """Return a list, an array or the like as a tuple, and anything else, such as one name, as it is."""
+    return tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else value
 
 
 def observation_keys(value: Any, known: tuple[str, ...]) -> tuple[str, ...]:
@@ -41,8 +49,8 @@ def observation_keys(value: Any, known: tuple[str, ...]) -> tuple[str, ...]:
     Raises:
         ValueError: there is none, or one that is not known.
     """
-    keys = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Iterable) else ()
-    if not keys:
+    keys = (value,) if isinstance(value, str) else several(value)
+    if not isinstance(keys, tuple) or not keys:
         raise ValueError(f"observe must name at least one of {', '.join(known)}, got {value!r}")
     for key in keys:
         if not isinstance(key, str) or key not in known:

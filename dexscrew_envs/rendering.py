@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,6 +69,7 @@ def video_writer(path: Path, fps: int) -> Iterator[Callable[[np.ndarray], None]]
 
     Raises:
         gymnasium.error.DependencyNotInstalled: imageio with ffmpeg is missing.
+        OSError: ffmpeg did not finish the file, as on a full disk.
     """
     try:
         import imageio.v2 as imageio
@@ -81,3 +83,22 @@ def video_writer(path: Path, fps: int) -> Iterator[Callable[[np.ndarray], None]]
     writer: Any
     with imageio.get_writer(path, **options) as writer:
         yield writer.append_data
+    if not _is_whole(path):
+        raise OSError(f"ffmpeg did not finish {path}; see what it printed, and whether the disk is full")
+
+
+def _is_whole(path: Path) -> bool:
+    """Return whether an MP4 file has its index, which ffmpeg writes last; it fails in silence.
+
+    Source of the boxes' layout: ISO/IEC 14496-12, 4.2.
+    """
+    data, at, kinds = path.read_bytes(), 0, set()
+    while at + 8 <= len(data):
+        size, kind = struct.unpack_from(">I4s", data, at)
+        if size == 1:  # a size of 64 bits follows
+            size = struct.unpack_from(">Q", data, at + 8)[0] if at + 16 <= len(data) else 0
+        if size < 8:
+            return False
+        kinds.add(kind)
+        at += size
+    return at == len(data) and b"moov" in kinds

@@ -95,6 +95,8 @@ def _check_numbers(task: Task, name: str, kind: str) -> None:
         or (kind == "Range" and numbers[0] > numbers[1])
     ):
         raise ValueError(f"{task.name}: {name} must be {words}, got {value!r}")
+    if "int" in kind and any(number >= 2**31 for number in numbers):
+        raise ValueError(f"{task.name}: {name} must be below 2^31, got {value!r}")
 
 
 def _is_number(value: Any, *, whole: bool) -> bool:

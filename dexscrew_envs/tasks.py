@@ -60,11 +60,11 @@ class Task:
     """Range of the nut's joint in turns; an episode starts at 0."""
     joint_friction: Range
     """Ours: dry friction of the nut's joint (N m). The release's 0.2 is a PhysX coefficient, not a torque; this range
-    makes the nut stop when the fingers let go, and turn under a fingertip's force, which has less leverage on the
+    lets the nut stop when the fingers let go, and turn under a fingertip's force, which has less leverage on the
     thinner handle."""
     joint_damping: float = 5e-4
     """Ours: viscous friction of the nut's joint (N m s/rad). The release limits the joint's speed to 6.28 rad/s
-    instead, a limit that MuJoCo's joints do not have."""
+    instead; MuJoCo's joints have no such limit."""
     object_position: Vector3
     """Position of the object's base before noise (m)."""
     object_position_noise: Vector3 = (0.0075, 0.0075, 0.0)
@@ -110,18 +110,17 @@ class Task:
     friction: Range = (0.5, 8.0)
     """Coefficient of friction, one for all shapes of an environment."""
     restitution: Range = (0.0, 1.0)
-    """Ours: coefficient of restitution e, which MuJoCo has not. It enters as the damping ratio of the contacts,
-    -ln e / sqrt(pi^2 + ln^2 e), bounded below by `min_contact_damping_ratio`, since PhysX applies it only to
-    impacts and MuJoCo would to every contact."""
+    """Ours: coefficient of restitution e, which MuJoCo lacks. It enters as the damping ratio of the contacts,
+    -ln e / sqrt(pi^2 + ln^2 e), with `min_contact_damping_ratio` as its lower bound, since PhysX applies restitution
+    only to impacts and MuJoCo would apply it to every contact."""
     min_contact_damping_ratio: float = 0.8
-    """Ours: see `restitution`. At 0.5 the noise on the targets of a still hand shakes the nut around; at 0.8 it does
-    not."""
+    """Ours: see `restitution`. At 0.5 the target noise of a still hand shakes the nut; at 0.8 it does not."""
     observation_noise: tuple[float, float] = (0.01, 0.005)
     """Standard deviations of the noise on observed joint positions: drawn per episode, and per step (rad)."""
     action_noise: tuple[float, float] = (0.01, 0.005)
     """The same for the noise on joint targets (rad)."""
     push_probability: float = 0.25
-    """Probability of each push of the nut. Ours: two pushes are drawn a control step, as in the release, but both act
+    """Probability of each push of the nut. Ours: two pushes are drawn per control step, as in the release, but both act
     from its beginning rather than from a random physics step."""
     push_force: float = 2.0
     """Standard deviation of a push along each axis, per mass of the nut (N/kg)."""
@@ -144,7 +143,7 @@ class Task:
     work_weight: float = -0.01
     """Weight of the squared mechanical power."""
     overspeed_weight: float = -0.3
-    """Weight of the nut's speed above a threshold."""
+    """Weight of the part of the nut's speed above a threshold."""
     overspeed_threshold: Range
     """That threshold before and after its curriculum (rad/s)."""
     overspeed_curriculum: tuple[float, float] = (30e6, 60e6)
@@ -231,17 +230,17 @@ class Task:
 
 DEVIATIONS: Mapping[str, str] = {
     "contacts": "Friction cones are elliptic. MuJoCo's default, pyramidal cones, soften a contact with the square of "
-    "its friction coefficient, so that at 8 the fingertips sink 10 to 20 mm into the nut.",
-    "armature": "Every joint of the hand has a rotor inertia of 2e-4 kg m^2, an estimate. The URDF has none, and then "
-    "a saturated motor (0.4 N m) speeds a 16 g link (1e-5 kg m^2) up by 200 rad/s within one physics step.",
+    "its friction coefficient, so at 8 the fingertips sink 10 to 20 mm into the nut.",
+    "armature": "Every joint of the hand has a rotor inertia of 2e-4 kg m^2, an estimate. The URDF has none; a "
+    "saturated motor (0.4 N m) would then speed a 16 g link (1e-5 kg m^2) up by 200 rad/s within one physics step.",
     "inertia of the nut": "It is that of a shell of its shape and mass; the release's numbers do not fit its meshes.",
-    "privileged angle and orientation of the nut": "They are given up to the nut's rotational symmetry, so that the "
-    "angle does not grow over the episode, and a network need not learn that corners recur. Both jump where the next "
-    "corner takes the place of the last one; `nut_phase`, which is ours, tells the same without a jump.",
+    "privileged angle and orientation of the nut": "They are given modulo the nut's rotational symmetry, so that the "
+    "angle does not grow over the episode, and a network need not learn that corners recur. Taken modulo the symmetry, "
+    "both are discontinuous at every corner; `nut_phase`, which is ours, says the same continuously.",
     "randomisation": "Shape, scale, friction, masses and gains are drawn anew for every episode, rather than once per "
     "environment.",
-    "derived quantities": "Fingertip poses and forces in rewards and observations are those of 5 ms before; joint "
-    "angles are current.",
+    "derived quantities": "Fingertip poses and forces in rewards and observations are 5 ms old; joint angles are "
+    "current.",
 }
 """What differs from the paper and its release and is no field of a task."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -70,9 +70,9 @@ class DexScrewVectorEnv(Copyable, VectorEnv[Observation, Tensor, Tensor]):
         max_episode_steps: the task's `episode_steps` by the name that `gymnasium.make_vec` has for it.
         task_fields: changes of fields of the task, by name.
 
-    On the warp engine a control step is launched, not awaited: what a step returns holds `final_obs` whether or not an
-    episode ended, a NaN among the actions ends its episode as invalid physics rather than raise, and what went
-    wrong in the physics is told by `check_physics`, which should be called once a rollout.
+    On the warp engine a control step is launched, not awaited: its infos hold `final_obs` whether or not an episode
+    ended, and a NaN among the actions ends that episode as invalid physics instead of raising; `check_physics` reports
+    it, and should be called once per rollout.
 
     Raises:
         ValueError: an argument has a value that is not known or not possible, or a GPU is missing or too small.
@@ -101,26 +101,22 @@ class DexScrewVectorEnv(Copyable, VectorEnv[Observation, Tensor, Tensor]):
         max_episode_steps: int | None = None,
         **task_fields: Any,
     ) -> None:
-        num_envs = arguments.integer("num_envs", num_envs, 1)
+        self.num_envs = arguments.integer("num_envs", num_envs, 1)
         randomize = arguments.boolean("randomize", randomize)
-        autoreset = arguments.boolean("autoreset", autoreset)
-        observe = arguments.observation_keys(observe, ALL_OBSERVE)
-        render_mode = arguments.render_mode(render_mode)
+        self.autoreset = arguments.boolean("autoreset", autoreset)
+        self.observe = arguments.observation_keys(observe, ALL_OBSERVE)
+        self.render_mode = arguments.render_mode(render_mode)
         check_size(render_size)
         self._added_terms = check_added_terms(reward_terms)
         if shape is not None:
-            task_fields["shape"] = tuple(shape) if isinstance(shape, Iterable) and not isinstance(shape, str) else shape
+            task_fields["shape"] = arguments.several(shape)
         self.task = make_task(task, randomize=randomize, **arguments.time_limit(max_episode_steps, task_fields))
 
-        self.num_envs = num_envs
-        self.observe = observe
-        self.autoreset = autoreset
         self.metadata = {
             "render_modes": ["rgb_array"],
             "render_fps": round(1 / self.task.control_dt),
-            "autoreset_mode": AutoresetMode.SAME_STEP if autoreset else AutoresetMode.DISABLED,
+            "autoreset_mode": AutoresetMode.SAME_STEP if self.autoreset else AutoresetMode.DISABLED,
         }
-        self.render_mode = render_mode
         self.privileged_layout = obs.privileged_layout(self.task)
         """Name of each slice of `privileged`, and where it stands."""
         self.sim = make_simulator(
@@ -128,13 +124,17 @@ class DexScrewVectorEnv(Copyable, VectorEnv[Observation, Tensor, Tensor]):
         )
         self.device = self.sim.device
         check_camera(self.sim.scene.model, camera)
-        self._make_spaces()
+        self._privileged_bounds = obs.privileged_bounds(self.task).to(self.device)
+        self.single_observation_space = obs.observation_space(self.task, self.observe)
+        self.single_action_space = gymnasium.spaces.Box(-1.0, 1.0, (len(JOINTS),), np.float32)
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
 
         limits = np.array(joint_limits(self.task, self.sim.scene.model), np.float32)
         self._lower, self._upper = torch.as_tensor(limits, device=self.device)
         self._action_step = torch.full((len(JOINTS),), self.task.action_scale, device=self.device)
         self._action_step[list(self.task.locked_joints)] = 0.0
-        keep = obs.HISTORY_STEPS if "history" in observe else obs.PROPRIO_STEPS + self.task.proprio_delay
+        keep = obs.HISTORY_STEPS if "history" in self.observe else obs.PROPRIO_STEPS + self.task.proprio_delay
         self._history = torch.zeros(self.num_envs, keep, obs.PAIR, device=self.device)
         self._targets = torch.zeros(self.num_envs, len(JOINTS), device=self.device)
         self._push = torch.zeros(self.num_envs, 3, device=self.device)
@@ -162,13 +162,6 @@ class DexScrewVectorEnv(Copyable, VectorEnv[Observation, Tensor, Tensor]):
         """Let the engine record the step. All that it changes, it changes in place, so that it is found again."""
         self._before_physics = self.sim.capture(weak(self._command), self._generator)
         self._after_physics = self.sim.capture(weak(self._conclude), self._generator)
-
-    def _make_spaces(self) -> None:
-        self._privileged_bounds = obs.privileged_bounds(self.task).to(self.device)
-        self.single_observation_space = obs.observation_space(self.task, self.observe)
-        self.single_action_space = gymnasium.spaces.Box(-1.0, 1.0, (len(JOINTS),), np.float32)
-        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
-        self.action_space = batch_space(self.single_action_space, self.num_envs)
 
     # -- the interface ------------------------------------------------------------------------------------------------
 
@@ -216,14 +209,11 @@ class DexScrewVectorEnv(Copyable, VectorEnv[Observation, Tensor, Tensor]):
             raise RuntimeError("the environment is closed")
         if self._state is None:
             raise RuntimeError("call reset() before step()")
-        shape, check_values = (self.num_envs, len(JOINTS)), not self.sim.asynchronous
-        return self._advance(arguments.actions(actions, shape, self.device, check_values=check_values))
-
-    def _advance(self, actions: Tensor) -> tuple[Observation, Tensor, Tensor, Tensor, dict[str, Any]]:
-        """Advance by one control step with checked actions."""
+        shape, finite = (self.num_envs, len(JOINTS)), not self.sim.asynchronous
+        checked = arguments.actions(actions, shape, self.device, check_values=finite)
         self.total_steps += self.num_envs
         self._threshold.fill_(overspeed_threshold(self.task, self.total_steps))
-        self.sim.step(*self._before_physics(actions))
+        self.sim.step(*self._before_physics(checked))
         return self._after_physics()
 
     def _command(self, actions: Tensor) -> tuple[Tensor, Tensor]:
@@ -327,7 +317,7 @@ class DexScrewVectorEnv(Copyable, VectorEnv[Observation, Tensor, Tensor]):
                 "an environment on the warp engine cannot be copied or pickled, since its step is recorded on its "
                 "device; make another with the same arguments, and reset both with the same seed"
             )
-        remade = ("_before_physics", "_after_physics", "_renderer", "_generator")
+        remade = ("_before_physics", "_after_physics", "_renderer")
         kept = {name: value for name, value in vars(self).items() if name not in remade}
         return kept | {"_generator": self._generator.get_state()}
 

@@ -161,7 +161,9 @@ def _run(args: Args) -> int:
     with closing(make_env(args, task)) as env:
         result, status = run(policy, env, seed=args.seed, view=args.view, title=f"{args.policy} on {where}")
     if args.json is not None:  # before anything is printed, which may fail
-        write_json({"policy": args.policy, "task": task, "seed": args.seed, **result}, args.json)
+        write_json(
+            {"policy": policies.without_paths(args.policy), "task": task, "seed": args.seed, **result}, args.json
+        )
     print(table(result))
     return status
 

@@ -121,7 +121,7 @@ def limit_motion(
         dt: duration of the step (s).
 
     Returns:
-        New targets (J,) and velocities (J,). Targets within the limits in one step are returned as they are wanted.
+        New targets (J,) and velocities (J,). Goals reachable in one step are returned unchanged.
     """
     distance = np.clip(goal, lower, upper) - position
     gap = np.abs(distance)

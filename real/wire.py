@@ -28,7 +28,7 @@ VERSION = 1
 ADDRESS = "tcp://127.0.0.1:5557"
 """Where the hand server listens unless told otherwise."""
 MAX_REQUEST, MAX_REPLY = 1024, 8192
-"""Largest messages (bytes); the receiving socket drops who sends larger ones."""
+"""Largest messages (bytes). A peer that sends more is disconnected."""
 
 JOINTS = (
     "index_bend", "index_1", "index_2", "mid_1", "mid_2", "pinky_1",

@@ -38,6 +38,8 @@ class Command:
     """What it runs instead."""
     ready: str = ""
     """What a server prints when it is ready; it is then left running until its section ends."""
+    too_slow: str = ""
+    """What it says, with status 3, on a machine too busy for real time; that is no fault of README.md."""
 
 
 COMMANDS = {
@@ -53,6 +55,7 @@ COMMANDS = {
     "python -m baselines.evaluate --policy runs/oracle-nut-0/policy.pt --shape square --push 10": Command(
         add="--episodes 2"
     ),
+    "python -m baselines.ppo_oracle --env.shape square --folder runs/square": Command(add=f"--steps 4096 {TINY}"),
     "torchrun --nproc-per-node 4 -m baselines.ppo_oracle --seed 1": Command(add=f"--steps 4096 {TINY}"),
     "tensorboard --logdir runs": Command(add="--port 0", ready="TensorBoard .* at http"),
     'pip install -c constraints.txt -e ".[export]"': Command(),
@@ -60,8 +63,10 @@ COMMANDS = {
     'pip install -c constraints.txt -e ".[real]"': Command(),
     "python -m real.run --policy nut-student": Command(add="--seconds 2"),
     "python -m real.twin --task nut --shape hexagon": Command(add=f"--host {TWIN}", ready="is served"),
-    f"python -m real.doctor --arm {TWIN} --hand tcp://{TWIN}:5557": Command(),
-    f"python -m real.run --policy nut-student --arm {TWIN} --hand tcp://{TWIN}:5557": Command(add="--seconds 2"),
+    f"python -m real.doctor --arm {TWIN} --hand tcp://{TWIN}:5557": Command(too_slow="readings per second"),
+    f"python -m real.run --policy nut-student --arm {TWIN} --hand tcp://{TWIN}:5557": Command(
+        add="--seconds 2", too_slow=r"reading is \d+ ms old|no command (for|came)"
+    ),
     "python3 -m venv .venv": Command(),
     'pip install -c constraints.txt -e ".[train]"': Command(),
 }
@@ -143,7 +148,7 @@ class Newcomer:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True, **kwargs,
         )  # fmt: skip
 
-    def run(self, line: str) -> None:
+    def run(self, line: str, too_slow: str = "") -> None:
         began = time.monotonic()
         with self.popen(line) as process:
             try:
@@ -153,6 +158,8 @@ class Newcomer:
                 output, _ = process.communicate()
                 pytest.fail(f"`{line}` does not end; it printed:\n{output[-3000:]}")
         print(f"{time.monotonic() - began:6.1f} s  {line}")
+        if process.returncode == 3 and too_slow and re.search(too_slow, output):
+            return
         assert process.returncode == 0, f"`{line}` ended with {process.returncode}; it printed:\n{output[-3000:]}"
 
     def start(self, line: str, ready: str) -> None:
@@ -173,7 +180,7 @@ class Newcomer:
         if how.ready:
             self.start(line, how.ready)
         else:
-            self.run(line)
+            self.run(line, how.too_slow)
         self.active |= command == "source .venv/bin/activate"
 
     def stop_servers(self) -> list[int]:

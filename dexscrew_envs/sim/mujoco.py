@@ -103,7 +103,7 @@ class MujocoSimulator:
         fields["actuator_biasprm"][ids, :, 1] = -episode.kp.numpy()
         fields["actuator_biasprm"][ids, :, 2] = -episode.kd.numpy()
         batch.set_const(ids)
-        # It has given every mesh the radius of the model's own, which hides contacts of larger variants.
+        # set_const resets geom_rbound to the compiled model's, which hides contacts of larger variants.
         fields["geom_rbound"][ids[:, None], variants.geoms] = variants.geom_fields["geom_rbound"][variant]
         batch.forward(ids)
         return self.read(rows)

@@ -34,13 +34,13 @@ warp.config.log_level = warp.LOG_ERROR  # else it lists every kernel that it loa
 warp.init()
 
 MAX_CONTACTS = 32
-"""Candidate contacts per environment, on average over all, for which there is room unless asked otherwise. Random
-actions and the shipped oracles, with and without noise, had 6 to 11 in 256 environments."""
+"""Default contact capacity per environment, on average. Random actions and the shipped oracles, with and without noise,
+had 6 to 11 in 256 environments."""
 MAX_CONSTRAINTS = 192
-"""Rows of constraints in any one environment for which there is room at that number of contacts. The same needed at
-most 50, but in a million steps of learning the nut one environment once needed 114."""
+"""Capacity for constraint rows in each environment at that number of contacts. The same policies needed at most 50, but
+in a million steps of learning the nut one environment once needed 114."""
 _FEW = 16
-"""An average needs many environments; with fewer than this there is room for as many contacts as this many have."""
+"""An average needs many environments; with fewer, the capacity is that of this many."""
 _CONTACT_ROWS = 3
 """Rows of a contact: normal and two directions of friction."""
 _BYTES, _BYTES_OF_CONTACT = 136_000, 9_000

@@ -6,8 +6,8 @@ holds, and falls. Tip and recess floor are one contact whose torsional friction 
 down.
 
 The recess's walls are an equality, not contacts: while the tip is in, it is joined to a guide that is free along the
-axis. A contact acts only from the step in which it is met, and against the 6.5 g that the tip of a driver weighs
-sideways, a force of 2 N moves it by 1 mm in a step of 2 ms: through any wall.
+axis. A contact acts only from the step in which it is met; the tip's effective lateral mass is 6.5 g, so a force of
+2 N moves it by 1 mm in a step of 2 ms: through any wall.
 """
 
 from __future__ import annotations

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import gymnasium
@@ -16,6 +19,7 @@ from baselines.evaluate import Score, table
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 
 KEYS = ("proprio", "privileged")
+ROOT = Path(__file__).parents[2]
 
 
 class Constant:
@@ -171,13 +175,13 @@ def test_a_video_is_written(policy_file, tmp_path, capsys):
     assert str(path) in capsys.readouterr().out
 
 
-def test_a_video_without_opengl_is_an_error_that_names_the_package(policy_file, tmp_path, capsys, monkeypatch):
+def test_a_video_without_opengl_is_an_error_that_names_the_cause(policy_file, tmp_path, capsys, monkeypatch):
     def fail(*args, **kwargs) -> None:
         raise RuntimeError("no EGL device")
 
     monkeypatch.setattr(mujoco, "Renderer", fail)
     assert run(policy_file, "--video", str(tmp_path / "video.mp4")) == 2
-    assert "libegl1" in capsys.readouterr().err
+    assert "no OpenGL" in (error := capsys.readouterr().err) and "no EGL device" in error
     assert not (tmp_path / "video.mp4").exists()
 
 
@@ -224,3 +228,14 @@ def test_a_policy_for_another_version_of_the_task_is_an_error(tmp_path, capsys):
     policies.save(policies.ActorPolicy(actor, "nut", {}), tmp_path / "old.pt")
     assert run(tmp_path / "old.pt") == 2
     assert "trained with privileged of shape (5,)" in capsys.readouterr().err
+
+
+def test_a_terminal_of_ascii_loses_no_result_and_a_log_stays_short(policy_file):
+    command = [sys.executable, "-m", "baselines.evaluate", "--policy", str(policy_file), "--episodes", "2", "--json"]
+    command += ["--threads", "1", "--env.episode-steps", "5"]
+    found = subprocess.run(
+        command, cwd=ROOT, env=os.environ | {"PYTHONIOENCODING": "ascii"}, capture_output=True, text=True, check=True
+    )
+    assert "+-" in found.stdout and json.loads(found.stdout.splitlines()[-1])["episodes"] == 2
+    lines = [line for line in found.stderr.splitlines() if "evaluating" in line]
+    assert len(lines) == len(found.stderr.splitlines()) <= 3, "a log gets a line now and then"

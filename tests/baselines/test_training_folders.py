@@ -121,3 +121,11 @@ def test_the_curve_of_a_run_that_went_on_shows_where(run, tmp_path, train, monke
     for steps in (first + 2 * UPDATE, first + 3 * UPDATE):
         assert train(folder, "--steps", str(steps), "--evaluation-episodes", "0") == 0
     assert drawn == [[first], [first, first + 2 * UPDATE]]
+
+
+def test_results_and_policy_hold_no_path_of_the_machine(tmp_path, train):
+    """The command is part of both; what it needs to go on stays in config.json."""
+    assert train(tmp_path / "run", "--steps", str(5 * UPDATE), "--evaluation-episodes", "0") == 0
+    for name in ("metrics.json", "policy.pt", "curve.png"):
+        assert str(tmp_path).encode() not in (tmp_path / "run" / name).read_bytes()
+    assert "--folder run" in json.loads((tmp_path / "run" / "metrics.json").read_text())["command"]

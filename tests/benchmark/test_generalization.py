@@ -39,3 +39,12 @@ def test_every_shape_is_scored_in_every_condition(tmp_path, short_nut, capsys):
 def test_bad_arguments_are_refused(arguments, words, tmp_path, capsys):
     assert generalization.main([*arguments, "--out", str(tmp_path)]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_the_results_hold_no_path_of_the_machine(tmp_path):
+    found = {"triangle": {"seen": True, "turns": {name: [1.0, 2.0] for name in generalization.CONDITIONS}}}
+    args = generalization.Args(policy="/data/jane.doe/runs/policy.pt", episodes=2)
+    generalization.write_report(found, args, tmp_path)
+    text = (tmp_path / "results.json").read_text()
+    assert "jane.doe" not in text and json.loads(text)["policy"] == "policy.pt"
+    assert b"jane.doe" not in (tmp_path / "turns.png").read_bytes()

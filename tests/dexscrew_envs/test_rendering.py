@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import resource
 import sys
 
 import gymnasium
@@ -201,3 +203,25 @@ def test_sizes_that_cannot_be_drawn_are_named(size):
     with pytest.raises(ValueError, match=r"at most 1440 by 1920 pixels, two integers of at least 1, got ") as raised:
         check_size(size)
     assert repr(size) in str(raised.value)
+
+
+def test_a_video_that_ffmpeg_could_not_finish_is_an_error(tmp_path, monkeypatch):
+    """It fails in silence on a full disk; here its file may not grow."""
+    pytest.importorskip("imageio_ffmpeg")
+    noise = np.random.default_rng(0).integers(0, 255, (40, 64, 64, 3), dtype=np.uint8)
+    path = tmp_path / "v.mp4"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for limit in (hard, 20_000):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+        try:
+            with (
+                contextlib.nullcontext()
+                if limit == hard
+                else pytest.raises(OSError, match=r"did not finish|Broken pipe"),
+                video_writer(path, 20) as show,
+            ):
+                for frame in noise:
+                    show(frame)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert 0 < path.stat().st_size <= 20_480
