@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from baselines import policies
 from baselines.contract import contract
-from dexscrew_envs import ambient, program
+from dexscrew_envs import ambient, extras, program
 from dexscrew_envs.files import write_bytes, write_json
 from dexscrew_envs.program import Status
 
@@ -57,7 +57,7 @@ def export(policy: policies.ActorPolicy, folder: Path) -> dict[str, float]:
         import onnxruntime
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise ImportError(program.missing(error.name or "onnx", "exporting")) from error
+        raise ImportError(extras.missing(error.name or "onnx", "exporting")) from error
     network = _Positional(policy).eval()
     generator = torch.Generator().manual_seed(0)
     probe = {

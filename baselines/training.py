@@ -6,12 +6,10 @@ A run folder holds `config.json` (what was asked for, with versions), `checkpoin
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 import os
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
@@ -20,15 +18,14 @@ from typing import Any, TypeVar
 
 import gymnasium
 import torch
-from stable_baselines3.common.callbacks import BaseCallback
 
 from baselines import added_rewards, distributed, policies
 from baselines.evaluate import Score, evaluate, evaluate_on_video, table
 from baselines.event_log import event_log
 from baselines.on_policy import TensorOnPolicy
 from baselines.plots import draw_curve
-from baselines.progress import Progress
-from baselines.run_folder import CHECKPOINT_FORMAT, open_run_folder, versions
+from baselines.recorder import Recorder
+from baselines.run_folder import open_run_folder, versions
 from baselines.sb3_env import TensorVecEnv
 from baselines.task_options import TaskOptions, changes
 from dexscrew_envs import program
@@ -151,7 +148,7 @@ def train(agent: Agent, config: TrainConfig, command: Sequence[str]) -> int:
         model = agent.build(TensorVecEnv(env), share)
         # Only now is the folder claimed, since whatever does not fit was refused above.
         with open_run_folder(folder, wanted, command) as checkpoint:
-            recorder = _Recorder(folder, config)
+            recorder = Recorder(folder, config)
             if checkpoint is not None:
                 recorder.restore(model, env, checkpoint)
                 program.say(f"going on from {model.num_timesteps:,} steps in {folder}")
@@ -166,7 +163,7 @@ def _learn(
     config: TrainConfig,
     model: TensorOnPolicy,
     env: DexScrewVectorEnv,
-    recorder: _Recorder,
+    recorder: Recorder,
     command: Sequence[str],
 ) -> int:
     """Learn what is left to learn, and write the results; whatever ends it leaves a checkpoint to go on from."""
@@ -236,134 +233,12 @@ def _check(config: TrainConfig) -> None:
         )
 
 
-class _Recorder(BaseCallback):
-    """Shows progress, keeps the learning curve, and writes checkpoints."""
-
-    def __init__(self, folder: Path, config: TrainConfig) -> None:
-        super().__init__()
-        self.folder, self.config = folder, config
-        self.curve: list[dict[str, float]] = []
-        self.resumed: list[int] = []
-        self.seconds = 0.0
-        self._bar: Progress | None = None
-        self._clock = 0.0
-        self._saved = 0
-        self._snapshot: dict[str, Any] | None = None
-
-    def _on_training_start(self) -> None:
-        self._saved = self.model.num_timesteps
-        self._clock = time.monotonic()
-        self._bar = Progress(
-            total=self.config.steps, initial=self.model.num_timesteps, unit="step", unit_scale=True, smoothing=0.1,
-            desc=self.config.task, mininterval=1.0, dynamic_ncols=True,
-            **({"disable": True} if distributed.rank() > 0 else {}),
-        )  # fmt: skip
-
-    def _on_step(self) -> bool:
-        return True
-
-    def _on_rollout_start(self) -> None:
-        """Take the snapshot here, after an update and before the next rollout moves the normalisation."""
-        self.remember()
-        if self.model.num_timesteps - self._saved >= self.config.checkpoint_every:
-            self.save()
-
-    def _on_rollout_end(self) -> None:
-        model, bar = self.model, self._bar
-        assert isinstance(model, TensorOnPolicy) and bar is not None
-        self._tick()
-        model.env.env.check_physics()  # type: ignore[union-attr]
-        means = model.statistics.means()
-        if means:
-            rate = model.current_learning_rate
-            row = {"steps": model.num_timesteps, "seconds": self.seconds, "learning_rate": rate, **means}
-            self.curve.append(row | model.statistics.reward_terms())
-            bar.set_postfix_str(
-                f"turns/episode {means['rotations']:.1f}, length {means['episode_length']:.0f}", refresh=False
-            )
-        bar.update(model.num_timesteps - bar.n)
-
-    def _tick(self) -> None:
-        now = time.monotonic()
-        self.seconds += now - self._clock
-        self._clock = now
-
-    def remember(self) -> None:
-        """Take a snapshot of the training: an interruption in the middle of an update leaves nothing to go on from."""
-        model = self.model
-        assert isinstance(model, TensorOnPolicy)
-        if not all(torch.isfinite(parameter).all() for parameter in model.policy.parameters()):
-            raise program.CutShort(
-                f"the networks have values that are not finite after {model.num_timesteps:,} steps; the checkpoint is "
-                f"that of {self._saved:,} steps. Lower --learning-rate, in another --folder"
-            )
-        content = {
-            "format": CHECKPOINT_FORMAT,
-            "version": policies.VERSION,
-            "steps": model.num_timesteps,
-            "learning_rate": model.current_learning_rate,
-            "policy": model.policy.state_dict(),
-            "optimizer": model.policy.optimizer.state_dict(),
-            "seconds": self.seconds,
-            "torch_rng": torch.get_rng_state(),
-            "cuda_rng": torch.cuda.get_rng_state(model.device) if model.device.type == "cuda" else None,
-            "env_rng": model.env.env._generator.get_state(),  # type: ignore[union-attr]
-            "invalid_physics": model.env.env.invalid_physics_count,  # type: ignore[union-attr]
-        }
-        # Rows of curve and episodes never change, and a long training has too many to copy each time.
-        lists = {
-            "curve": list(self.curve), "resumed": list(self.resumed), "episodes": list(model.statistics.finished)
-        }  # fmt: skip
-        self._snapshot = copy.deepcopy(content) | lists
-
-    def save(self) -> int:
-        """Write the last snapshot as the checkpoint; return its steps, or those of the one that is there."""
-        if self._snapshot is not None and distributed.rank() == 0:
-            policies.write_atomically(self._snapshot, self.folder / "checkpoint.pt")
-            self._saved = self._snapshot["steps"]
-        return self._saved
-
-    def restore(self, model: TensorOnPolicy, env: DexScrewVectorEnv, content: dict[str, Any]) -> None:
-        """Go on from a checkpoint; the episodes that were running then begin anew.
-
-        Raises:
-            ValueError: the checkpoint lacks something, or holds networks of other sizes.
-        """
-        try:
-            self._restore(model, env, content)
-        except (KeyError, TypeError, RuntimeError, AttributeError) as error:
-            raise ValueError(
-                f"{self.folder / 'checkpoint.pt'} does not fit this version or these sizes ({error}); "
-                "give another folder with --folder, or remove that one"
-            ) from error
-
-    def _restore(self, model: TensorOnPolicy, env: DexScrewVectorEnv, content: dict[str, Any]) -> None:
-        model.policy.load_state_dict(content["policy"])
-        model.policy.optimizer.load_state_dict(content["optimizer"])
-        model.num_timesteps = env.total_steps = content["steps"]
-        model.current_learning_rate = content["learning_rate"]
-        self.curve, self.seconds, self._saved = content["curve"], content["seconds"], content["steps"]
-        self.resumed = [*content.get("resumed", []), content["steps"]]
-        model.statistics.finished.extend(content.get("episodes", []))
-        torch.set_rng_state(content["torch_rng"])
-        if model.device.type == "cuda":
-            torch.cuda.set_rng_state(content["cuda_rng"], model.device)
-        env._generator.set_state(content["env_rng"])
-        env.invalid_physics_count = content["invalid_physics"]
-        model.env._reset_seeds()  # type: ignore[union-attr]  # the generator goes on instead
-
-    def close(self) -> None:
-        """End the progress bar."""
-        if self._bar is not None:
-            self._bar.close()
-
-
 def _finish(
     agent: Agent,
     config: TrainConfig,
     model: TensorOnPolicy,
     env: DexScrewVectorEnv,
-    recorder: _Recorder,
+    recorder: Recorder,
     command: Sequence[str],
 ) -> None:
     """Evaluate the policy and write all results."""

@@ -28,7 +28,7 @@ from baselines.task_options import TaskOptions, changes
 from baselines.training import TrainConfig, train
 from benchmark.ablation_report import write_report
 from benchmark.randomization_levels import level_fields
-from dexscrew_envs import program
+from dexscrew_envs import extras, program
 from dexscrew_envs.files import claimed, holds_nothing, plain, write_json
 from dexscrew_envs.program import Status
 from dexscrew_envs.tasks import make_task
@@ -196,7 +196,7 @@ def run_all(args: Args, out: Path) -> None:
     try:
         import ray
     except ImportError as error:
-        raise ImportError(program.missing("ray", "the ablation")) from error
+        raise ImportError(extras.missing("ray", "the ablation")) from error
     _check_address(args.ray_address)
     try:
         ray.init(

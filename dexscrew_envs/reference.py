@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from dexscrew_envs import program
+from dexscrew_envs import extras, program
 from dexscrew_envs.files import write_text
 from dexscrew_envs.mdp.observations import PRIVILEGED_SLICES, privileged_layout
 from dexscrew_envs.mdp.terminations import Reason
@@ -91,7 +91,7 @@ def write(text: str, argv: Sequence[str] | None) -> int:
     """Write a reference to the path given on the command line, or to standard output; return the exit status."""
 
     def body() -> int:
-        parser = argparse.ArgumentParser(prog=program.program_name(), description="Write a reference as Markdown.")
+        parser = argparse.ArgumentParser(prog=extras.program_name(), description="Write a reference as Markdown.")
         parser.add_argument("path", nargs="?", type=Path, help="file to write; by default standard output")
         path = parser.parse_args(argv).path
         if path is None:

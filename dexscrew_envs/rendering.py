@@ -12,7 +12,7 @@ import gymnasium
 import mujoco
 import numpy as np
 
-from dexscrew_envs import opengl, program
+from dexscrew_envs import extras, opengl
 from dexscrew_envs.scene import LARGEST_FRAME
 
 
@@ -76,7 +76,7 @@ def video_writer(path: Path, fps: int) -> Iterator[Callable[[np.ndarray], None]]
         import imageio_ffmpeg  # type: ignore[import-untyped]  # noqa: F401  # imageio names another package
     except ImportError as error:
         raise gymnasium.error.DependencyNotInstalled(
-            program.missing(error.name or "imageio", "writing videos")
+            extras.missing(error.name or "imageio", "writing videos")
         ) from error
     path.parent.mkdir(parents=True, exist_ok=True)
     options: dict[str, Any] = {"fps": fps, "codec": "libx264", "quality": 7, "macro_block_size": 8}

@@ -12,14 +12,14 @@ from types import NoneType
 
 from gymnasium.error import DependencyNotInstalled
 
-from dexscrew_envs import program
+from dexscrew_envs import extras
 from real.robot import Following, Reading, RobotError, Vector, check_range
 
 try:
     from real.ur5e import UR5e
     from real.xhand import XHand
 except ModuleNotFoundError as error:
-    raise DependencyNotInstalled(program.missing(error.name or "zmq", "a robot on the network")) from error
+    raise DependencyNotInstalled(extras.missing(error.name or "zmq", "a robot on the network")) from error
 
 
 @dataclass(frozen=True, kw_only=True)

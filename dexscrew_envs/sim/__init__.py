@@ -5,7 +5,7 @@ from __future__ import annotations
 import gymnasium
 import torch
 
-from dexscrew_envs import arguments, program
+from dexscrew_envs import arguments, extras
 from dexscrew_envs.sim.base import Episode, Simulator, State, write_rows
 from dexscrew_envs.tasks import Task
 
@@ -57,7 +57,7 @@ def make_simulator(
         from dexscrew_envs.sim.warp import WarpSimulator, check_device
     except ModuleNotFoundError as error:
         raise gymnasium.error.DependencyNotInstalled(
-            program.missing(error.name or "mujoco_warp", "the warp engine")
+            extras.missing(error.name or "mujoco_warp", "the warp engine")
         ) from error
     return WarpSimulator(task, num_envs, check_device(device), max_contacts)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from dexscrew_envs import program
+from dexscrew_envs import extras, program
 from dexscrew_envs.program import ENDING_SIGNALS, CutShort, Ended, Status
 
 ROOT = Path(__file__).parents[2]
@@ -310,7 +310,7 @@ WITHOUT_EXTRAS = ("dexscrew_envs.reference", "real.twin.reference")
 
 @pytest.mark.parametrize("module", COMMANDS)
 def test_a_command_without_its_extra_names_it_in_one_sentence(tmp_path, module):
-    (tmp_path / "sitecustomize.py").write_text(_BLOCKER.format(blocked=tuple(program.EXTRAS)))
+    (tmp_path / "sitecustomize.py").write_text(_BLOCKER.format(blocked=tuple(extras.EXTRAS)))
     found = subprocess.run(
         [sys.executable, "-m", module, *(["keys"] if module == "real.hand_server" else ["--help"])],
         cwd=ROOT, env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, timeout=120,
@@ -323,7 +323,7 @@ def test_a_command_without_its_extra_names_it_in_one_sentence(tmp_path, module):
     match = re.search(
         r"needs the package (\w+), which is not installed; install it with: .*'\.\[(\w+)\]'", found.stderr
     )
-    assert match and match[2] in program.EXTRAS[match[1]]
+    assert match and match[2] in extras.EXTRAS[match[1]]
     assert found.stderr.count("\n") == 1
 
 
