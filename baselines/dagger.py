@@ -108,7 +108,7 @@ class TensorDAgger(TensorOnPolicy):
             observation, reward, done, infos = env.step(student(observation))
             self.num_timesteps += env.num_envs * distributed.size()
             env.env.total_steps = self.num_timesteps
-            self.statistics.update(reward, done, infos)
+            self.statistics.update(reward, done, infos["rotations"], infos.get("reward_terms"))
             callback.update_locals(locals())
             if not callback.on_step():
                 self._last_obs = observation

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -31,10 +32,11 @@ class EpisodeStatistics:
         self.last_terms: dict[str, float] = {}
         """What `reward_terms` returned last."""
 
-    def update(self, reward: Tensor, done: Tensor, infos: dict[str, Any]) -> None:
-        """Take in one step of all environments: its reward (N,), ends (N,) and infos."""
-        rotations = infos["rotations"]
-        for name, term in infos.get("reward_terms", {}).items():
+    def update(
+        self, reward: Tensor, done: Tensor, rotations: Tensor, terms: Mapping[str, Tensor] | None = None
+    ) -> None:
+        """Take in one step of all environments: tensors (N,), and the terms of the reward by name."""
+        for name, term in (terms or {}).items():
             self._terms[name] = self._terms.get(name, 0.0) + term.mean()
         self._steps += 1
         reward, length = self.reward + reward, self.length + 1

@@ -155,7 +155,7 @@ class TensorPPO(TensorOnPolicy, PPO):
             new_observation, reward, done, infos = env.step(action)
             self.num_timesteps += env.num_envs * distributed.size()
             env.env.total_steps = self.num_timesteps
-            self.statistics.update(reward, done, infos)
+            self.statistics.update(reward, done, infos["rotations"], infos.get("reward_terms"))
             scaled = self._add_cut_off(reward * self.reward_scale, infos)
             seen.append(observation)
             for name, tensor in (

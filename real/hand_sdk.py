@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from real.robot import RobotError
+from real.robot import SetupError
 
 _TWIN_SDK = Path(__file__).parent / "twin" / "sdk"
 _BASE = 1501000
@@ -32,14 +32,14 @@ def load_sdk(twin: bool) -> Any:
     """Return the module `xhand_controller.xhand_control`: the vendor's, or that of a twin.
 
     Raises:
-        RobotError: the vendor's is not installed.
+        SetupError: the vendor's is not installed.
     """
     if twin and str(_TWIN_SDK) not in sys.path:
         sys.path.insert(0, str(_TWIN_SDK))
     try:
         return importlib.import_module("xhand_controller.xhand_control")
     except ImportError as error:
-        raise RobotError(
+        raise SetupError(
             f"the vendor's SDK, xhand_controller, cannot be imported ({error}). It is not on PyPI: the hand's maker "
             "gives it to owners, as wheels for Python 3.10 and 3.12 on x86-64 Linux. Without a hand use --twin HOST."
         ) from None

@@ -18,6 +18,7 @@ import contextlib
 import os
 import secrets
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -36,7 +37,7 @@ from real import wire
 from real.hand_device import DEAD_MAN, HandDevice
 from real.hand_guard import HandGuard
 from real.hand_sdk import load_sdk
-from real.robot import RobotError
+from real.robot import RobotError, SetupError
 
 SESSIONS = 16
 """Most sessions at a time."""
@@ -69,13 +70,13 @@ class HandServer:
         keys: folder that `create_keys` made; needed if other machines reach the address.
 
     Raises:
-        RobotError: the address is not free, none, or needs keys.
+        SetupError: the address is not free, none, or needs keys.
     """
 
     def __init__(self, device: HandDevice, address: str = wire.ADDRESS, keys: Path | None = None) -> None:
         host, port = wire.parse_address(address)
         if keys is None and not wire.is_loopback(host):
-            raise RobotError(
+            raise SetupError(
                 f"{address} can be reached from other machines, which needs keys: make them with "
                 "`python -m real.hand_server keys --folder keys`, and give --keys keys"
             )
@@ -100,7 +101,7 @@ class HandServer:
                 raise
             in_use = error.errno == zmq.EADDRINUSE
             reason = f"port {port} is in use; another hand server may run" if in_use else str(error)
-            raise RobotError(f"the hand server cannot listen at {address}: {reason}") from None
+            raise SetupError(f"the hand server cannot listen at {address}: {reason}") from None
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="hand server", daemon=True)
 
@@ -284,18 +285,24 @@ def create_keys(folder: Path) -> None:
     """Make a key pair for the server and one for a client.
 
     Raises:
-        RobotError: the folder has keys already.
+        SetupError: the folder has keys already, or other files.
     """
-    if (folder / "server.key_secret").exists():
-        raise RobotError(f"{folder} has keys already; give another folder, or delete it if no client needs them")
-    (folder / "clients").mkdir(parents=True, exist_ok=True)
-    previous = os.umask(0o077)
-    try:
-        for name in ("server", "client"):
-            zmq.auth.create_certificates(folder, name)
-    finally:
-        os.umask(previous)
-    (folder / "client.key").rename(folder / "clients" / "client.key")
+    if folder.exists() and any(folder.iterdir()):
+        raise SetupError(
+            f"{folder} has keys already, or other files; give another folder, or delete it if no client needs its keys"
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder.parent) as temporary:  # half a set is of no use
+        beside = Path(temporary) / "keys"
+        (beside / "clients").mkdir(parents=True, mode=0o700)
+        previous = os.umask(0o077)
+        try:
+            for name in ("server", "client"):
+                zmq.auth.create_certificates(beside, name)
+        finally:
+            os.umask(previous)
+        (beside / "client.key").rename(beside / "clients" / "client.key")
+        beside.rename(folder)
     print(
         f"keys are in {folder}. Start the server with --keys {folder}, and copy server.key and client.key_secret, "
         "which is secret, to the client's computer."

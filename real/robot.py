@@ -34,6 +34,12 @@ class RobotError(RuntimeError):
     exit_status = Status.STOPPED
 
 
+class SetupError(RobotError):
+    """An address, a key, or what must be installed is wrong; nothing was begun."""
+
+    exit_status = Status.REFUSED
+
+
 class ArmMode(Enum):
     """What the arm's controller is doing."""
 

@@ -21,7 +21,7 @@ import zmq.auth
 from msgspec import Meta, MsgspecError, Struct, msgpack
 from numpy.typing import NDArray
 
-from real.robot import MAX_GAIN, TAXELS, RobotError
+from real.robot import MAX_GAIN, TAXELS, SetupError
 
 VERSION = 1
 """Version of the protocol; client and server must have the same."""
@@ -218,7 +218,7 @@ def parse_address(address: str) -> tuple[str, int]:
     """
     match = re.fullmatch(r"tcp://([\w.*-]+):(\d{1,5})", address)
     if match is None or not 0 < int(match[2]) < 65536:
-        raise RobotError(f"{address!r} is no address of a hand server; write it as {ADDRESS}")
+        raise SetupError(f"{address!r} is no address of a hand server; write it as {ADDRESS}")
     return match[1], int(match[2])
 
 
@@ -239,7 +239,7 @@ def load_public_key(path: Path) -> bytes:
     try:
         return zmq.auth.load_certificate(path)[0]
     except (OSError, ValueError) as error:
-        raise RobotError(f"no key in {path}: {error}") from None
+        raise SetupError(f"no key in {path}: {error}") from None
 
 
 def load_key_pair(path: Path) -> tuple[bytes, bytes]:
@@ -251,5 +251,5 @@ def load_key_pair(path: Path) -> tuple[bytes, bytes]:
     public = load_public_key(path)
     secret = zmq.auth.load_certificate(path)[1]
     if secret is None:
-        raise RobotError(f"{path} has no secret key; give the file that ends in key_secret")
+        raise SetupError(f"{path} has no secret key; give the file that ends in key_secret")
     return public, secret

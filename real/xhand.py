@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike
 from zmq.utils.monitor import recv_monitor_message
 
 from real import wire
-from real.robot import TAXELS, HandState, RobotError
+from real.robot import TAXELS, HandState, RobotError, SetupError
 
 FRESH = 0.1
 """`recover` wants readings that are not older (s)."""
@@ -160,9 +160,9 @@ class XHand:
     ) -> None:
         host, _ = wire.parse_address(address)
         if (server_key is None) != (client_key is None):
-            raise RobotError("give both the server's key and the client's, or neither")
+            raise SetupError("give both the server's key and the client's, or neither")
         if server_key is None and not wire.is_loopback(host):
-            raise RobotError(
+            raise SetupError(
                 f"{address} is on another machine, which needs keys: give server.key and client.key_secret of "
                 "`python -m real.hand_server keys`"
             )

@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import sys
 import time
@@ -25,9 +26,18 @@ from dexscrew_envs import tasks
 from dexscrew_envs.program import Status, run
 
 pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[1]
 SEED = 20_261_125
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL, signal.SIGQUIT, signal.SIGUSR1)
-_PRELOAD = ["baselines.student", "baselines.export", "benchmark.generalization", "real.run", "real.twin.reference"]
+_PRELOAD = [
+    "baselines.student",
+    "baselines.export",
+    "benchmark.generalization",
+    "real.run",
+    "real.twin.reference",
+    "real.hand_server",
+    "benchmark.pictures",
+]
 _TINY = ["--num-envs", "8", "--n-steps", "4", "--batch-size", "16", "--threads", "1", "--evaluation-episodes", "4",
          "--no-video", "--steps", "2048", "--checkpoint-every", "128", "--folder", "run"]  # fmt: skip
 
@@ -52,6 +62,11 @@ PROGRAMS = [
     Program("baselines.export", ["--policy", "nut-student", "--out", "out"], ("out/policy.onnx", "out/policy.ts"), 4.0),
     Program("benchmark.generalization", ["--policy", "nut-student", "--episodes", "2", "--out", "out"],
             ("out/results.json", "out/turns.png", "out/table.md"), 3.0),
+    Program("benchmark.pictures", ["results"], ("results/nut-oracle.png", "results/engines.png"), 2.0),
+    Program("benchmark.ablation_dependence",
+            [*(f"results/ablation-nut{level}.json" for level in ("-none", "", "-wider")), "--out", "out"],
+            ("out/dependence.png", "out/dependence.json", "out/dependence.md"), 1.0),
+    Program("real.hand_server", ["keys", "--folder", "keys"], ("keys/server.key", "keys/clients/client.key"), 0.02),
     Program("dexscrew_envs.reference", ["tasks.md"], ("tasks.md",), 0.1),
     Program("real.twin.reference", ["twin.md"], ("twin.md",), 0.1),
     Program("real.run", ["--policy", "nut-student", "--seconds", "5", "--no-view", "--json", "r.json"], ("r.json",), 1),
@@ -111,6 +126,9 @@ def check_files(folder: Path, *, killed: bool) -> None:
 @pytest.mark.parametrize("number", range(len(PROGRAMS)), ids=[program.module for program in PROGRAMS])
 def test_a_program_that_writes_is_killed_at_random_moments_and_goes_on(number, tmp_path, start, opengl):
     program, draw = PROGRAMS[number], random.Random(SEED + number)
+    (tmp_path / "results").mkdir()
+    for path in (ROOT / "docs" / "results").glob("*.json"):
+        shutil.copy(path, tmp_path / "results")
     for attempt in range(3):
         end = SIGNALS[(number + 2 * attempt + attempt // 3) % len(SIGNALS)]
         process = start(program, tmp_path)
@@ -119,6 +137,8 @@ def test_a_program_that_writes_is_killed_at_random_moments_and_goes_on(number, t
         if not ended_before:
             os.kill(process.pid, end)
         process.join(30)
+        if program.module == "real.hand_server" and ended_before:  # it never writes keys over others
+            shutil.rmtree(tmp_path / "keys")
         log = (tmp_path / "log.txt").read_text() if (tmp_path / "log.txt").exists() else ""
         told = f"{program.module}, {signal.Signals(end).name}, seed {SEED + number}:\n{log}"
         # A signal may come before the program's first line, or after its last one.

@@ -21,7 +21,7 @@ import mujoco.viewer
 
 from dexscrew_envs import program
 from dexscrew_envs.program import Status
-from real.robot import RobotError
+from real.robot import RobotError, SetupError
 from real.twin.addresses import HAND_PORT, check_free
 from real.twin.hand_port import HandPort, HandServerProcess
 from real.twin.plant import Plant
@@ -82,7 +82,7 @@ def serve(options: Options, stop: threading.Event) -> None:
         raise ValueError("the keys are the hand server's: give them to the one that you start, or start one here")
     check_free(options.host)
     if options.view and not glfw.init():  # the viewer would wait for ever
-        raise RobotError("there is no display for the window; omit --view")
+        raise SetupError("there is no display for the window; omit --view")
     plant = Plant(options.task, options.shape, stratum=options.stratum, seed=options.seed)
     with ExitStack() as stack:
         server = TwinServer(plant, options.host, version=version, remote_control=not options.local_control)

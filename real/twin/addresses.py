@@ -7,7 +7,7 @@ import ipaddress
 import socket
 from collections.abc import Iterable, Iterator
 
-from real.robot import RobotError
+from real.robot import SetupError
 from real.wire import ADDRESS, parse_address
 
 RTDE_PORT, DASHBOARD_PORT, SCRIPT_PORT = 30004, 29999, 30003
@@ -24,24 +24,24 @@ def check_free(host: str, ports: Iterable[int] = PORTS) -> None:
     """Check that a twin can serve at an address.
 
     Raises:
-        RobotError: it is none of the loopback network, or a port is taken; then the message names an address that is
+        SetupError: it is none of the loopback network, or a port is taken; then the message names an address that is
             free.
     """
     if not _is_loopback(host):
-        raise RobotError(f"a twin is served at an address in 127.0.0.0/8, such as 127.0.0.2, not at {host!r}")
+        raise SetupError(f"a twin is served at an address in 127.0.0.0/8, such as 127.0.0.2, not at {host!r}")
     for port in ports:
         error = _bind_error(host, port)
         if error is not None:
             raise cannot_serve(host, port, error)
 
 
-def cannot_serve(host: str, port: int, error: OSError) -> RobotError:
+def cannot_serve(host: str, port: int, error: OSError) -> SetupError:
     """Return why a port cannot be served, and what to do."""
     if error.errno != errno.EADDRINUSE:
-        return RobotError(f"cannot serve at {host}:{port}: {error}")
+        return SetupError(f"cannot serve at {host}:{port}: {error}")
     free = free_address()
     other = f", or choose another address, such as {free}" if free else "; no other address of 127.0.0.0/24 is free"
-    return RobotError(f"port {port} of {host} is in use, perhaps by another twin; end that one{other}")
+    return SetupError(f"port {port} of {host} is in use, perhaps by another twin; end that one{other}")
 
 
 def free_address() -> str | None:

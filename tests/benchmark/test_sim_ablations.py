@@ -4,6 +4,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -14,12 +15,14 @@ from pathlib import Path
 import pytest
 
 from baselines import policies, training
+from baselines.task_options import TaskOptions, changes
 from benchmark import sim_ablations
 from benchmark.randomization_levels import level_fields
 from benchmark.sim_ablations import METHODS, Args, conditions, settings, train_and_score
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 
 pytest.importorskip("ray")
+ROOT = Path(__file__).parents[2]
 TINY = ["--task", "nut", "--seeds", "1", "--steps", "32", "--num-envs", "2", "--episodes", "2"]
 
 
@@ -165,3 +168,35 @@ def test_a_damaged_ablation_file_is_an_error_that_names_it(tmp_path, capsys):
     (tmp_path / "ablation.json").write_text("{}")
     assert sim_ablations.main([*TINY, "--out", str(tmp_path)]) == 2
     assert str(tmp_path / "ablation.json") in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_signal_ends_it_with_its_workers_and_the_same_call_goes_on(tmp_path):
+    out, log = tmp_path / "nut", tmp_path / "log.txt"
+    command = [sys.executable, "-m", "benchmark.sim_ablations", *TINY, "--out", str(out)]
+    with open(log, "w") as output:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)
+    end = time.monotonic() + 120
+    while not (out / "oracle-0" / "scores.json").exists():
+        assert process.poll() is None and time.monotonic() < end, log.read_text()
+        time.sleep(0.05)
+    process.terminate()
+    assert process.wait(timeout=60) == 128 + signal.SIGTERM, log.read_text()
+    assert "the same call goes on" in log.read_text() and "Traceback" not in log.read_text()
+    done = (out / "oracle-0" / "scores.json").stat().st_mtime_ns
+    with open(log, "w") as output:
+        assert subprocess.run(command, cwd=ROOT, stdout=output, stderr=output, timeout=300).returncode == 0
+    assert (out / "oracle-0" / "scores.json").stat().st_mtime_ns == done, "what is done is not done again"
+    assert (out / "results.json").exists() and str(out) in log.read_text()
+
+
+def test_task_fields_reach_every_training_and_condition():
+    args = Args(task="nut", env=TaskOptions(friction=(1.0, 2.0)), randomization="wider")
+    for method in METHODS:
+        config = settings(args, method, 0, Path("out"))
+        found = changes(config.env)
+        assert found["friction"] == (1.0, 2.0), "what is given comes before the level"
+        assert found["mass"] == level_fields("nut", "wider")["mass"]
+    for fields in conditions("nut", "wider", **changes(args.env)).values():
+        assert fields["friction"] == (1.0, 2.0)
+    assert "--env.friction 1.0 2.0" in " ".join(sim_ablations._command(args))

@@ -301,8 +301,8 @@ sys.meta_path.insert(0, Blocker())
 COMMANDS = (
     "dexscrew_envs.reference", "real.twin.reference", "baselines.ppo_oracle", "baselines.ppo_asymmetric",
     "baselines.ppo_unprivileged", "baselines.student", "baselines.evaluate", "baselines.export",
-    "benchmark.sim_ablations", "benchmark.generalization", "benchmark.ablation_dependence", "real.run", "real.doctor",
-    "real.twin", "real.hand_server",
+    "benchmark.sim_ablations", "benchmark.generalization", "benchmark.ablation_dependence", "benchmark.pictures",
+    "real.run", "real.doctor", "real.twin", "real.hand_server",
 )  # fmt: skip
 WITHOUT_EXTRAS = ("dexscrew_envs.reference", "real.twin.reference")
 """Commands that need none."""

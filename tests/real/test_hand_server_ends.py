@@ -243,7 +243,7 @@ def run(*arguments):
 
 def test_without_the_vendor_sdk_it_says_where_it_is():
     result = run("--port", "/dev/ttyUSB0")
-    assert result.returncode == 3
+    assert result.returncode == 2
     assert "xhand_controller, cannot be imported" in result.stderr and "--twin HOST" in result.stderr
     assert "Traceback" not in result.stderr
 
