@@ -32,6 +32,10 @@ def load(names: Sequence[str]) -> dict[str, RewardTerm]:
         term = getattr(_module(where), function, None)
         if not callable(term):
             raise ValueError(f"--reward: there is no function {function!r} in {where}")
+        try:
+            inspect.getfile(inspect.unwrap(term))
+        except TypeError:
+            raise ValueError(f"--reward takes functions that are written in Python; {name} is none") from None
         found[function] = term
     return found
 
@@ -50,7 +54,7 @@ def _module(where: str) -> Any:
         return module
     except ValueError:
         raise
-    except Exception as error:  # whatever the user's code raises
+    except (Exception, SystemExit) as error:  # whatever the user's code raises
         raise ValueError(f"--reward: {where} cannot be loaded: {type(error).__name__}: {error}") from error
 
 

@@ -22,7 +22,7 @@ from baselines import policies
 from baselines.progress import Progress
 from baselines.task_options import TaskOptions, changes
 from dexscrew_envs import ambient, program
-from dexscrew_envs.files import replacing, to_json
+from dexscrew_envs.files import check_place, replacing, to_json
 from dexscrew_envs.mdp.terminations import Reason
 from dexscrew_envs.program import Status
 from dexscrew_envs.rendering import video_writer
@@ -97,8 +97,8 @@ def evaluate(
 
 def evaluate_on_video(
     policy: policies.Policy, env: DexScrewVectorEnv, path: Path, *, seed: int, seconds: float = math.inf
-) -> Score:
-    """Like `evaluate`, with a video of environment 0.
+) -> tuple[Score, OSError | None]:
+    """Like `evaluate`, with a video of environment 0; also return why that could not be written, if so.
 
     Args:
         policy: acts on the observations.
@@ -112,16 +112,21 @@ def evaluate_on_video(
     """
     env.reset(seed=seed)
     env.frame(0)
-    with replacing(path) as beside, video_writer(beside, env.metadata["render_fps"]) as show:
-        steps = 0
+    score: Score | None = None
+    try:
+        with replacing(path) as beside, video_writer(beside, env.metadata["render_fps"]) as show:
+            steps = 0
 
-        def draw() -> None:
-            nonlocal steps
-            steps += 1
-            if steps <= seconds * env.metadata["render_fps"]:
-                show(env.frame(0))
+            def draw() -> None:
+                nonlocal steps
+                steps += 1
+                if steps <= seconds * env.metadata["render_fps"]:
+                    show(env.frame(0))
 
-        return evaluate(policy, env, seed=seed, on_step=draw)
+            score = evaluate(policy, env, seed=seed, on_step=draw)
+    except OSError as error:  # the same seed gives the same score, which is not lost with the video
+        return score or evaluate(policy, env, seed=seed), error
+    return score, None
 
 
 def _array(tensor: Tensor) -> np.ndarray:
@@ -207,6 +212,8 @@ def _evaluate(args: Args) -> int:
         raise ValueError(f"--episodes must be at least 1, got {args.episodes}")
     if args.video is not None and args.video.suffix != ".mp4":
         raise ValueError(f"--video must end in .mp4, got {args.video}")
+    if args.video is not None:
+        check_place(args.video)
     for name in ("noise", "push"):
         if not 0 <= getattr(args, name) < math.inf:
             raise ValueError(f"--{name} must be a factor of at least 0, got {getattr(args, name)}")
@@ -220,16 +227,19 @@ def _evaluate(args: Args) -> int:
         **conditions(policy, randomize=args.randomize, noise=args.noise, push=args.push, fields=fields),
     )  # fmt: skip
     with closing(env):
+        failure = None
         if args.video is None:
             score = evaluate(policy, env, seed=args.seed)
         else:
-            score = evaluate_on_video(policy, env, args.video, seed=args.seed)
+            score, failure = evaluate_on_video(policy, env, args.video, seed=args.seed)
     summary = score.summary()
     print(table(summary))
-    if args.video is not None:
+    if args.video is not None and failure is None:
         print(f"video: {args.video}")
     if args.json:
         print(to_json({"policy": args.policy, "task": policy.task, "seed": args.seed, **summary}))
+    if failure is not None:
+        raise failure
     return Status.DONE
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import io
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,13 +22,14 @@ from torch import Tensor
 from baselines.networks import Actor, Trunk
 from baselines.stored import check_parts, check_version
 from dexscrew_envs import ambient, files, siblings
-from dexscrew_envs.tasks import TASKS
+from dexscrew_envs.tasks import TASKS, make_task
 
 siblings.check("baselines", "dexscrew_envs")
 
 _SHIPPED = Path(__file__).parent / "checkpoints"
 FORMAT = "dexscrew-policy"
 VERSION = 1
+_LARGEST = 100_000
 _PARTS = ("task", "task_fields", "shapes", "widths", "state", "card")
 _REMEDY = "train it again, or use it with the version that wrote it"
 _ROOT = r"(?:[A-Za-z]:[\\/]|~?/(?!/)|\.\./)"
@@ -184,7 +186,7 @@ def read(path: Path, expected_format: str, parts: Sequence[str] = (), remedy: st
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a broken file fails in as many ways as there are bytes to lose
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise ValueError(f"{path} is not a whole {expected_format} file ({reason}); copy or train it again") from error
     if not isinstance(content, dict) or content.get("format") != expected_format:
         raise ValueError(f"{path} is not a {expected_format} file")
@@ -196,6 +198,22 @@ def read(path: Path, expected_format: str, parts: Sequence[str] = (), remedy: st
 def shipped() -> tuple[str, ...]:
     """Return the names of the policies that come with the package."""
     return tuple(sorted(path.stem for path in _SHIPPED.glob("*.pt")))
+
+
+def _check_content(content: Mapping[str, Any]) -> None:
+    """Raise ValueError unless a policy file's parts are of this version's kinds, and of sizes that can be built."""
+    if content["task"] not in TASKS:
+        raise ValueError(f"it was made for the task {content['task']!r}, which does not exist")
+    if content.get("kind", "actor") != "actor":
+        raise ValueError(f"it holds a policy of the kind {content['kind']!r}, and this version knows 'actor' only")
+    for part in ("task_fields", "card", "shapes", "widths"):
+        if not isinstance(content[part], dict) or not all(isinstance(key, str) for key in content[part]):
+            raise ValueError(f"its {part} are not values by name")
+    sizes = [math.prod(shape) for shape in content["shapes"].values()]
+    sizes += [width for widths in content["widths"].values() for width in widths]
+    if not all(0 < size <= _LARGEST for size in sizes):
+        raise ValueError(f"its networks have layers of {max(sizes):,} numbers, more than {_LARGEST:,}")
+    make_task(content["task"], **content["task_fields"])
 
 
 @ambient.plain()
@@ -218,8 +236,7 @@ def load(name: str | Path) -> ActorPolicy:
             "is given by its path, such as runs/nut-oracle/policy.pt"
         )
     try:
-        if content["task"] not in TASKS:
-            raise ValueError(f"it was made for the task {content['task']!r}, which does not exist")
+        _check_content(content)
         with torch.random.fork_rng(devices=()):  # its first weights are drawn in vain, from the caller's generator
             actor = build_actor(content["shapes"], content["widths"])
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError) as error:

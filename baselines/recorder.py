@@ -66,6 +66,7 @@ class Recorder(BaseCallback):
             bar.set_postfix_str(
                 f"turns/episode {means['rotations']:.1f}, length {means['episode_length']:.0f}", refresh=False
             )
+        bar.total = max(self.config.steps, model.num_timesteps)  # the last rollout may reach beyond it
         bar.update(model.num_timesteps - bar.n)
 
     def _tick(self) -> None:
@@ -79,8 +80,9 @@ class Recorder(BaseCallback):
         assert isinstance(model, TensorOnPolicy)
         if not all(torch.isfinite(parameter).all() for parameter in model.policy.parameters()):
             raise program.CutShort(
-                f"the networks have values that are not finite after {model.num_timesteps:,} steps; the checkpoint is "
-                f"that of {self._saved:,} steps. Lower --learning-rate, in another --folder"
+                f"the networks have values that are not finite after {model.num_timesteps:,} steps; "
+                + (f"the checkpoint is that of {self._saved:,} steps" if self._saved else "there is no checkpoint yet")
+                + ". Lower --learning-rate, in another --folder"
             )
         content = {
             "format": CHECKPOINT_FORMAT,

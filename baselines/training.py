@@ -36,6 +36,7 @@ from dexscrew_envs.vector_env import DexScrewVectorEnv
 
 EVALUATION_SEED_OFFSET = 10_000
 _VIDEO_SECONDS = 20.0
+_MOST_THREADS = 256
 
 
 @dataclass(kw_only=True)
@@ -182,16 +183,18 @@ def _learn(
         except Exception as error:
             steps = recorder.save()
             if distributed.size() > 1 and isinstance(error, RuntimeError):  # a collective call without its partner
-                raise program.CutShort(
-                    f"another process of this training ended ({error}); the same command goes on from {steps:,} steps"
-                ) from error
+                words = f"; the same command goes on from {steps:,} steps" if distributed.rank() == 0 else ""
+                raise program.CutShort(f"another process of this training ended{words}") from error
             raise
-    except KeyboardInterrupt as interruption:  # around the above, which a signal may interrupt in its turn
+    except (KeyboardInterrupt, Exception) as error:  # around the above, which a signal may interrupt in its turn
+        interruption = program.interruption_of(error)
+        if interruption is None:
+            raise
         recorder.close()
         steps = recorder.save()
-        reason = str(interruption) or "interrupted"
-        program.say(f"{reason} at {steps:,} steps; the same command goes on from {recorder.folder}")
-        return program.status_of(interruption)
+        if distributed.rank() == 0:
+            program.say(f"{interruption} at {steps:,} steps; the same command goes on from {recorder.folder}")
+        return interruption.status
     finally:
         recorder.close()
     return Status.DONE
@@ -216,6 +219,8 @@ def _check(config: TrainConfig) -> None:
     for name in ("learning_rate", "max_grad_norm"):
         if not 0 < getattr(config, name) < math.inf:
             raise ValueError(f"{name} must be positive and finite, got {getattr(config, name)}")
+    if config.threads > (most := max(_MOST_THREADS, os.cpu_count() or 1)):
+        raise ValueError(f"threads must be at most {most}, got {config.threads}")
     for name in ("seed", "threads", "evaluation_episodes"):
         if getattr(config, name) < 0:
             raise ValueError(f"{name} must not be negative, got {getattr(config, name)}")
@@ -292,7 +297,8 @@ def _evaluate(policy: policies.ActorPolicy, config: TrainConfig, video: Path) ->
     with closing(env):
         if config.video:
             try:
-                return evaluate_on_video(policy, env, video, seed=seed, seconds=_VIDEO_SECONDS), note
+                score, failure = evaluate_on_video(policy, env, video, seed=seed, seconds=_VIDEO_SECONDS)
+                return score, f"no video: {failure}" if failure else ""
             except gymnasium.error.DependencyNotInstalled as error:
                 note = f"no video: {error}"
         return evaluate(policy, env, seed=seed), note

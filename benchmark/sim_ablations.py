@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -37,6 +38,7 @@ from dexscrew_envs.vector_env import DexScrewVectorEnv
 METHODS = ("oracle", "student", "asymmetric", "unprivileged")
 _PPO = {"oracle": ppo_oracle.AGENT, "asymmetric": ppo_asymmetric.AGENT, "unprivileged": ppo_unprivileged.AGENT}
 EVALUATION_SEED = 20_000
+_END_TIMEOUT = 30.0  # for trainings to write their checkpoints (s)
 _FREE = ("out", "cpus", "ray_address", "seeds", "env")
 
 
@@ -204,18 +206,21 @@ def run_all(args: Args, out: Path) -> None:
             logging_level=logging.ERROR,
         )  # fmt: skip
         program.take_signals_back()
+    except SystemExit as error:  # Ray's own answer to a SIGTERM while it starts
+        ray.shutdown()
+        raise program.Ended("ended by SIGTERM", 128 + signal.SIGTERM) from error
     except (ConnectionError, RuntimeError, ValueError) as error:
         if not args.ray_address:
             raise ConnectionError(f"Ray does not start on this machine: {error}") from error
         hint = "; if it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
         refused = isinstance(error, ConnectionError)  # rather than an address that is none
         raise ConnectionError(f"no Ray cluster answers at {args.ray_address!r}: {error}{hint * refused}") from error
+    waiting: list[Any] = []
     try:
         largest = max(node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"])
         if args.cpus > largest:  # Ray would wait for such a machine for ever
             raise ValueError(f"--cpus must be at most {largest:.0f}, the CPUs of the largest machine, got {args.cpus}")
         remote: Any = ray.remote(num_cpus=args.cpus, max_retries=0)(train_and_score)
-        waiting = []
         for seed in range(args.seeds):
             oracle = remote.remote(args, "oracle", seed, out)
             waiting += [oracle, remote.remote(args, "student", seed, out, oracle)]
@@ -225,6 +230,11 @@ def run_all(args: Args, out: Path) -> None:
                 done, waiting = ray.wait(waiting)
                 bar.set_postfix_str(f"last: {ray.get(done[0])}")
                 bar.update()
+    except KeyboardInterrupt:  # which each training then gets too, and writes its checkpoint
+        for reference in waiting:
+            ray.cancel(reference)
+        ray.wait(waiting, num_returns=len(waiting), timeout=_END_TIMEOUT)
+        raise
     except ray.exceptions.RayError as error:  # the training's own error, or a worker or a machine that died
         cause = getattr(error, "cause", None) or error
         if isinstance(cause, ValueError):  # refused, as it would have been here
@@ -277,9 +287,12 @@ def _compare(args: Args) -> int:
         _claim(args, out)
         try:
             run_all(args, out)
-        except KeyboardInterrupt as interruption:
-            program.say(f"{str(interruption) or 'interrupted'}; the same call goes on from {out}")
-            return program.status_of(interruption)
+        except (KeyboardInterrupt, Exception) as error:
+            interruption = program.interruption_of(error)
+            if interruption is None:
+                raise
+            program.say(f"{interruption}; the same call goes on from {out}")
+            return interruption.status
         config = json.loads((out / "ablation.json").read_text(encoding="utf-8"))
         print(write_report(args.task, collect(args, out), config, out))
     print(f"results: {out}")

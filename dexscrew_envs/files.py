@@ -60,6 +60,8 @@ def replacing(path: Path) -> Iterator[Path]:
         full = _free(path) < _FULL  # whatever the writer says of it
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno not in DISK_ERRORS and not full and _concerns(error, beside):
+            raise WriteError(f"cannot write {path}: {error.strerror or error}") from error
         if full or (isinstance(error, OSError) and error.errno in DISK_ERRORS):
             reason = error.strerror if isinstance(error, OSError) and error.strerror else "No space left on device"
             raise WriteError(
@@ -70,6 +72,36 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
+
+
+def _concerns(error: OSError, beside: Path) -> bool:
+    """Return whether an error is about the file that is being written, whose name the user does not know."""
+    return error.filename is None or str(error.filename) == str(beside)
+
+
+def check_place(path: Path) -> None:
+    """Refuse a place for a file that cannot be written, before the work whose result it is to hold.
+
+    Raises:
+        ValueError: it is a folder, or its folder is none or cannot be written.
+    """
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; give the name of a file")
+    check_folder(path.parent)
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that cannot be written, or made.
+
+    Raises:
+        ValueError: it is a file, or it, or what is to hold it, cannot be written.
+    """
+    there = next((place for place in (folder, *folder.absolute().parents) if os.path.lexists(place)), Path("/"))
+    if not there.is_dir():
+        what = "a link that leads nowhere" if there.is_symlink() and not there.exists() else "a file"
+        raise ValueError(f"cannot write into {folder}: {there} is {what}, not a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"cannot write into {folder}: {there} is read-only, or not yours to write")
 
 
 def _free(path: Path) -> int:
@@ -151,6 +183,7 @@ def claimed(folder: Path) -> Iterator[None]:
     Raises:
         BusyError: another program has it; the message names that.
     """
+    check_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / _LOCK, timeout=0, thread_local=False)
     try:

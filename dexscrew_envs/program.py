@@ -65,7 +65,7 @@ class CutShort(RuntimeError):
 
 _NAMES = (
     "SIGHUP", "SIGINT", "SIGQUIT", "SIGABRT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF",
-    "SIGXCPU", "SIGIO", "SIGPWR", "SIGSTKFLT", "SIGBREAK",
+    "SIGXCPU", "SIGTRAP", "SIGSYS", "SIGIO", "SIGPWR", "SIGSTKFLT", "SIGBREAK",
 )  # fmt: skip
 _REAL_TIME = range(signal.SIGRTMIN, signal.SIGRTMAX + 1) if hasattr(signal, "SIGRTMIN") else range(0)
 ENDING_SIGNALS: tuple[int, ...] = (*(int(getattr(signal, n)) for n in _NAMES if hasattr(signal, n)), *_REAL_TIME)
@@ -123,18 +123,29 @@ def run(body: Callable[[], int | None], *, follow_parent: bool = False) -> int:
             status = int(body() or 0)
             if sys.stdout is not None:
                 sys.stdout.flush()  # here, where a failure has a sentence
-        except KeyboardInterrupt as interruption:
-            say(str(interruption) or "interrupted")
-            status = status_of(interruption)
-        except Exception as error:
-            status = explain(error)
+        except BaseException as error:
+            if (interruption := interruption_of(error)) is not None:
+                say(str(interruption))
+                status = interruption.status
+            elif isinstance(error, Exception):
+                status = explain(error)
+            else:
+                raise
         _settle_output()
     return status
 
 
-def status_of(interruption: KeyboardInterrupt) -> int:
-    """Return the exit status of what ended the program."""
-    return getattr(interruption, "status", 128 + signal.SIGINT)
+def interruption_of(error: BaseException) -> Ended | None:
+    """Return how the program was told to end, if it was: libraries raise exceptions of their own in the place of ours.
+
+    Args:
+        error: what arrived where it is asked.
+    """
+    if isinstance(error, Ended):
+        return error
+    if _running is not None and _running.raised is not None:
+        return _running.raised
+    return Ended("interrupted", 128 + signal.SIGINT) if isinstance(error, KeyboardInterrupt) else None
 
 
 def say(sentence: str) -> None:
@@ -188,6 +199,7 @@ class _Ending:
     """Turns signals, and what other threads find, into `Ended` in the main thread."""
 
     def __init__(self) -> None:
+        self.raised: Ended | None = None
         self._first: float | None = None
         self._told: tuple[str, int] | None = None
         self._over = threading.Event()
@@ -213,9 +225,8 @@ class _Ending:
         if self._first is not None and now - self._first < _REPEAT:
             return
         self._first = now
-        if self._told is not None:
-            raise Ended(*self._told)
-        raise Ended(f"ended by {_signal_name(number)}", 128 + number)
+        self.raised = Ended(*(self._told or (f"ended by {_signal_name(number)}", 128 + number)))
+        raise self.raised
 
     def tell(self, reason: str, status: int) -> None:
         """End the program from another thread."""
@@ -385,7 +396,7 @@ def guard_imports() -> None:
 
 
 def _last_resort(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    if isinstance(error, KeyboardInterrupt):
-        say(str(error) or "interrupted")
-        raise SystemExit(status_of(error))
+    if (interruption := interruption_of(error)) is not None:
+        say(str(interruption))
+        raise SystemExit(interruption.status)
     raise SystemExit(explain(error))

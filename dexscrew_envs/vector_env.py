@@ -239,6 +239,8 @@ class DexScrewVectorEnv(Copyable, VectorEnv[Observation, Tensor, Tensor]):
             transition = Transition(task, state, rotated, self._targets, self._episode)
             terms |= added_terms(self._added_terms, transition)
         terms = {name: torch.where(valid, term, 0.0) for name, term in terms.items()}
+        if not self.sim.asynchronous:
+            rewards.check_finite(terms, self._added_terms)
         reward = torch.stack(list(terms.values())).sum(dim=0)
         self._window.update(state)
         reason = terminations(task, state, self._window, self._steps, valid)

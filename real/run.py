@@ -23,7 +23,7 @@ from tabulate import tabulate
 
 from baselines import policies
 from dexscrew_envs import program
-from dexscrew_envs.files import write_json
+from dexscrew_envs.files import check_place, write_json
 from dexscrew_envs.program import Status
 from real.env import DexScrewRealEnv
 from real.view import LiveView
@@ -118,7 +118,9 @@ def run(
                     break
         except KeyboardInterrupt as interruption:
             env.close()
-            ended, status = str(interruption) or "interrupted", program.status_of(interruption)
+            told = program.interruption_of(interruption)
+            assert told is not None
+            ended, status = str(told), told.status
     milliseconds = 1000 * np.array(jitter or [0.0])
     result = {
         "ended by": ended,
@@ -157,14 +159,20 @@ def _run(args: Args) -> int:
             f"{args.policy} needs {', '.join(unknown)}, which only a simulation knows; run a student, such as "
             f"{task}-student"
         )
+    if args.json is not None:
+        check_place(args.json)
     where = args.arm or f"twin, {args.stratum}"
     with closing(make_env(args, task)) as env:
         result, status = run(policy, env, seed=args.seed, view=args.view, title=f"{args.policy} on {where}")
-    if args.json is not None:  # before anything is printed, which may fail
-        write_json(
-            {"policy": policies.without_paths(args.policy), "task": task, "seed": args.seed, **result}, args.json
-        )
     print(table(result))
+    if args.json is not None:
+        content = {"policy": policies.without_paths(args.policy), "task": task, "seed": args.seed, **result}
+        try:
+            write_json(content, args.json)
+        except OSError as error:
+            if status == Status.DONE:
+                raise
+            program.say(f"error: {error}")  # how the run ended matters more
     return status
 
 

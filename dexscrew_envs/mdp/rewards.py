@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -33,6 +33,10 @@ class Transition:
     """What was drawn for the episode."""
 
 
+class RewardTermError(ValueError):
+    """An added reward term failed, or returned something else than a reward."""
+
+
 RewardTerm = Callable[[Transition], Tensor]
 """Returns a weighted term (N,), float32, on the state's device. It is a pure function: its tensors are not its own to
 change, and on the warp engine it is recorded once and replayed."""
@@ -58,17 +62,35 @@ def added_terms(terms: Mapping[str, RewardTerm], transition: Transition) -> dict
     """Return the terms (N,) that a user adds.
 
     Raises:
-        ValueError: one does not return a float tensor (N,).
+        RewardTermError: one fails, or does not return a float tensor (N,).
     """
     found = {}
     for name, term in terms.items():
-        value = term(transition)
+        try:
+            value = term(transition)
+        except (Exception, SystemExit) as error:
+            raise RewardTermError(f"the reward term {name!r} failed: {type(error).__name__}: {error}") from error
         wanted = transition.rotated
         if not isinstance(value, Tensor) or value.shape != wanted.shape or not value.is_floating_point():
             got = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
-            raise ValueError(f"the reward term {name!r} must return a float tensor {tuple(wanted.shape)}, got {got}")
+            raise RewardTermError(
+                f"the reward term {name!r} must return a float tensor {tuple(wanted.shape)}, got {got}"
+            )
         found[name] = value.to(wanted.dtype)
     return found
+
+
+def check_finite(terms: Mapping[str, Tensor], names: Iterable[str]) -> None:
+    """Check the values (N,) of added terms.
+
+    Raises:
+        RewardTermError: one is not finite.
+    """
+    for name in names:
+        finite = torch.isfinite(terms[name])
+        if not finite.all():
+            where = (~finite).nonzero()[:, 0].tolist()
+            raise RewardTermError(f"the reward term {name!r} is not finite in environments {where[:8]}")
 
 
 def overspeed_threshold(task: Task, total_steps: float) -> float:

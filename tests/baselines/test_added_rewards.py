@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 from runs import UPDATE, read_json
@@ -64,11 +66,14 @@ def test_training_logs_terms_and_goes_on_only_with_the_same_file(tmp_path, train
         ("nowhere.at_all:gentle", "nowhere.at_all cannot be loaded"),
         ("{terms}:rough", "there is no function 'rough'"),
         ("{broken}:gentle", "cannot be loaded: ZeroDivisionError"),
+        ("{ends}:gentle", "cannot be loaded: SystemExit"),
+        ("math:sin", "takes functions that are written in Python; math:sin is none"),
     ],
 )
 def test_what_cannot_be_loaded_is_refused_before_any_work(tmp_path, train, terms, capsys, name, words):
     (tmp_path / "broken.py").write_text("1 / 0")
-    name = name.format(terms=terms, broken=tmp_path / "broken.py")
+    (tmp_path / "ends.py").write_text("import sys\nsys.exit(0)")
+    name = name.format(terms=terms, broken=tmp_path / "broken.py", ends=tmp_path / "ends.py")
     assert train(tmp_path / "run", "--steps", "32", "--reward", name) == 2
     assert words in capsys.readouterr().err and not (tmp_path / "run").exists()
 
@@ -87,6 +92,10 @@ def test_two_functions_of_one_name_are_refused(terms):
         ({"x": lambda step: step.state.tip_force}, r"must return a float tensor \(4,\), got torch.float32 \(4, 5, 3\)"),
         ({"x": lambda step: 1.0}, r"must return a float tensor \(4,\), got 1.0"),
         ({"x": lambda step: step.rotated > 0}, r"got torch.bool \(4,\)"),
+        ({"x": lambda step: step.nothing}, "the reward term 'x' failed: AttributeError"),
+        ({"x": lambda step: sys.exit(0)}, "the reward term 'x' failed: SystemExit"),
+        ({"x": lambda: 0}, "the reward term 'x' failed: TypeError"),
+        ({"x": lambda step: step.rotated / 0}, r"the reward term 'x' is not finite in environments \[0, 1, 2, 3\]"),
     ],
 )
 def test_terms_that_are_none_are_refused(given, words):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -239,3 +240,25 @@ def test_a_terminal_of_ascii_loses_no_result_and_a_log_stays_short(policy_file):
     assert "+-" in found.stdout and json.loads(found.stdout.splitlines()[-1])["episodes"] == 2
     lines = [line for line in found.stderr.splitlines() if "evaluating" in line]
     assert len(lines) == len(found.stderr.splitlines()) <= 3, "a log gets a line now and then"
+
+
+def test_a_video_that_cannot_be_written_does_not_lose_the_score(policy_file, tmp_path, capsys, monkeypatch):
+    @contextlib.contextmanager
+    def broken(path, fps):
+        def show(frame):
+            raise BrokenPipeError(32, "Broken pipe")
+
+        yield show
+
+    monkeypatch.setattr(evaluate, "video_writer", broken)
+    monkeypatch.setattr(DexScrewVectorEnv, "frame", lambda self, env=0: np.zeros((8, 8, 3), np.uint8))
+    assert run(policy_file, "--json") == 0
+    plain = json.loads(capsys.readouterr().out.splitlines()[-1])
+    path = tmp_path / "v.mp4"
+    assert run(policy_file, "--json", "--video", str(path)) == 4
+    captured = capsys.readouterr()
+    assert json.loads(captured.out.splitlines()[-1]) == plain
+    assert f"cannot write {path}: Broken pipe" in captured.err and not path.exists()
+    (tmp_path / "d.mp4").mkdir()
+    assert run(policy_file, "--video", str(tmp_path / "d.mp4")) == 2
+    assert "is a folder; give the name of a file" in capsys.readouterr().err

@@ -341,3 +341,23 @@ def test_a_failed_write_leaves_the_old_file(saved, tmp_path, monkeypatch):
     assert [entry.name for entry in tmp_path.iterdir()] == ["policy.pt"]
     policies.save(make_policy(seed=5), path)
     assert torch.equal(policies.load(path).act(observations()), make_policy(seed=5).act(observations()))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"task_fields": {"old_field": 1}}, "has no field 'old_field'"),
+        ({"task_fields": {"friction": (2.0, 1.0)}}, "friction must be"),
+        ({"task_fields": None}, "its task_fields are not values by name"),
+        ({"task_fields": {3: 1}}, "its task_fields are not values by name"),
+        ({"card": "abc"}, "its card are not values by name"),
+        ({"kind": "gru"}, "a policy of the kind 'gru'"),
+        ({"shapes": {"proprio": [10**9]}}, "layers of 1,000,000,000 numbers"),
+    ],
+)
+def test_a_file_with_parts_of_other_kinds_is_named_with_what_to_do(tmp_path, change, words):
+    content = policies.read(policies._SHIPPED / "nut-student.pt", policies.FORMAT)
+    torch.save(content | change, tmp_path / "p.pt")
+    with pytest.raises(ValueError, match=re.escape(words)) as refused:
+        policies.load(tmp_path / "p.pt")
+    assert str(tmp_path / "p.pt") in str(refused.value) and "train it again" in str(refused.value)

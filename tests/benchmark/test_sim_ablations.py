@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from baselines import policies, training
+from baselines.run_folder import CHECKPOINT_FORMAT
 from baselines.task_options import TaskOptions, changes
 from benchmark import sim_ablations
 from benchmark.randomization_levels import level_fields
@@ -200,3 +201,22 @@ def test_task_fields_reach_every_training_and_condition():
     for fields in conditions("nut", "wider", **changes(args.env)).values():
         assert fields["friction"] == (1.0, 2.0)
     assert "--env.friction 1.0 2.0" in " ".join(sim_ablations._command(args))
+
+
+@pytest.mark.slow
+def test_trainings_that_a_signal_ends_leave_their_checkpoints(tmp_path):
+    out, log = tmp_path / "nut", tmp_path / "log.txt"
+    arguments = [*TINY, "--steps", "100000000", "--num-envs", "8", "--env.episode-steps", "20"]
+    command = [sys.executable, "-m", "benchmark.sim_ablations", *arguments, "--out", str(out)]
+    with open(log, "w") as output:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)
+    end = time.monotonic() + 120
+    while not list((out / "oracle-0" / "tensorboard").glob("events*")):
+        assert process.poll() is None and time.monotonic() < end, log.read_text()
+        time.sleep(0.05)
+    time.sleep(3)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(timeout=90) == 128 + signal.SIGHUP, log.read_text()
+    assert "ended by SIGHUP; the same call goes on" in log.read_text()
+    checkpoint = policies.read(out / "oracle-0" / "checkpoint.pt", CHECKPOINT_FORMAT)
+    assert checkpoint["steps"] > 0

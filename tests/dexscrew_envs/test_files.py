@@ -14,7 +14,17 @@ import numpy as np
 import pytest
 
 from dexscrew_envs import files
-from dexscrew_envs.files import BusyError, WriteError, claimed, holds_nothing, replacing, to_json, write_text
+from dexscrew_envs.files import (
+    BusyError,
+    WriteError,
+    check_folder,
+    check_place,
+    claimed,
+    holds_nothing,
+    replacing,
+    to_json,
+    write_text,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -131,7 +141,7 @@ def test_json_is_strict():
 
 def test_no_other_place_writes_json_or_files():
     """`to_json` and `replacing` are the only ways out, so that no result is half a file or has a NaN in it."""
-    allowed = {"files.py", "hand_server.py"}
+    allowed = {"files.py", "hand_server.py", "hand_guard.py"}  # the last one writes into a pipe
     for package in ("dexscrew_envs", "baselines", "real", "benchmark"):
         for path in (ROOT / package).rglob("*.py"):
             if path.name in allowed:
@@ -175,3 +185,26 @@ def test_a_kill_frees_a_folder(tmp_path):
         except BusyError:
             assert time.monotonic() < end
     assert holds_nothing(tmp_path)
+
+
+def test_folders_that_cannot_hold_results_are_refused_in_a_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
+    for folder, words in (
+        (tmp_path / "file", "is a file, not a folder"),
+        (tmp_path / "file" / "below", "file is a file, not a folder"),
+        (tmp_path / "nowhere", "is a link that leads nowhere"),
+    ):
+        with pytest.raises(ValueError, match=words), claimed(folder):
+            pass
+    check_folder(tmp_path / "new" / "below")
+    check_place(tmp_path / "new.json")
+    with pytest.raises(ValueError, match="is a folder; give the name of a file"):
+        check_place(tmp_path)
+
+
+def test_a_writer_speaks_of_the_file_that_was_asked_for(tmp_path):
+    (tmp_path / "a.txt").mkdir()
+    (tmp_path / "a.txt" / "full").write_text("")
+    with pytest.raises(WriteError, match=rf"^cannot write {tmp_path / 'a.txt'}: Is a directory$"):
+        write_text("x", tmp_path / "a.txt")

@@ -81,7 +81,7 @@ for number in set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}:
 def test_all_signals_that_end_a_process_are_known():
     found = subprocess.run([sys.executable, "-c", _ALL], capture_output=True, text=True, check=True, timeout=60)
     ending = {int(number) for number in found.stdout.split()}
-    faults = {signal.SIGILL, signal.SIGTRAP, signal.SIGBUS, signal.SIGFPE, signal.SIGSEGV, signal.SIGSYS}
+    faults = {signal.SIGILL, signal.SIGBUS, signal.SIGFPE, signal.SIGSEGV}  # a handler would return into the fault
     errors = {signal.SIGPIPE, signal.SIGXFSZ}  # Python ignores them, so that they are exceptions
     assert signal.SIGTERM in ending
     assert ending - faults - errors <= set(ENDING_SIGNALS)
@@ -124,6 +124,23 @@ def test_a_signal_that_a_finaliser_swallows_is_told_again():
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("raised", ["RuntimeError('made of it')", "KeyboardInterrupt()", "SystemExit(15)"])
+def test_a_library_that_makes_something_else_of_a_signal_does_not_hide_it(raised):
+    process = start(f"""
+        def body():
+            try:
+                print("ready", flush=True)
+                time.sleep(60)
+            except KeyboardInterrupt:
+                raise {raised}
+        sys.exit(program.run(body))
+    """)
+    ready(process)
+    process.terminate()
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM and error == "ended by SIGTERM\n"
 
 
 def test_nohup_is_respected():

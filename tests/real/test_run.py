@@ -7,6 +7,7 @@ import pytest
 from robot_fakes import FakeRobot
 
 from baselines import policies
+from dexscrew_envs.files import WriteError
 from real import run
 from real.env import DexScrewRealEnv
 
@@ -124,3 +125,27 @@ def test_without_the_drivers_the_extra_is_named(monkeypatch, capsys):
     arguments = ["--policy", "nut-student", "--arm", "127.0.0.2", "--hand", "tcp://127.0.0.2:5557"]
     assert run.main(arguments) == 2
     assert "pip install 'dexscrew[real]'" in capsys.readouterr().err
+
+
+def test_a_place_for_the_result_that_cannot_be_written_is_refused_before_anything_moves(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(run, "make_env", lambda *_: pytest.fail("the robot was connected"))
+    (tmp_path / "file").write_text("")
+    for place, words in ((tmp_path, "is a folder"), (tmp_path / "file" / "r.json", "is a file, not a folder")):
+        assert run.main(["--policy", "nut-student", "--no-view", "--json", str(place)]) == 2
+        assert words in capsys.readouterr().err
+
+
+def test_a_result_that_cannot_be_written_is_printed_and_does_not_hide_how_the_run_ended(tmp_path, capsys, monkeypatch):
+    def full(*_):
+        raise WriteError("the disk is full")
+
+    monkeypatch.setattr(run, "write_json", full)
+    arguments = ["--policy", "nut-student", "--seconds", "0.2", "--no-view", "--json", str(tmp_path / "r.json")]
+    assert run.main(arguments) == 4
+    captured = capsys.readouterr()
+    assert "time is over" in captured.out and "the disk is full" in captured.err
+    monkeypatch.setattr(run, "run", lambda *_, **__: ({"ended by": "a trip"}, 3))
+    monkeypatch.setattr(run, "table", lambda result: result["ended by"])
+    assert run.main(arguments) == 3
+    captured = capsys.readouterr()
+    assert "a trip" in captured.out and "the disk is full" in captured.err
