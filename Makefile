@@ -24,7 +24,7 @@ train: $(TRAIN_STAMP)
 	@echo 'activate the environment with: source $(BIN)/activate'
 
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 	# The benchmarks work; how fast, nobody asserts.
 	$(BIN)/python -m pytest benchmark/test_throughput.py benchmark/test_throughput_warp.py -k 64
 

@@ -277,12 +277,12 @@ def _signal_name(number: int) -> str:
 
 @contextlib.contextmanager
 def _told_to_end(follow_parent: bool) -> Iterator[None]:
-    """Raise `Ended` in the main thread when the program is to end; elsewhere than there, do nothing."""
-    if threading.current_thread() is not threading.main_thread():
+    """Raise `Ended` in the main thread when the program is to end; elsewhere, or within another `run`, do nothing."""
+    global _running
+    if threading.current_thread() is not threading.main_thread() or _running is not None:
         yield
         return
-    global _running
-    ending, outer = _Ending(), _running
+    ending = _Ending()
     hooks = threading.excepthook, sys.unraisablehook
     ending.install()
     threading.excepthook, sys.unraisablehook = ending.thread_failed, ending.unraisable
@@ -292,7 +292,7 @@ def _told_to_end(follow_parent: bool) -> Iterator[None]:
     try:
         yield
     finally:
-        _running = outer
+        _running = None
         threading.excepthook, sys.unraisablehook = hooks
         ending.restore()
 

@@ -12,8 +12,19 @@ from dexscrew_envs.env import DexScrewEnv
 from dexscrew_envs.tasks import Task, make_task
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 
+
+class Thing:
+    """Nothing that an argument may be; its name is the same in every process, as tests side by side need it."""
+
+    def __repr__(self) -> str:
+        return "<a thing>"
+
+
+THING = Thing()
+
+
 ODD = (
-    "yes", "no", "", b"x", 1.5, -1, 2**31, 10**30, float("nan"), (None,), [], {}, {"a"}, object(), 2 + 1j,
+    "yes", "no", "", b"x", 1.5, -1, 2**31, 10**30, float("nan"), (None,), [], {}, {"a"}, THING, 2 + 1j,
     np.array([1.0, 2.0]), torch.zeros(2), torch.float32,
 )  # fmt: skip
 FINE = {
@@ -146,7 +157,7 @@ def test_a_mask_is_not_for_a_single_environment():
         env.reset(options={"reset_mask": np.array([True])})
 
 
-@pytest.mark.parametrize("mask", ["yes", 1, object(), [None] * 2, ["a", "b"], {}, np.array([[True, True]])], ids=repr)
+@pytest.mark.parametrize("mask", ["yes", 1, THING, [None] * 2, ["a", "b"], {}, np.array([[True, True]])], ids=repr)
 def test_a_mask_of_an_odd_kind_is_refused(mask):
     env = DexScrewVectorEnv("nut", 2, num_threads=1)
     with pytest.raises(ValueError, match="reset_mask must be 2 booleans"):
@@ -176,7 +187,7 @@ def test_numpys_seeds_are_taken_by_a_single_environment():
     np.testing.assert_array_equal(first["history"], second["history"])
 
 
-@pytest.mark.parametrize("actions", [None, "x", object(), [[None] * 12] * 2, [[1.0], [1.0, 2.0]]], ids=repr)
+@pytest.mark.parametrize("actions", [None, "x", THING, [[None] * 12] * 2, [[1.0], [1.0, 2.0]]], ids=repr)
 def test_actions_of_an_odd_kind_are_refused(actions):
     env = DexScrewVectorEnv("nut", 2, num_threads=1)
     env.reset(seed=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from real.hand_server import HandServer, load_sdk
 from real.twin.hand_port import HandPort
 
 START = np.array([0.0, 0.8, 0.4, 0.8, 0.4, 0.1, 0.1, 0.15, 0.1, 1.3, 0.3, 0.4])
-_hosts = (f"127.0.{a}.{b}" for a in range(57, 60) for b in range(2, 250))
+_hosts = (f"127.{60 + os.getpid() % 190}.{a}.{b}" for a in range(57, 60) for b in range(2, 250))
 
 
 def free_host() -> str:

@@ -380,7 +380,7 @@ def test_nut_hardly_turns_without_skill(make_env, task, amplitude, changes, typi
     [
         ({"engine": "bullet"}, "unknown engine 'bullet'; choose from mujoco"),
         ({"device": "cuda"}, "the mujoco engine runs on device 'cpu', not on 'cuda'"),
-        ({"num_envs": 0}, "num_envs must be at least 1, got 0"),
+        ({"num_envs": 0}, "num_envs must be an integer of at least 1, got 0"),
         ({"num_threads": -1}, "num_threads must be 0 .* or positive, got -1"),
     ],
 )

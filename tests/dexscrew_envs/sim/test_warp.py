@@ -183,7 +183,7 @@ def test_constraints_stay_well_conditioned(pair):
         ({"device": None}, "device 'cuda' needs an NVIDIA GPU"),
         ({"device": "mps"}, "the warp engine runs on device 'cuda' .* not on 'mps'"),
         ({"device": "gpu"}, "unknown device 'gpu'; choose cuda, cuda:0, ..., or cpu"),
-        ({"max_contacts": 0}, "max_contacts must be at least 1, got 0"),
+        ({"max_contacts": 0}, "max_contacts must be an integer of at least 1, got 0"),
         ({"engine": "mujoco", "max_contacts": 3}, "max_contacts is for the warp engine"),
     ],
 )
