@@ -125,6 +125,8 @@ def run(body: Callable[[], int | None], *, follow_parent: bool = False) -> int:
                 sys.stdout.flush()  # here, where a failure has a sentence
         except BaseException as error:
             if (interruption := interruption_of(error)) is not None:
+                if hasattr(error, "exit_status"):  # what went wrong while it tidied up, such as a full disk
+                    say(f"error: {error}")
                 say(str(interruption))
                 status = interruption.status
             elif isinstance(error, Exception):

@@ -143,6 +143,23 @@ def test_a_library_that_makes_something_else_of_a_signal_does_not_hide_it(raised
     assert process.returncode == 128 + signal.SIGTERM and error == "ended by SIGTERM\n"
 
 
+def test_what_goes_wrong_while_it_tidies_up_is_told_too():
+    process = start("""
+        def body():
+            try:
+                print("ready", flush=True)
+                time.sleep(60)
+            except KeyboardInterrupt:
+                raise program.CutShort("the checkpoint could not be written")
+        sys.exit(program.run(body))
+    """)
+    ready(process)
+    process.terminate()
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert error == "error: the checkpoint could not be written\nended by SIGTERM\n"
+
+
 def test_nohup_is_respected():
     process = start(WAITING, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
     ready(process)
