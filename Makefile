@@ -24,7 +24,9 @@ train: $(TRAIN_STAMP)
 	@echo 'activate the environment with: source $(BIN)/activate'
 
 test: check
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest tests --ignore tests/real -n 2 --dist loadfile
+	# What needs real time runs alone.
+	$(BIN)/python -m pytest tests/real
 	# The benchmarks work; how fast, nobody asserts.
 	$(BIN)/python -m pytest benchmark/test_throughput.py benchmark/test_throughput_warp.py -k 64
 

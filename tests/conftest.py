@@ -1,23 +1,8 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from dexscrew_envs.rendering import FrameRenderer
-
-HERE = Path(__file__).parent
-
-
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(config, items):
-    """Tell pytest-xdist what stays together: all that needs real time, one after another, and each other file."""
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        path = item.path.relative_to(HERE) if item.path.is_relative_to(HERE) else item.path
-        group = "robot" if path.parts[0] == "real" else str(path)
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")
