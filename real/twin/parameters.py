@@ -13,8 +13,9 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-STRATA = ("easy", "nominal", "hard")
-"""Named groups of ranges: what favours the robot, what is expected, and what is against it."""
+STRATA = ("easy", "nominal", "hard", "extreme")
+"""Named groups of ranges: what favours the robot, what is expected, what is against it, and what no policy is expected
+to finish today."""
 
 
 class Spread(Protocol):
@@ -71,7 +72,12 @@ class Choice:
 
 
 def parameter(
-    nominal: Any, spread: Spread | None = None, *, easy: Spread | None = None, hard: Spread | None = None
+    nominal: Any,
+    spread: Spread | None = None,
+    *,
+    easy: Spread | None = None,
+    hard: Spread | None = None,
+    extreme: Spread | None = None,
 ) -> Any:
     """Declare a parameter.
 
@@ -80,8 +86,9 @@ def parameter(
         spread: what the nominal stratum draws it from; None never draws it.
         easy: what the easy stratum draws it from, if not `spread`.
         hard: what the hard stratum draws it from, if not `spread`.
+        extreme: what the extreme stratum draws it from, if not as the hard one.
     """
-    spreads = {"easy": easy or spread, "nominal": spread, "hard": hard or spread}
+    spreads = {"easy": easy or spread, "nominal": spread, "hard": hard or spread, "extreme": extreme or hard or spread}
     return field(default=nominal, metadata={"spreads": spreads})
 
 
