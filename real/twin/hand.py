@@ -92,6 +92,7 @@ class Hand:
         parameters: of the actuation.
         fingertips: their taxels take a frame with each reading.
         rng: draws the bus's times.
+        zero_offset: (12,) what each joint reads where it should read zero (rad).
     """
 
     def __init__(
@@ -101,11 +102,13 @@ class Hand:
         parameters: HandParameters,
         fingertips: Fingertips,
         rng: np.random.Generator,
+        zero_offset: Vector | None = None,
     ) -> None:
         self._model, self._data = model, data
         self.parameters = parameters
         self._fingertips = fingertips
         self._rng = rng
+        self._zero_offset = np.zeros(len(JOINTS)) if zero_offset is None else zero_offset
         joint = model.joint(HAND + JOINTS[0])
         self._qpos = slice(int(joint.qposadr[0]), int(joint.qposadr[0]) + len(JOINTS))
         dofs = slice(int(joint.dofadr[0]), int(joint.dofadr[0]) + len(JOINTS))
@@ -124,7 +127,7 @@ class Hand:
         self.reading = HandReading(q=self._quantised(start))
 
     def _quantised(self, q: Vector) -> Vector:
-        return np.round(q / RESOLUTION) * RESOLUTION
+        return np.round((q + self._zero_offset) / RESOLUTION) * RESOLUTION
 
     def configure(self, kp: int, kd: int, tor_max: int, mode: int) -> None:
         """Set gains, current limit (mA) and mode, in the vendor's units."""
@@ -139,7 +142,7 @@ class Hand:
 
     def command(self, position: Vector) -> None:
         """Send joint targets (12,), policy order (rad)."""
-        self._delayed.append((self._data.time + self._lag, position))
+        self._delayed.append((self._data.time + self._lag, position - self._zero_offset))
 
     def before_step(self) -> None:
         """Set the position loops' targets for the next physics step."""

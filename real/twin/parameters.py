@@ -56,6 +56,21 @@ class LogUniform:
 
 
 @dataclass(frozen=True)
+class Errors:
+    """Independent errors: normal about zero, none beyond three standard deviations."""
+
+    deviation: float
+    count: int
+
+    def draw(self, rng: np.random.Generator) -> tuple[float, ...]:
+        """Return one tuple."""
+        return tuple((self.deviation * np.clip(rng.standard_normal(self.count), -3.0, 3.0)).tolist())
+
+    def __str__(self) -> str:
+        return f"{self.count} of N(0, {self.deviation:g})"
+
+
+@dataclass(frozen=True)
 class Choice:
     """One of some values, by weight."""
 
@@ -69,6 +84,17 @@ class Choice:
     def __str__(self) -> str:
         parts = (v if isinstance(v, str) else f"{v:g}" for v in self.values)
         return ", ".join(f"{value} ({weight:.0%})" for value, weight in zip(parts, self.weights, strict=True))
+
+
+def errors(deviation: float, count: int) -> Any:
+    """Declare errors of a calibration: none where nothing is drawn, half of it in the easy stratum, twice in the hard.
+
+    Args:
+        deviation: standard deviation in the nominal stratum.
+        count: number of errors.
+    """
+    easy, nominal, hard = (Errors(factor * deviation, count) for factor in (0.5, 1.0, 2.0))
+    return parameter((0.0,) * count, nominal, easy=easy, hard=hard)
 
 
 def parameter(

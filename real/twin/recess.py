@@ -28,7 +28,7 @@ from real.twin.solids import VISUAL
 from real.twin.thread import RIGID, STIFF
 
 _REACH = 0.1  # height over the tip at which the free play is measured (m)
-_OPEN = 10.0  # a limit that never holds (m or rad)
+_OPEN = 1e6  # a limit that never holds (m or rad)
 _STUDS = 8  # points that the foot stands on
 _STUD_RADIUS = 0.0003
 _SOCKET_MASS = 1e-3
@@ -38,9 +38,11 @@ _ENTRY = 0.0005  # how far off the axis a tip may come back, and then centres it
 _SEATING_FORCE = 1.0
 _SEATING_TILT = math.radians(4.0)
 _CAM_OUT_TIME = 0.01
-# Dry friction creeps in proportion to this, and MuJoCo caps what a row's solimp can do about it: with the joint's own
-# weight a bit that its walls hold against 2 N rises by 1.4 mm in 3 minutes.
-_CREEP_FACTOR = 0.01
+# Dry friction creeps in inverse proportion to the inertia that it acts on. With that of the driver alone, a bit that its
+# walls hold against 3 N rises by 2 mm in 3 minutes; with this one more (kg), by 0.1 mm. It acts only along the joint, and
+# only while the walls are loaded.
+_WALL_INERTIA = 1.0
+_ROCKING_DAMPING = 2e-4  # what a driver that rocks on its foot loses; a fingertip's friction is a hundred times more
 _LOST_INERTIA = 1e-4
 _LOST_DAMPING = 1e-3
 
@@ -108,6 +110,13 @@ class RecessParameters(Parameters):
         """Form of tip and recess."""
         return FORMS[self.recess]
 
+    @property
+    def rubbing(self) -> tuple[str, ...]:
+        """Joints along which the walls rub."""
+        if self.form.wedged:
+            return ()
+        return ("lift",) if self.form.centred else ("lift", "tip_x")
+
     def free_play(self, lift: float = 0.0) -> float:
         """Return the tilt at which a tip that is lifted by `lift` (m) meets the walls (rad)."""
         if self.form.wedged:
@@ -135,22 +144,25 @@ def add_recess(spec: mujoco.MjSpec, screw: Any, parameters: RecessParameters) ->
         parameters: of tip and recess.
     """
     kind, joint = mujoco.mjtGeom, mujoco.mjtJoint
+    # Deep, so that a tip that hits it hard within one step is pushed out at its top.
     screw.add_geom(
-        name="floor", type=kind.mjGEOM_BOX, size=[0.003, 0.003, 0.001], pos=[0, 0, -0.001], material="metal", **VISUAL
+        name="floor", type=kind.mjGEOM_BOX, size=[0.003, 0.003, 0.005], pos=[0, 0, -0.005], group=4, **VISUAL
     )
     socket = screw.add_body(name="socket")
     socket.mass, socket.inertia, socket.explicitinertial = _SOCKET_MASS, [1e-8] * 3, True
     dry = {"solref_friction": STIFF, "solimp_friction": RIGID}
     limited = {"limited": mujoco.mjtLimited.mjLIMITED_TRUE, "solref_limit": STIFF, "solimp_limit": RIGID}
+    rubbing = parameters.rubbing
     for name, axis in (("tip_x", [1, 0, 0]), ("tip_y", [0, 1, 0]), ("lift", [0, 0, 1])):
-        socket.add_joint(name=name, type=joint.mjJNT_SLIDE, axis=axis, **dry)
+        inertia = _WALL_INERTIA if name in rubbing else 0.0
+        socket.add_joint(name=name, type=joint.mjJNT_SLIDE, axis=axis, armature=inertia, **dry)
     backlash = parameters.backlash
     socket.add_joint(
         name="twist", type=joint.mjJNT_HINGE, axis=[0, 0, 1], range=[-backlash, backlash], **dry, **limited
     )  # fmt: skip
     driver = socket.add_body(name="driver")
-    driver.add_joint(name="tilt_x", type=joint.mjJNT_HINGE, axis=[1, 0, 0])
-    driver.add_joint(name="tilt_y", type=joint.mjJNT_HINGE, axis=[0, 1, 0])
+    for name, axis in (("tilt_x", [1, 0, 0]), ("tilt_y", [0, 1, 0])):
+        driver.add_joint(name=name, type=joint.mjJNT_HINGE, axis=axis, damping=[_ROCKING_DAMPING, 0, 0])
     _add_foot(spec, driver, parameters.tip_contact_radius)
     _add_walls(spec, socket, driver, parameters, limited)
     return driver
@@ -242,8 +254,7 @@ class Recess:
         self._play = model.tendon_range[model.tendon("play").id] if centred else model.jnt_range[model.joint("tilt_x").id]
         self._lever = _REACH if centred else 1.0
         self._sensed = {name: int(model.sensor(name).adr[0]) for name in ("foot", "play", "twist")}
-        for name in ("tip_x", "lift"):
-            model.dof_invweight0[self._dof[name]] *= _CREEP_FACTOR
+        self._rubbing = [self._dof[name] for name in parameters.rubbing]
         mujoco.mj_forward(model, data)
         self._measure()
 
@@ -263,11 +274,13 @@ class Recess:
         if not self.seated:
             self._open()
             return
-        grip = 2 * (self.moment / parameters.recess_depth + self.torque / parameters.tip_contact_radius)
-        loss[dof["lift"]] = 0.0 if parameters.form.wedged else parameters.tip_friction * grip
+        walls = 2 * (self.moment / parameters.recess_depth + self.torque / parameters.tip_contact_radius)
         loss[dof["twist"]] = parameters.tip_friction * self.force * parameters.tip_contact_radius
-        if not parameters.form.centred:
-            loss[dof["tip_x"]] = parameters.tip_friction * (self.force + grip)
+        self._model.dof_armature[self._rubbing] = 0.0
+        for name in parameters.rubbing:
+            loss[dof[name]] = parameters.tip_friction * (walls if name == "lift" else walls + self.force)
+            if name == "tip_x" or walls > 0:
+                self._model.dof_armature[dof[name]] = _WALL_INERTIA
         play = parameters.free_play(self.lift) * self._lever
         self._play[:] = (0.0, play) if parameters.form.centred else (-play, play)
         self._turn_over()
@@ -307,6 +320,7 @@ class Recess:
         model = self._model
         for dof in self._dof.values():
             model.dof_frictionloss[dof] = 0.0
+        model.dof_armature[self._rubbing] = 0.0
         self._play[:] = (0.0 if self.parameters.form.centred else -_OPEN, _OPEN)
         model.jnt_range[self._twist] = (-self._seat - _OPEN, -self._seat + _OPEN)
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
@@ -15,9 +14,10 @@ from real.twin.arm import ArmParameters
 from real.twin.hand import HandParameters
 from real.twin.nut import NutParameters
 from real.twin.parameters import STRATA, Parameters
-from real.twin.plant import PlacementParameters
+from real.twin.plant import CalibrationParameters, PlacementParameters
+from real.twin.recess import RecessParameters
 from real.twin.scene import MOUNT_QUAT, START_ARM, TASK_POSITION
-from real.twin.screwdriver import RECESSES, ScrewdriverParameters
+from real.twin.screwdriver import ScrewdriverParameters
 from real.twin.taxels import TaxelParameters
 
 _INTRODUCTION = """\
@@ -100,6 +100,8 @@ def _parameters(kind: type[Parameters]) -> list[str]:
         "| --- " * (3 + len(STRATA)) + "|",
     ]
     for item in fields(kind):
+        if item.name not in documented:  # it stands in the table of the class that this one extends
+            continue
         spreads = (str(item.metadata["spreads"][stratum] or "") for stratum in STRATA)
         lines.append(
             "| " + " | ".join([f"`{item.name}`", _format(item.default), *spreads, documented[item.name]]) + " |"
@@ -125,22 +127,16 @@ def reference() -> str:
     )
     for kind in (
         NutParameters,
+        RecessParameters,
         ScrewdriverParameters,
         PlacementParameters,
         ArmParameters,
         HandParameters,
         TaxelParameters,
+        CalibrationParameters,
     ):
         title = kind.__name__.removesuffix("Parameters")
         lines += [f"\n### {title}\n", " ".join((kind.__doc__ or "").split()) + "\n", *_parameters(kind)]
-    lines += [
-        "\n### Recesses\n",
-        "| form | capacity (m) | seats apart (degrees) | critical tilt (degrees) |",
-        "| --- " * 4 + "|",
-    ]
-    for name, recess in RECESSES.items():
-        angles = (f"{math.degrees(angle):g}" for angle in (recess.slip_pitch, recess.critical_tilt))
-        lines.append(f"| {name} | {recess.capacity:g} | " + " | ".join(angles) + " |")
     return "\n".join(lines) + "\n"
 
 

@@ -170,12 +170,14 @@ class Screwdriver:
         self.released: float | None = None
         """When the person let go of the driver (s), or None."""
         self._angle = int(model.joint("screw").qposadr[0])
+        self._slide = int(model.joint("screw_z").qposadr[0])
         self._hold = model.equality("held").id
         self._holding = int(model.joint("person").dofadr[0])
         data.qfrc_applied[self._holding] = -parameters.hold_force
         tilt, direction = min(parameters.start_tilt, 0.95 * parameters.free_play()), parameters.start_direction
         data.qpos[model.joint("tilt_x").qposadr[0]] = -tilt * math.sin(direction)
         data.qpos[model.joint("tilt_y").qposadr[0]] = tilt * math.cos(direction)
+        data.qpos[model.joint("lift").qposadr[0]] = parameters.tip_contact_radius * math.sin(tilt)  # on its foot's edge
         self.recess = Recess(model, data, parameters)
         """What holds the tip."""
         self._ripple = Ripple(parameters.ripple, 0.0, rng)
@@ -226,6 +228,11 @@ class Screwdriver:
     def turns(self) -> float:
         """Turns of the screw since the start, positive when it goes down."""
         return float(-self._data.qpos[self._angle]) / (2 * math.pi)
+
+    @property
+    def depth(self) -> float:
+        """How far the screw has gone down since the start (m)."""
+        return float(-self._data.qpos[self._slide])
 
     @property
     def finished(self) -> bool:

@@ -37,7 +37,7 @@ class Hand:
             moment = np.cross(arm, self.force) - self.torque * axis
             mujoco.mj_objectVelocity(self.bench.model, data, mujoco.mjtObj.mjOBJ_BODY, self.body, self.velocity, 0)
             spin = self.velocity[:3]
-            moment += [0.0, self.couple, 0.0] - self.damping * spin
+            moment += [0.0, self.couple, 0.0] - np.array([self.damping, self.damping, 0.0]) * spin
             if self.upright:
                 moment += 2.0 * np.cross(axis, [0.0, 0.0, 1.0]) - [0.03, 0.03, 1e-3] * spin
             data.xfrc_applied[self.body] = [*self.force, *moment]
@@ -71,12 +71,12 @@ def test_an_unheld_driver_stands_on_its_foot(driver, form, direction):
 def test_the_foot_holds_up_to_its_angle(driver, form, direction):
     if form == "slotted":
         direction = 0.0  # along the slot
-    for factor, stands in ((0.92, True), (1.08, False)):
+    for factor, stands in ((0.9, True), (1.1, False)):
         lean = replace(UPRIGHT, recess=form, clearance=2e-4, recess_depth=0.002,
                        start_tilt=factor * FOOT_ANGLE, start_direction=direction)  # fmt: skip
         screwdriver, hand = driver(lean)
         hand.run(2.0)
-        assert (screwdriver.recess.tilt < factor * FOOT_ANGLE and not screwdriver.lost) == stands
+        assert (screwdriver.recess.tilt < FOOT_ANGLE and not screwdriver.lost) == stands
 
 
 @pytest.mark.parametrize("form", FORMS_WITH_WALLS)
@@ -93,7 +93,7 @@ def test_beyond_it_a_driver_leans_on_the_walls(driver, form):
 def test_beyond_it_a_driver_falls_out_of_a_phillips_recess(driver):
     screwdriver, hand = driver(replace(UPRIGHT, recess="phillips", start_tilt=1.2 * FOOT_ANGLE))
     hand.run(2.0)
-    assert screwdriver.lost == "the screwdriver fell"
+    assert screwdriver.lost in ("the screwdriver fell", "the tip left the recess")
 
 
 @pytest.mark.parametrize("form", FORMS_WITH_WALLS)
@@ -121,7 +121,7 @@ def test_a_push_topples_what_only_axial_force_would_hold(driver, form, direction
 @pytest.mark.parametrize("force", [2.0, 5.0, 10.0])
 def test_a_phillips_recess_holds_a_moment_proportional_to_the_axial_force(driver, force):
     screwdriver, hand = driver(replace(STUCK, recess="phillips"))
-    hand.height, hand.damping = 0.0, 0.3
+    hand.height, hand.damping = 0.0, 0.2
     while screwdriver.recess.seated and hand.couple < 1.0:  # so slowly that it does not knock against the flanks
         hand.couple += 2e-4
         hand.force = np.array([0.0, 0.0, -force])
@@ -274,10 +274,10 @@ def test_nothing_creeps_in_three_minutes(driver, changes, force, height, torque)
     hand.run(1.0)
     names = {"screw": 1.0, "twist": 1.0, "tilt_x": 1.0, "tilt_y": 1.0, "lift": 0.0, "tip_x": 0.0, "tip_y": 0.0}
     before = {name: hand.bench.position(name) for name in names}
-    hand.run(20.0)  # a ninth of the time, and of what is allowed
+    hand.run(60.0)  # a third of the time, and of what is allowed
     for name, angle in names.items():
         moved = abs(hand.bench.position(name) - before[name])
-        assert moved < (math.radians(2.0) if angle else 2e-4) / 9, name
+        assert moved < (math.radians(2.0) if angle else 2e-4) / 3, name
     assert screwdriver.lost is None
 
 
