@@ -33,6 +33,7 @@ from dexscrew_envs import program
 from dexscrew_envs.files import claimed, write_json, write_text
 from dexscrew_envs.program import Status
 from real.env import DexScrewRealEnv
+from real.skill import load_skill
 from real.twin.parameters import STRATA
 from real.twin.plant import SHAPES
 from real.twin.robot import TwinConfig
@@ -40,6 +41,9 @@ from real.wrist import ScriptedWrist
 
 TRIAL_SECONDS = {"nut": 240.0, "screwdriver": 300.0}
 """Longest time of a trial (s). The paper's complete ones took up to 229 s, and 266 +- 92 s."""
+STALL_SECONDS = 60.0
+"""With the arm still, a trial also ends when nothing has turned for so long (s): a nut that sank away is out of reach."""
+_STALL_TURNS = 0.02
 _SAMPLE = 20  # control steps between recorded turns: a second
 
 
@@ -87,16 +91,21 @@ def run_trial(args: Args, shape: str, stratum: str, seed: int) -> dict[str, Any]
         arm = plant.start_arm_q.copy()
         wrist = ScriptedWrist(arm, np.random.default_rng([seed, 1])) if args.wrist == "scripted" else None
         policy.reset()
-        turns, steps, ended = [0.0], 0, False
+        turns, steps, ended, stalled = [0.0], 0, False, False
+        best, since = 0.0, 0.0
         while not ended:
             hand = policy.act({key: torch.from_numpy(observation[key])[None] for key in policy.observe})[0].numpy()
             if wrist is not None:
                 arm = wrist.act(plant.time, plant.turns, plant.depth)
             observation, _, terminated, truncated, info = env.step(np.concatenate([env.skill_targets(hand), arm]))
-            ended, steps = terminated or truncated, steps + 1
+            steps += 1
+            if info["rotations"] > best + _STALL_TURNS:
+                best, since = info["rotations"], steps * env.task.control_dt
+            stalled = wrist is None and steps * env.task.control_dt - since >= STALL_SECONDS
+            ended = terminated or truncated or stalled
             if ended or steps % _SAMPLE == 0:
                 turns.append(round(info["rotations"], 3))
-    by = info["trip"] or info["lost"] or ("complete" if info["finished"] else "time is over")
+    by = info["trip"] or info["lost"] or ("complete" if info["finished"] else "stalled" if stalled else "time is over")
     return {
         "shape": shape, "stratum": stratum, "seed": seed, "turns": turns, "needed": info["turns_needed"],
         "progress": min(turns[-1] / info["turns_needed"], 1.0), "complete": bool(info["finished"]),
@@ -131,7 +140,8 @@ def run_all(args: Args, shapes: Sequence[str], out: Path) -> list[dict[str, Any]
     pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _be_worker)
     try:
         futures = [pool.submit(_run_and_keep, args, *job, files[job]) for job in missing]
-        for future in Progress(as_completed(futures), total=len(jobs), initial=len(jobs) - len(missing), unit="trial"):
+        done, name = len(jobs) - len(missing), Path(args.policy).stem
+        for future in Progress(as_completed(futures), total=len(jobs), initial=done, unit="trial", desc=name):
             future.result()
     finally:
         for process in list((pool._processes or {}).values()):
@@ -178,7 +188,7 @@ def draw(trials: Sequence[dict[str, Any]], title: str, path: Path) -> None:
 
 
 def _run(args: Args) -> int:
-    policy = policies.load(args.policy)
+    policy = load_skill(args.policy)
     if args.seeds < 1:
         raise ValueError(f"--seeds must be at least 1, got {args.seeds}")
     if args.processes < 0:

@@ -18,7 +18,7 @@ DELAY = 0.3
 PATIENCE = 3.0
 """Time without progress after which it nudges (s)."""
 NUDGE = 0.005
-"""Largest distance of a nudge from the pose that follows the nut (m)."""
+"""Largest distance of a nudge from the pose that follows the nut (m); it stays there until the next one."""
 PROGRESS = 0.02
 """Turns that a person sees as progress: 7 degrees."""
 
@@ -50,7 +50,7 @@ class ScriptedWrist:
             depth: how far it has gone down by now, likewise (m).
 
         Raises:
-            ValueError: no joint positions put the flange there.
+            RobotError: no joint positions put the flange there.
         """
         self._seen.append((time, turns, depth))
         while self._seen and self._seen[0][0] <= time - DELAY:

@@ -1,8 +1,8 @@
 """The recess of a screw, and what it does to the tip of a driver that stands in it.
 
 The driver hangs on six joints in the screw's frame: slides across the axis, a slide along it (the *lift*), a hinge
-about it (the *twist*), and hinges across it (the *tilt*). Left alone they are free, and the driver is a free body. While
-the tip is in the recess,
+about it (the *twist*), and hinges across it (the *tilt*). Left alone they make it a free body. While the tip is in the
+recess,
 
 - its *foot*, a flat disc, stands on the floor: it holds a moment of up to the axial force times its radius;
 - its *walls* hold the tip on the axis, except along a slot;
@@ -38,9 +38,9 @@ _ENTRY = 0.0005  # how far off the axis a tip may come back, and then centres it
 _SEATING_FORCE = 1.0
 _SEATING_TILT = math.radians(4.0)
 _CAM_OUT_TIME = 0.01
-# Dry friction creeps in inverse proportion to the inertia that it acts on. With that of the driver alone, a bit that its
-# walls hold against 3 N rises by 2 mm in 3 minutes; with this one more (kg), by 0.1 mm. It acts only along the joint, and
-# only while the walls are loaded.
+# Dry friction creeps in inverse proportion to the inertia that it acts on. With that of the driver alone, a bit that
+# its walls hold against 3 N rises by 2 mm in 3 minutes; with this one more (kg), by 0.1 mm. It acts only along the
+# joint, and only while the walls are loaded.
 _WALL_INERTIA = 1.0
 _ROCKING_DAMPING = 2e-4  # what a driver that rocks on its foot loses; a fingertip's friction is a hundred times more
 _LOST_INERTIA = 1e-4
@@ -251,7 +251,9 @@ class Recess:
         self._twist = model.joint("twist").id
         centred = parameters.form.centred
         self._held = [model.equality(name).id for name in (("tip_x", "tip_y") if centred else ("tip_y",))]
-        self._play = model.tendon_range[model.tendon("play").id] if centred else model.jnt_range[model.joint("tilt_x").id]
+        self._play = (
+            model.tendon_range[model.tendon("play").id] if centred else model.jnt_range[model.joint("tilt_x").id]
+        )
         self._lever = _REACH if centred else 1.0
         self._sensed = {name: int(model.sensor(name).adr[0]) for name in ("foot", "play", "twist")}
         self._rubbing = [self._dof[name] for name in parameters.rubbing]
