@@ -42,7 +42,7 @@ from real.wrist import ScriptedWrist
 TRIAL_SECONDS = {"nut": 240.0, "screwdriver": 300.0}
 """Longest time of a trial (s). The paper's complete ones took up to 229 s, and 266 +- 92 s."""
 STALL_SECONDS = 60.0
-"""With the arm still, a trial also ends when nothing has turned for so long (s): a nut that sank away is out of reach."""
+"""With the arm still, a trial also ends when nothing has turned for so long (s): the nut sank away, out of reach."""
 _STALL_TURNS = 0.02
 _SAMPLE = 20  # control steps between recorded turns: a second
 

@@ -69,7 +69,8 @@ FORMS = {
 
 @dataclass(frozen=True, kw_only=True)
 class RecessParameters(Parameters):
-    """Tip and recess. The paper does not name its screw; no policy on it could have used a bare Phillips recess."""
+    """Tip and recess. The paper does not name its own; a bare Phillips is unlikely, since with one a policy that works
+    on hardware loses its driver at once."""
 
     recess: str = parameter("hex", Choice(("hex", "torx"), (0.5, 0.5)),
                             extreme=Choice(("phillips", "slotted"), (0.5, 0.5)))  # fmt: skip
