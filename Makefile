@@ -1,12 +1,13 @@
-# make train  - install into .venv and train the nut oracle; ARGS="--steps 100000" passes options to the trainer
-# make test   - install into .venv, then lint, type check and test
+# make train    - install into .venv and train the nut oracle; ARGS="--steps 100000" passes options to the trainer
+# make test     - install into .venv, then lint, type check and test
+# make newcomer - follow README.md in a fresh environment
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TRAIN_STAMP := $(VENV)/.installed-train
 
-.PHONY: install train test check docs pictures benchmark
+.PHONY: install train test newcomer check docs pictures benchmark
 install: $(STAMP)
 
 $(TRAIN_STAMP): pyproject.toml constraints.txt
@@ -24,11 +25,15 @@ train: $(TRAIN_STAMP)
 	@echo 'activate the environment with: source $(BIN)/activate'
 
 test: check
-	$(BIN)/python -m pytest tests --ignore tests/real -n 2 --dist loadfile
+	$(BIN)/python -m pytest tests --ignore tests/real --ignore tests/test_readme.py -n 2 --dist loadfile --no-loadscope-reorder
 	# What needs real time runs alone.
 	$(BIN)/python -m pytest tests/real
 	# The benchmarks work; how fast, nobody asserts.
 	$(BIN)/python -m pytest benchmark/test_throughput.py benchmark/test_throughput_warp.py -k 64
+
+# A walk through README.md in a fresh environment: minutes of installations, so not a part of `make test`.
+newcomer: install
+	$(BIN)/python -m pytest tests/test_readme.py
 
 check: install
 	$(BIN)/ruff check .

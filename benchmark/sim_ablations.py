@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import signal
 import socket
 import sys
@@ -122,7 +121,6 @@ def train_and_score(args: Args, method: str, seed: int, out: Path, after: object
         out: folder of the ablation.
         after: what had to be finished before; a student needs its oracle.
     """
-    os.environ["TQDM_DISABLE"] = "1"
     torch.set_num_threads(args.cpus)
     config = settings(args, method, seed, out)
     assert config.folder is not None
@@ -220,7 +218,8 @@ def run_all(args: Args, out: Path) -> None:
         largest = max(node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"])
         if args.cpus > largest:  # Ray would wait for such a machine for ever
             raise ValueError(f"--cpus must be at most {largest:.0f}, the CPUs of the largest machine, got {args.cpus}")
-        remote: Any = ray.remote(num_cpus=args.cpus, max_retries=0)(train_and_score)
+        quiet = {"env_vars": {"TQDM_DISABLE": "1"}}  # one bar for all trainings is enough
+        remote: Any = ray.remote(num_cpus=args.cpus, max_retries=0, runtime_env=quiet)(train_and_score)
         for seed in range(args.seeds):
             oracle = remote.remote(args, "oracle", seed, out)
             waiting += [oracle, remote.remote(args, "student", seed, out, oracle)]
