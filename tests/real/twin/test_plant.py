@@ -4,7 +4,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from dexscrew_envs.tasks import JOINTS
+from dexscrew_envs.tasks import FINGERS, JOINTS
 from real.kinematics import forward
 from real.twin.nut import NutParameters
 from real.twin.parameters import STRATA
@@ -267,3 +267,49 @@ def test_given_parameters_stay_over_resets(nominal_plant):
     plant.reset(4)
     assert isinstance(plant.parameters.object, NutParameters)
     assert plant.parameters.object.friction == 0.123
+
+
+# -- calibration errors -----------------------------------------------------------------------------------------------
+
+
+def test_a_zero_offset_is_in_readings_and_commands(nominal_plant):
+    index = JOINTS.index("index_1")
+    offset = tuple(0.05 if name == "index_1" else 0.0 for name in JOINTS)
+    plant, exact = nominal_plant(calibration={"zero_offset": offset}), nominal_plant()
+    np.testing.assert_array_equal(plant.hand_q, exact.hand_q)
+    target = plant.start_hand_q.copy()
+    target[index] -= 0.4  # away from the nut
+    for each in (plant, exact):
+        each.command_hand(target)
+        each.step(300)
+    assert plant.hand_q[index] == pytest.approx(exact.hand_q[index], abs=0.01)
+    true = [each.data.qpos[each.model.joint("hand_index_1").qposadr[0]] for each in (plant, exact)]
+    assert true[0] == pytest.approx(true[1] - 0.05, abs=0.01)
+
+
+def test_a_mount_is_where_it_was_drawn(nominal_plant):
+    rotation = (0.0, 0.0, 0.01)
+    plant = nominal_plant(calibration={"mount_position": (0.001, -0.002, 0.003), "mount_rotation": rotation})
+    exact = nominal_plant()
+    flange = exact.data.site_xmat[exact.model.site("flange").id].reshape(3, 3)
+    palm = exact.model.body("hand_palm").id
+    shift = flange.T @ (plant.data.xpos[palm] - exact.data.xpos[palm])
+    np.testing.assert_allclose(shift, [0.001, -0.002, 0.003], atol=1e-9)
+    turned = plant.data.xmat[palm].reshape(3, 3) @ exact.data.xmat[palm].reshape(3, 3).T
+    angle = np.arccos((np.trace(turned) - 1) / 2)
+    assert angle == pytest.approx(0.01, rel=1e-3)
+
+
+def test_thicker_pads_are_thicker_by_as_much(nominal_plant):
+    plant, exact = nominal_plant(calibration={"pad_thickness": (1e-4, 2e-4, 3e-4, 4e-4, 5e-4)}), nominal_plant()
+    for finger, thicker in zip(FINGERS, (1e-4, 2e-4, 3e-4, 4e-4, 5e-4), strict=True):
+        body = exact.model.body(f"hand_{finger}_2").id
+        grown = (plant.model.geom_size - exact.model.geom_size)[exact.model.geom_bodyid == body, 0]
+        assert 0 < np.count_nonzero(grown) < len(grown)  # the pads, and not the shells
+        np.testing.assert_allclose(grown[grown != 0], thicker)
+
+
+@pytest.mark.parametrize("task", ["nut", "screwdriver"])
+def test_the_trials_of_a_stratum_differ_in_calibration(task):
+    first, second = (Plant(task, seed=seed).parameters.calibration for seed in (0, 1))
+    assert first != second and np.abs(first.zero_offset).max() > 0
