@@ -30,12 +30,12 @@ from baselines.plots import CONDITION_COLORS, legend, picture
 from baselines.progress import Progress
 from baselines.run_folder import versions
 from dexscrew_envs import program
-from dexscrew_envs.files import claimed, write_json, write_text
+from dexscrew_envs.files import claimed, to_json, write_json, write_text
 from dexscrew_envs.program import Status
 from real.env import DexScrewRealEnv
 from real.skill import load_skill
 from real.twin.parameters import STRATA
-from real.twin.plant import SHAPES
+from real.twin.plant import EDITION, SHAPES
 from real.twin.robot import TwinConfig
 from real.wrist import ScriptedWrist
 
@@ -92,12 +92,16 @@ def run_trial(args: Args, shape: str, stratum: str, seed: int) -> dict[str, Any]
         wrist = ScriptedWrist(arm, np.random.default_rng([seed, 1])) if args.wrist == "scripted" else None
         policy.reset()
         turns, steps, ended, stalled = [0.0], 0, False, False
-        best, since = 0.0, 0.0
+        best, since, by = 0.0, 0.0, ""
         while not ended:
             hand = policy.act({key: torch.from_numpy(observation[key])[None] for key in policy.observe})[0].numpy()
-            if wrist is not None:
-                arm = wrist.act(plant.time, plant.turns, plant.depth)
-            observation, _, terminated, truncated, info = env.step(np.concatenate([env.skill_targets(hand), arm]))
+            try:
+                if wrist is not None:
+                    arm = wrist.act(plant.time, plant.turns, plant.depth)
+                observation, _, terminated, truncated, info = env.step(np.concatenate([env.skill_targets(hand), arm]))
+            except RuntimeError as error:  # the physics diverged, or nothing reaches; other trials are not concerned
+                by = str(error)
+                break
             steps += 1
             if info["rotations"] > best + _STALL_TURNS:
                 best, since = info["rotations"], steps * env.task.control_dt
@@ -105,7 +109,8 @@ def run_trial(args: Args, shape: str, stratum: str, seed: int) -> dict[str, Any]
             ended = terminated or truncated or stalled
             if ended or steps % _SAMPLE == 0:
                 turns.append(round(info["rotations"], 3))
-    by = info["trip"] or info["lost"] or ("complete" if info["finished"] else "stalled" if stalled else "time is over")
+    by = by or info["trip"] or info["lost"]
+    by = by or ("complete" if info["finished"] else "stalled" if stalled else "time is over")
     return {
         "shape": shape, "stratum": stratum, "seed": seed, "turns": turns, "needed": info["turns_needed"],
         "progress": min(turns[-1] / info["turns_needed"], 1.0), "complete": bool(info["finished"]),
@@ -197,7 +202,8 @@ def _run(args: Args) -> int:
         raise ValueError(f"--strata needs at least one of {', '.join(STRATA)}")
     for stratum in args.strata:
         TwinConfig(stratum=stratum)
-    shapes = args.shapes or SHAPES[policy.task][:1]
+    args.strata = tuple(dict.fromkeys(args.strata))
+    shapes = tuple(dict.fromkeys(args.shapes)) or SHAPES[policy.task][:1]
     for shape in shapes:
         if shape not in SHAPES[policy.task]:
             raise ValueError(
@@ -206,7 +212,7 @@ def _run(args: Args) -> int:
     name = policies.without_paths(args.policy)
     out = args.out or Path("runs") / f"trials-{Path(name).stem}-{args.wrist}"
     with claimed(out):
-        command = {"policy": name, "wrist": args.wrist}
+        command = {"policy": name, "weights": policies.fingerprint(policy), "wrist": args.wrist, "twin": EDITION}
         _check_same(command, out / "command.json")
         (out / "trials").mkdir(exist_ok=True)
         trials = run_all(args, shapes, out)
@@ -220,9 +226,10 @@ def _run(args: Args) -> int:
 
 
 def _check_same(command: dict[str, Any], path: Path) -> None:
-    """Refuse a folder with trials of something else."""
-    if path.exists() and json.loads(path.read_text()) != command:
-        raise ValueError(f"{path.parent} holds trials of {path.read_text().strip()}; give another --out")
+    """Refuse a folder with trials of another policy, wrist or edition of the twin."""
+    told = path.read_text().strip() if path.exists() else ""
+    if told and told != to_json(command, indent=1):
+        raise ValueError(f"{path.parent} holds trials of {' '.join(told.split())}; give another --out")
     write_json(command, path)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from baselines import policies
 
 
-def load_skill(path: str) -> policies.Policy:
+def load_skill(path: str) -> policies.ActorPolicy:
     """Return a policy that sees only what a robot measures.
 
     Args:

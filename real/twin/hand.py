@@ -30,6 +30,7 @@ _RATED_TORQUE = np.where(_PROXIMAL, 1.1, 0.4)
 _VENDOR_STIFFNESS = 100.0
 _MECHANICAL_TIME = 0.017
 """Part of the response time that inertia and gains alone take, measured on this model at nominal gains (s)."""
+_START_DEPTH = 0.0003  # of a contact at the start (m): what 1 to 2 N press in
 PASSIVE, POSITION = 0, 3
 """Modes of the hand."""
 
@@ -172,6 +173,43 @@ class Hand:
         late = self._rng.random() < parameters.outlier_probability
         self._arrival = now + (0.1 if late else self._rng.normal(parameters.bus_time, parameters.bus_jitter))
         self._next_reading = max(self._next_reading + PERIOD, now)
+
+
+def clear_of_contact(model: mujoco.MjModel, data: mujoco.MjData, position: Vector) -> Vector:
+    """Return joint positions near given ones at which no finger is in anything, nor beyond its stops.
+
+    A hand whose calibration is off does not begin within the object: its fingers meet it, and press.
+
+    Args:
+        model: compiled scene.
+        data: its state but for the hand, whose joints are written.
+        position: (12,) joint positions (rad).
+
+    Returns:
+        Joint positions (12,) (rad), with contacts of at most 0.3 mm where 40 small moves reach that.
+    """
+    joint = model.joint(HAND + JOINTS[0])
+    qpos = slice(int(joint.qposadr[0]), int(joint.qposadr[0]) + len(JOINTS))
+    dofs = slice(int(joint.dofadr[0]), int(joint.dofadr[0]) + len(JOINTS))
+    ids = [model.joint(HAND + name).id for name in JOINTS]
+    low, high = model.jnt_range[ids].T
+    q = np.clip(position, low, high)
+    moves = np.zeros((2, 3, model.nv))
+    for _ in range(40):
+        data.qpos[qpos] = q
+        mujoco.mj_forward(model, data)
+        deep = [data.contact[k] for k in range(data.ncon) if data.contact[k].dist < -_START_DEPTH]
+        if not deep:
+            break
+        rows = []
+        for contact in deep:
+            for side, geom in enumerate((contact.geom1, contact.geom2)):
+                mujoco.mj_jac(model, data, moves[side], None, contact.pos, int(model.geom_bodyid[geom]))
+            rows.append((contact.frame[:3] @ (moves[1] - moves[0]))[dofs])
+        away, depth = np.array(rows), np.array([-_START_DEPTH / 2 - contact.dist for contact in deep])
+        step = away.T @ np.linalg.solve(away @ away.T + 1e-6 * np.eye(len(deep)), depth)
+        q = np.clip(q + np.clip(step, -0.05, 0.05), low, high)
+    return q
 
 
 def check_command(position: ArrayLike, kp: int, ki: int, kd: int, tor_max: int, mode: int) -> Vector:

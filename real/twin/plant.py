@@ -24,13 +24,15 @@ from real.twin import nut, screwdriver
 from real.twin.arm import Arm, ArmParameters
 from real.twin.controller import TIMESTEP, ArmController
 from real.twin.fingertips import Fingertips
-from real.twin.hand import POSITION, Hand, HandParameters, check_command
+from real.twin.hand import POSITION, Hand, HandParameters, check_command, clear_of_contact
 from real.twin.nut import Nut, NutParameters
 from real.twin.parameters import STRATA, Parameters, Uniform, errors, parameter
 from real.twin.scene import START_ARM, add_pedestal, build_scene
 from real.twin.screwdriver import Screwdriver, ScrewdriverParameters
 from real.twin.taxels import TaxelParameters, Taxels
 
+EDITION = 2
+"""Of the twin: raised whenever a seed gives another trial. Results of different editions do not compare."""
 SHAPES = {"nut": nut.SHAPES, "screwdriver": screwdriver.SHAPES}
 """Shapes of each task; the first is the default."""
 
@@ -190,8 +192,13 @@ class Plant:
         self.start_arm_q = np.array(START_ARM)
         self.start_hand_q = build_start_states(task, simplified, 1).joint_pos[0].astype(np.float64)
         joints = self.start_hand_q - gap.zero_offset
-        data.qpos[:6], data.qpos[6:18] = self.start_arm_q, joints
-        data.ctrl[:6], data.ctrl[6:18] = self.start_arm_q, joints
+        data.qpos[:6], data.ctrl[:6] = self.start_arm_q, self.start_arm_q
+        data.ctrl[6:18] = joints
+        if isinstance(parameters.object, NutParameters):
+            self.object = Nut(model, data, parameters.object, others[3])
+        else:
+            self.object = Screwdriver(model, data, parameters.object, others[3])
+        data.qpos[6:18] = clear_of_contact(model, data, joints)
 
         self.arm = ArmController(
             self.start_arm_q, gain_factor=parameters.arm.gain_factor, lookahead_factor=parameters.arm.lookahead_factor
@@ -199,11 +206,8 @@ class Plant:
         self._arm = Arm(model, data, parameters.arm, others[0])
         self.fingertips = Fingertips(model, data, Taxels(parameters.taxels, others[1]))
         self.hand = Hand(model, data, parameters.hand, self.fingertips, others[2], np.array(gap.zero_offset))
-        if isinstance(parameters.object, NutParameters):
-            self.object = Nut(model, data, parameters.object, others[3])
-        else:
-            self.object = Screwdriver(model, data, parameters.object, others[3])
         self.protective_stop = False
+        self._diverged = data.warning[mujoco.mjtWarning.mjWARN_BADQACC]
         self._cached: dict[str, Vector] = {}
         mujoco.mj_forward(model, data)
 
@@ -215,8 +219,6 @@ class Plant:
         """
         for _ in range(count):
             self._step()
-        if self.data.warning[mujoco.mjtWarning.mjWARN_BADQACC].number:
-            raise RuntimeError(f"the twin's physics diverged at {self.time:.3f} s of trial {self._seed}; reset it")
 
     def _step(self) -> None:
         model, data, arm = self.model, self.data, self.arm
@@ -226,6 +228,8 @@ class Plant:
         self.hand.before_step()
         self.object.before_step()
         mujoco.mj_step(model, data)
+        if self._diverged.number:
+            raise RuntimeError(f"the twin's physics diverged at {self.time:.3f} s of trial {self._seed}; reset it")
         self._cached.clear()
         self._arm.after_step()
         self.fingertips.note()

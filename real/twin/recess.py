@@ -44,7 +44,7 @@ _CAM_OUT_TIME = 0.01
 _WALL_INERTIA = 1.0
 _ROCKING_DAMPING = 2e-4  # what a driver that rocks on its foot loses; a fingertip's friction is a hundred times more
 _LOST_INERTIA = 1e-4
-_LOST_DAMPING = 1e-3
+_LOST_DAMPING = 1e-2
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,7 @@ FORMS = {
 
 @dataclass(frozen=True, kw_only=True)
 class RecessParameters(Parameters):
-    """Tip and recess. The paper does not name its own; a bare Phillips is unlikely, since with one a policy that works
-    on hardware loses its driver at once."""
+    """Tip and recess, which the paper does not name: hardly a bare Phillips, with which the driver is lost at once."""
 
     recess: str = parameter("hex", Choice(("hex", "torx"), (0.5, 0.5)),
                             extreme=Choice(("phillips", "slotted"), (0.5, 0.5)))  # fmt: skip
@@ -89,9 +88,10 @@ class RecessParameters(Parameters):
     """Coefficient of friction between tip and recess: steel on steel (VDI 2230). Confidence high."""
     tip_contact_radius: float = parameter(0.0016, Uniform(0.0013, 0.002))
     """Mean radius of the contact of tip and walls, and radius of the foot (m). Confidence medium."""
-    taper: float = parameter(0.0, extreme=Choice((0.0, math.radians(7.5)), (0.5, 0.5)))
-    """Angle of a slotted tip's flanks (rad): ground, or tapered by 5 to 10 degrees. Only above the friction angle does
-    such a tip need axial force. Confidence low."""
+    blade: str = parameter("ground", extreme=Choice(("ground", "tapered"), (0.5, 0.5)))
+    """Flanks of a slotted tip: ground parallel, or tapered by 5 to 10 degrees, which needs axial force."""
+    blade_torque: float = parameter(0.015, extreme=LogUniform(0.006, 0.04))
+    """Torque that a tapered blade holds per axial force (m). Confidence low."""
     cone_play: float = parameter(math.radians(4), extreme=Uniform(math.radians(2), math.radians(7)))
     """Free play of a Phillips tip (rad). Confidence low."""
     cone_moment: float = parameter(0.015, extreme=Uniform(0.008, 0.03))
@@ -105,6 +105,8 @@ class RecessParameters(Parameters):
         super().__post_init__()
         if self.recess not in FORMS:
             raise ValueError(f"unknown recess {self.recess!r}; choose from {', '.join(FORMS)}")
+        if self.blade not in ("ground", "tapered"):
+            raise ValueError(f"unknown blade {self.blade!r}; choose from ground, tapered")
 
     @property
     def form(self) -> Form:
@@ -128,8 +130,7 @@ class RecessParameters(Parameters):
         """Return the torque (N m) that the recess holds under an axial force (N)."""
         if self.form.wedged:
             return self.cone_torque * force
-        slope = 0.0 if self.form.centred else self.taper - math.atan(self.tip_friction)
-        return self.tip_contact_radius / math.tan(slope) * force if slope > 0 else _STRENGTH
+        return self.blade_torque * force if self.recess == "slotted" and self.blade == "tapered" else _STRENGTH
 
     def moment_capacity(self, force: float) -> float:
         """Return the tilting moment (N m) that the walls hold under an axial force (N)."""
@@ -290,7 +291,7 @@ class Recess:
 
     def _measure(self) -> None:
         data, sensed = self._data, self._data.sensordata
-        self.tilt = math.acos(min(data.xmat[self._driver, 8], 1.0))
+        self.tilt = math.acos(max(-1.0, min(data.xmat[self._driver, 8], 1.0)))
         foot = self._sensed["foot"]
         self.force = float(np.linalg.norm(sensed[foot : foot + 3]))
         self.moment = self._lever * abs(float(sensed[self._sensed["play"]]))
@@ -303,7 +304,8 @@ class Recess:
         if self._turning:
             turned = round(self.ahead / pitch)  # none: it turned back to the seat that it came from
             within = abs(self.ahead - turned * pitch) <= parameters.backlash
-            if within and self.force >= _SEATING_FORCE and self.tilt <= _SEATING_TILT:
+            upright = self.tilt <= max(_SEATING_TILT, parameters.free_play())
+            if within and upright and self.force >= _SEATING_FORCE:
                 self._seat_at(turned)
         else:
             overloaded = self.torque > parameters.torque_capacity(self.force)
@@ -349,7 +351,8 @@ class Recess:
             return
         turned = round(self.ahead / parameters.form.seat_pitch)
         aligned = abs(self.ahead - turned * parameters.form.seat_pitch) <= parameters.backlash
-        near = math.hypot(x if parameters.form.centred else 0.0, y) < _ENTRY
+        along = abs(x) if parameters.form.centred else max(abs(x) - _SLOT_LENGTH / 2 + _ENTRY, 0.0)
+        near = math.hypot(along, y) < _ENTRY
         if aligned and near and self.lift <= parameters.recess_depth and self.tilt <= parameters.free_play(self.lift):
             self._seat_at(turned)
             data.eq_active[self._held] = 1

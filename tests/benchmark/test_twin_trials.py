@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from concurrent.futures import Future
 
+import numpy as np
 import pytest
 
+from baselines import policies
 from benchmark import twin_trials
 from benchmark.twin_trials import Args, draw, main, run_trial, summarize
+from real.twin.plant import Plant
 
 SHORT = {"nut": 1.0, "screwdriver": 0.5}
 
@@ -98,6 +102,36 @@ def test_bad_arguments_are_refused_before_any_trial(arguments, words, tmp_path, 
     assert main([*arguments, "--out", str(tmp_path / "out")]) == 2
     assert words in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_another_policy_of_the_same_name_is_refused(short, tmp_path, monkeypatch, capsys):
+    in_this_process(monkeypatch)
+    out = ["--strata", "easy", "--seeds", "1", "--out", str(tmp_path / "out")]
+    for task, status in (("nut", 0), ("screwdriver", 2)):
+        (tmp_path / task).mkdir()
+        shutil.copy(policies._SHIPPED / f"{task}-student.pt", tmp_path / task / "policy.pt")
+        assert main(["--policy", str(tmp_path / task / "policy.pt"), *out]) == status
+    assert "holds trials of" in capsys.readouterr().err
+
+
+def test_a_trial_that_diverges_is_one_of_the_results(short, monkeypatch):
+    def diverge(plant):
+        if plant.time > 0.5:
+            plant.data.xfrc_applied[plant.model.body("nut").id, 0] = np.nan
+        step(plant)
+
+    step = Plant._step
+    monkeypatch.setattr(Plant, "_step", diverge)
+    trial = run_trial(Args(policy="nut-student"), "triangle", "easy", 0)
+    assert "the twin's physics diverged at 0.5" in trial["ended by"] and not trial["complete"]
+
+
+def test_strata_and_shapes_given_twice_count_once(short, tmp_path, monkeypatch):
+    in_this_process(monkeypatch)
+    out = tmp_path / "out"
+    command = ["--policy", "nut-student", "--strata", "easy", "easy", "--shapes", "cross", "cross", "--seeds", "1"]
+    assert main([*command, "--out", str(out)]) == 0
+    assert len(json.loads((out / "results.json").read_text())["trials"]) == 1
 
 
 def test_a_row_counts_what_ended_trials():
