@@ -53,8 +53,8 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
     **Infos**: `sent_hand` (12,) and `sent_arm` (6,), the targets that were really sent (rad); `period` and `jitter`,
     the measured duration of the step and its difference from 50 ms (s); `rotations`, turns since the episode began, or
     NaN where nothing measures them; `fingertip_force` (5,), the resultants that the safety layer checks (N), in the
-    order of `FINGERS`; on a twin `turns_needed`, `finished` and `lost`, a reason in words or "";
-    `trip`, why the safety layer stopped the robot, or "".
+    order of `FINGERS`; on a twin `turns_needed`, `finished`, `lost`, a reason in words or "", and `released`, when the
+    person who holds a driver at the start let go (s), or None; `trip`, why the safety layer stopped the robot, or "".
 
     An episode terminates when the task is finished or lost, as far as that is known, and when the safety layer trips;
     `reset` then begins anew, and on hardware recovers from a protective stop. It moves the hand, not the arm, to the
@@ -233,6 +233,11 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
                 self.safety.release()
         return observation, reward, terminated, truncated, info
 
+    def skill_targets(self, action: np.ndarray) -> Vector:
+        """Return the joint targets (12,) (rad) that a skill's action (12,), each between -1 and 1, asks for now."""
+        moved = self._target + self._step_size * np.clip(np.asarray(action, float), -1.0, 1.0)
+        return np.clip(moved, self._lower, self._upper)
+
     def render(self) -> np.ndarray | None:
         """Return an RGB frame (height, width, 3), uint8, or None without a render mode."""
         if self.render_mode is None or self.plant is None:
@@ -274,8 +279,7 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
             raise ValueError(f"the action must be finite, got {action.tolist()}")
         if self.action == "full":
             return action[: len(JOINTS)].astype(float), action[len(JOINTS) :].astype(float)
-        moved = self._target + self._step_size * np.clip(action.astype(float), -1.0, 1.0)
-        return np.clip(moved, self._lower, self._upper), self._hold
+        return self.skill_targets(action), self._hold
 
     def _go_to_start(self) -> None:
         """Move the hand to the start pose, the arm held."""
@@ -327,6 +331,7 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
             info["turns_needed"] = self.plant.turns_needed
             info["finished"] = self.plant.finished
             info["lost"] = self.plant.lost or ""
+            info["released"] = self.plant.released
         return info
 
 

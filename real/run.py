@@ -26,6 +26,7 @@ from dexscrew_envs import program
 from dexscrew_envs.files import check_place, write_json
 from dexscrew_envs.program import Status
 from real.env import DexScrewRealEnv
+from real.skill import load_skill
 from real.view import LiveView
 
 _COLUMNS = 80  # of the narrowest terminal
@@ -50,7 +51,7 @@ class Args:
     client_key: Path | None = None
     """File with this client's own keys, client.key_secret, likewise."""
     stratum: str = "nominal"
-    """Group that the parameters of a twin in this process are drawn from: easy, nominal or hard; see docs/twin.md."""
+    """Group that a twin in this process draws its parameters from: easy, nominal, hard or extreme; see docs/twin.md."""
     seconds: float = 60.0
     """Longest time that the policy acts (s)."""
     seed: int = 0
@@ -126,6 +127,7 @@ def run(
         "ended by": ended,
         "turns": None if math.isnan(info["rotations"]) else round(info["rotations"], 4),
         "turns needed": info.get("turns_needed"),
+        **({"let go after (s)": info["released"]} if info.get("released") is not None else {}),
         "robot time (s)": round(steps * env.task.control_dt, 3),
         "wall time (s)": round(time.monotonic() - began, 3),
         "jitter median, 99 %, largest (ms)": np.percentile(np.abs(milliseconds), [50, 99, 100]).round(3).tolist(),
@@ -149,16 +151,10 @@ def table(result: dict[str, Any]) -> str:
 
 
 def _run(args: Args) -> int:
-    policy = policies.load(args.policy)
+    policy = load_skill(args.policy)
     task = args.task or policy.task
     if task != policy.task:
         raise ValueError(f"{args.policy} was trained for the task {policy.task!r}, not {task!r}")
-    unknown = [key for key in policy.observe if key not in ("proprio", "history")]
-    if unknown:
-        raise ValueError(
-            f"{args.policy} needs {', '.join(unknown)}, which only a simulation knows; run a student, such as "
-            f"{task}-student"
-        )
     if args.json is not None:
         check_place(args.json)
     where = args.arm or f"twin, {args.stratum}"

@@ -30,6 +30,7 @@ _RATED_TORQUE = np.where(_PROXIMAL, 1.1, 0.4)
 _VENDOR_STIFFNESS = 100.0
 _MECHANICAL_TIME = 0.017
 """Part of the response time that inertia and gains alone take, measured on this model at nominal gains (s)."""
+_START_DEPTH = 0.0003  # of a contact at the start (m): what 1 to 2 N press in
 PASSIVE, POSITION = 0, 3
 """Modes of the hand."""
 
@@ -92,6 +93,7 @@ class Hand:
         parameters: of the actuation.
         fingertips: their taxels take a frame with each reading.
         rng: draws the bus's times.
+        zero_offset: (12,) what each joint reads where it should read zero (rad).
     """
 
     def __init__(
@@ -101,11 +103,13 @@ class Hand:
         parameters: HandParameters,
         fingertips: Fingertips,
         rng: np.random.Generator,
+        zero_offset: Vector | None = None,
     ) -> None:
         self._model, self._data = model, data
         self.parameters = parameters
         self._fingertips = fingertips
         self._rng = rng
+        self._zero_offset = np.zeros(len(JOINTS)) if zero_offset is None else zero_offset
         joint = model.joint(HAND + JOINTS[0])
         self._qpos = slice(int(joint.qposadr[0]), int(joint.qposadr[0]) + len(JOINTS))
         dofs = slice(int(joint.dofadr[0]), int(joint.dofadr[0]) + len(JOINTS))
@@ -124,7 +128,7 @@ class Hand:
         self.reading = HandReading(q=self._quantised(start))
 
     def _quantised(self, q: Vector) -> Vector:
-        return np.round(q / RESOLUTION) * RESOLUTION
+        return np.round((q + self._zero_offset) / RESOLUTION) * RESOLUTION
 
     def configure(self, kp: int, kd: int, tor_max: int, mode: int) -> None:
         """Set gains, current limit (mA) and mode, in the vendor's units."""
@@ -139,7 +143,7 @@ class Hand:
 
     def command(self, position: Vector) -> None:
         """Send joint targets (12,), policy order (rad)."""
-        self._delayed.append((self._data.time + self._lag, position))
+        self._delayed.append((self._data.time + self._lag, position - self._zero_offset))
 
     def before_step(self) -> None:
         """Set the position loops' targets for the next physics step."""
@@ -169,6 +173,43 @@ class Hand:
         late = self._rng.random() < parameters.outlier_probability
         self._arrival = now + (0.1 if late else self._rng.normal(parameters.bus_time, parameters.bus_jitter))
         self._next_reading = max(self._next_reading + PERIOD, now)
+
+
+def clear_of_contact(model: mujoco.MjModel, data: mujoco.MjData, position: Vector) -> Vector:
+    """Return joint positions near given ones at which no finger is in anything, nor beyond its stops.
+
+    A hand whose calibration is off does not begin within the object: its fingers meet it, and press.
+
+    Args:
+        model: compiled scene.
+        data: its state but for the hand, whose joints are written.
+        position: (12,) joint positions (rad).
+
+    Returns:
+        Joint positions (12,) (rad), with contacts of at most 0.3 mm where 40 small moves reach that.
+    """
+    joint = model.joint(HAND + JOINTS[0])
+    qpos = slice(int(joint.qposadr[0]), int(joint.qposadr[0]) + len(JOINTS))
+    dofs = slice(int(joint.dofadr[0]), int(joint.dofadr[0]) + len(JOINTS))
+    ids = [model.joint(HAND + name).id for name in JOINTS]
+    low, high = model.jnt_range[ids].T
+    q = np.clip(position, low, high)
+    moves = np.zeros((2, 3, model.nv))
+    for _ in range(40):
+        data.qpos[qpos] = q
+        mujoco.mj_forward(model, data)
+        deep = [data.contact[k] for k in range(data.ncon) if data.contact[k].dist < -_START_DEPTH]
+        if not deep:
+            break
+        rows = []
+        for contact in deep:
+            for side, geom in enumerate((contact.geom1, contact.geom2)):
+                mujoco.mj_jac(model, data, moves[side], None, contact.pos, int(model.geom_bodyid[geom]))
+            rows.append((contact.frame[:3] @ (moves[1] - moves[0]))[dofs])
+        away, depth = np.array(rows), np.array([-_START_DEPTH / 2 - contact.dist for contact in deep])
+        step = away.T @ np.linalg.solve(away @ away.T + 1e-6 * np.eye(len(deep)), depth)
+        q = np.clip(q + np.clip(step, -0.05, 0.05), low, high)
+    return q
 
 
 def check_command(position: ArrayLike, kp: int, ki: int, kd: int, tor_max: int, mode: int) -> Vector:

@@ -38,31 +38,34 @@ class NutParameters(Parameters):
 
     lead: float = parameter(0.003, Choice((0.0015, 0.002, 0.003, 0.004), (0.1, 0.15, 0.6, 0.15)),
                             easy=Choice((0.0015, 0.002, 0.003), (0.1, 0.2, 0.7)),
-                            hard=Choice((0.003, 0.004), (0.5, 0.5)))  # fmt: skip
+                            extreme=Choice((0.003, 0.004), (0.5, 0.5)))  # fmt: skip
     """Axial motion of a turn (m). M24's coarse pitch, ISO 261; the paper does not give its. Confidence low."""
     clearance: float = parameter(2.5e-4, Uniform(1e-4, 4e-4), easy=Uniform(1.5e-4, 2.5e-4))
     """Radial clearance of the flanks on each side (m); axial play and tilt follow from it. Printed threads are offset
     by 0.2 to 0.4 mm in all. Confidence medium."""
-    friction: float = parameter(0.35, Uniform(0.2, 0.5), easy=Uniform(0.12, 0.25), hard=Uniform(0.35, 0.5))
-    """Coefficient of friction of the flanks. Printed plastic on itself, below the 0.6 to 0.75 of pin-on-disc tests at
-    higher speed; easy includes steel, 0.12 to 0.20 (VDI 2230). Self-locking above 0.0375. Confidence low."""
+    friction: float = parameter(0.2, Uniform(0.12, 0.3), easy=Uniform(0.12, 0.25), hard=Uniform(0.2, 0.5),
+                                extreme=Uniform(0.35, 0.5))  # fmt: skip
+    """Coefficient of friction of the flanks: steel 0.12 to 0.20 (VDI 2230), printed plastic on itself up to 0.5, below
+    the 0.6 to 0.75 of pin-on-disc tests at higher speed. The paper's hand turns its nuts freely, so the hard stratum
+    has those that it would not. Self-locking above 0.0375. Confidence low."""
     collar_factor: float = parameter(1.0, Uniform(0.8, 1.2))
     """Friction of the seat over that of the flanks; assumed."""
-    running_torque: float = parameter(0.015, LogUniform(0.003, 0.06), easy=LogUniform(0.003, 0.015),
-                                      hard=LogUniform(0.015, 0.06))  # fmt: skip
+    running_torque: float = parameter(0.006, LogUniform(0.003, 0.012), easy=LogUniform(0.003, 0.015),
+                                      hard=LogUniform(0.003, 0.06), extreme=LogUniform(0.015, 0.06))  # fmt: skip
     """Torque to turn the unloaded nut (N m): no measurement was found; a hand that turns it freely bounds it.
     Confidence low."""
-    ripple: float = parameter(0.2, Uniform(0.0, 0.4), easy=Uniform(0.0, 0.2), hard=Uniform(0.2, 0.4))
+    ripple: float = parameter(0.2, Uniform(0.0, 0.4), easy=Uniform(0.0, 0.2), extreme=Uniform(0.2, 0.4))
     """Share of the running torque that comes and goes once per turn; assumed."""
     ripple_noise: float = parameter(0.05)
     """Standard deviation of its factor between places 10 degrees apart; assumed."""
-    breakaway: float = parameter(1.15, Uniform(1.0, 1.4), easy=Uniform(1.0, 1.15), hard=Uniform(1.15, 1.4))
+    breakaway: float = parameter(1.15, Uniform(1.0, 1.4), easy=Uniform(1.0, 1.15), extreme=Uniform(1.15, 1.4))
     """Friction at rest over that in motion; assumed."""
     viscous: float = parameter(2e-4, LogUniform(5e-5, 1e-3))
     """Viscous friction (N m s/rad); assumed."""
     mass: float = parameter(0.02, Uniform(0.012, 0.03))
     """Mass (kg). From the volume of plastic, with infill. Confidence medium."""
-    grip_friction: float = parameter(0.7, Uniform(0.4, 1.0), easy=Uniform(0.7, 1.0), hard=Uniform(0.4, 0.7))
+    grip_friction: float = parameter(0.8, Uniform(0.6, 1.0), easy=Uniform(0.7, 1.0), hard=Uniform(0.4, 1.0),
+                                     extreme=Uniform(0.4, 0.7))  # fmt: skip
     """Coefficient of friction between the fingertips' elastomer and the nut. Confidence medium."""
     grip_torsion: float = parameter(0.0021, Uniform(0.001, 0.0035))
     """Torsional friction of a fingertip (m): 2/3 of friction times the radius of a Hertzian patch. Confidence
@@ -143,12 +146,14 @@ class Nut:
     """
 
     turns_needed = TURNS
+    released: float | None = None
 
     def __init__(
         self, model: mujoco.MjModel, data: mujoco.MjData, parameters: NutParameters, rng: np.random.Generator
     ) -> None:
         self._data = data
         self._angle = int(model.joint("nut").qposadr[0])
+        self._slide = int(model.joint("nut_z").qposadr[0])
         self._stops = slice(int(model.sensor(_PLAY_JOINTS[0]).adr[0]), int(model.sensor(_PLAY_JOINTS[-1]).adr[0]) + 1)
         self._running_torque = parameters.running_torque
         self._ripple = Ripple(parameters.ripple, parameters.ripple_noise, rng)
@@ -171,6 +176,11 @@ class Nut:
     def turns(self) -> float:
         """Turns since the start, positive when it goes down."""
         return float(-self._data.qpos[self._angle]) / (2 * math.pi)
+
+    @property
+    def depth(self) -> float:
+        """How far it has gone down since the start (m)."""
+        return float(-self._data.qpos[self._slide])
 
     @property
     def finished(self) -> bool:

@@ -13,8 +13,9 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-STRATA = ("easy", "nominal", "hard")
-"""Named groups of ranges: what favours the robot, what is expected, and what is against it."""
+STRATA = ("easy", "nominal", "hard", "extreme")
+"""Named groups of ranges: what favours the robot, what is expected, what is against it, and what no policy is expected
+to finish today."""
 
 
 class Spread(Protocol):
@@ -55,6 +56,21 @@ class LogUniform:
 
 
 @dataclass(frozen=True)
+class Errors:
+    """Independent errors: normal about zero, none beyond three standard deviations."""
+
+    deviation: float
+    count: int
+
+    def draw(self, rng: np.random.Generator) -> tuple[float, ...]:
+        """Return one tuple."""
+        return tuple((self.deviation * np.clip(rng.standard_normal(self.count), -3.0, 3.0)).tolist())
+
+    def __str__(self) -> str:
+        return f"{self.count} of N(0, {self.deviation:g})"
+
+
+@dataclass(frozen=True)
 class Choice:
     """One of some values, by weight."""
 
@@ -70,8 +86,24 @@ class Choice:
         return ", ".join(f"{value} ({weight:.0%})" for value, weight in zip(parts, self.weights, strict=True))
 
 
+def errors(deviation: float, count: int) -> Any:
+    """Declare errors of a calibration: none where nothing is drawn, half of it in the easy stratum, twice in the hard.
+
+    Args:
+        deviation: standard deviation in the nominal stratum.
+        count: number of errors.
+    """
+    easy, nominal, hard = (Errors(factor * deviation, count) for factor in (0.5, 1.0, 2.0))
+    return parameter((0.0,) * count, nominal, easy=easy, hard=hard)
+
+
 def parameter(
-    nominal: Any, spread: Spread | None = None, *, easy: Spread | None = None, hard: Spread | None = None
+    nominal: Any,
+    spread: Spread | None = None,
+    *,
+    easy: Spread | None = None,
+    hard: Spread | None = None,
+    extreme: Spread | None = None,
 ) -> Any:
     """Declare a parameter.
 
@@ -80,8 +112,9 @@ def parameter(
         spread: what the nominal stratum draws it from; None never draws it.
         easy: what the easy stratum draws it from, if not `spread`.
         hard: what the hard stratum draws it from, if not `spread`.
+        extreme: what the extreme stratum draws it from, if not as the hard one.
     """
-    spreads = {"easy": easy or spread, "nominal": spread, "hard": hard or spread}
+    spreads = {"easy": easy or spread, "nominal": spread, "hard": hard or spread, "extreme": extreme or hard or spread}
     return field(default=nominal, metadata={"spreads": spreads})
 
 

@@ -5,7 +5,8 @@ Everything is drawn from one seed, and the same seed and commands give the same 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -16,20 +17,22 @@ from numpy.typing import ArrayLike, NDArray
 from dexscrew_envs.scene import Scene
 from dexscrew_envs.scene import build_scene as build_simplified_scene
 from dexscrew_envs.start_states import build_start_states
-from dexscrew_envs.tasks import Task, make_task
+from dexscrew_envs.tasks import FINGERS, JOINTS, Task, make_task
 from real.kinematics import forward
 from real.robot import Vector
 from real.twin import nut, screwdriver
 from real.twin.arm import Arm, ArmParameters
 from real.twin.controller import TIMESTEP, ArmController
 from real.twin.fingertips import Fingertips
-from real.twin.hand import POSITION, Hand, HandParameters, check_command
+from real.twin.hand import POSITION, Hand, HandParameters, check_command, clear_of_contact
 from real.twin.nut import Nut, NutParameters
-from real.twin.parameters import STRATA, Parameters, Uniform, parameter
+from real.twin.parameters import STRATA, Parameters, Uniform, errors, parameter
 from real.twin.scene import START_ARM, add_pedestal, build_scene
 from real.twin.screwdriver import Screwdriver, ScrewdriverParameters
 from real.twin.taxels import TaxelParameters, Taxels
 
+EDITION = 2
+"""Of the twin: raised whenever a seed gives another trial. Results of different editions do not compare."""
 SHAPES = {"nut": nut.SHAPES, "screwdriver": screwdriver.SHAPES}
 """Shapes of each task; the first is the default."""
 
@@ -49,6 +52,20 @@ class PlacementParameters(Parameters):
     """The same along y (m)."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class CalibrationParameters(Parameters):
+    """How the hand differs from the one that policies were trained with. All sizes are assumed."""
+
+    zero_offset: tuple[float, ...] = errors(0.01, len(JOINTS))
+    """What each joint reads where it should read zero, policy order (rad); targets are off by as much."""
+    mount_position: tuple[float, ...] = errors(0.001, 3)
+    """Position of the palm in the flange's frame (m)."""
+    mount_rotation: tuple[float, ...] = errors(math.radians(0.5), 3)
+    """Its rotation, about the flange's axes (rad)."""
+    pad_thickness: tuple[float, ...] = errors(0.0003, len(FINGERS))
+    """What each fingertip's elastomer is thicker than the model's (m)."""
+
+
 @dataclass(frozen=True)
 class PlantParameters:
     """All parameters of a trial."""
@@ -58,6 +75,7 @@ class PlantParameters:
     arm: ArmParameters
     hand: HandParameters
     taxels: TaxelParameters
+    calibration: CalibrationParameters = field(default_factory=CalibrationParameters)
 
     @classmethod
     def nominal(cls, task: str) -> PlantParameters:
@@ -70,6 +88,7 @@ class PlantParameters:
         return cls(
             _OBJECTS[task].draw(rng, stratum), PlacementParameters.draw(rng, stratum), ArmParameters.draw(rng, stratum),
             HandParameters.draw(rng, stratum), TaxelParameters.draw(rng, stratum),
+            CalibrationParameters.draw(rng, stratum),
         )  # fmt: skip
 
 
@@ -90,7 +109,7 @@ class Plant:
     Args:
         task: "nut" or "screwdriver".
         shape: shape of the nut or handle; by default the task's first.
-        stratum: what parameters are drawn from: easy, nominal or hard.
+        stratum: what parameters are drawn from: easy, nominal, hard or extreme.
         parameters: if given, these are taken at every reset, and nothing is drawn but noise.
         seed: of the first trial.
 
@@ -157,7 +176,11 @@ class Plant:
         x, y, z = task.object_position
         task = replace(task, object_position=(x + parameters.placement.x, y + parameters.placement.y, z))
 
-        spec, base = build_scene(task, self.TIMESTEP)
+        gap = parameters.calibration
+        spec, base = build_scene(
+            task, self.TIMESTEP, mount_position=gap.mount_position, mount_rotation=gap.mount_rotation,
+            pad_thickness=gap.pad_thickness,
+        )  # fmt: skip
         if isinstance(parameters.object, NutParameters):
             add_pedestal(base, 0.0)
             nut.add_nut(spec, base, self.shape, parameters.object)
@@ -168,20 +191,23 @@ class Plant:
         self.data = data = mujoco.MjData(model)
         self.start_arm_q = np.array(START_ARM)
         self.start_hand_q = build_start_states(task, simplified, 1).joint_pos[0].astype(np.float64)
-        data.qpos[:6], data.qpos[6:18] = self.start_arm_q, self.start_hand_q
-        data.ctrl[:6], data.ctrl[6:18] = self.start_arm_q, self.start_hand_q
+        joints = self.start_hand_q - gap.zero_offset
+        data.qpos[:6], data.ctrl[:6] = self.start_arm_q, self.start_arm_q
+        data.ctrl[6:18] = joints
+        if isinstance(parameters.object, NutParameters):
+            self.object = Nut(model, data, parameters.object, others[3])
+        else:
+            self.object = Screwdriver(model, data, parameters.object, others[3])
+        data.qpos[6:18] = clear_of_contact(model, data, joints)
 
         self.arm = ArmController(
             self.start_arm_q, gain_factor=parameters.arm.gain_factor, lookahead_factor=parameters.arm.lookahead_factor
         )
         self._arm = Arm(model, data, parameters.arm, others[0])
         self.fingertips = Fingertips(model, data, Taxels(parameters.taxels, others[1]))
-        self.hand = Hand(model, data, parameters.hand, self.fingertips, others[2])
-        if isinstance(parameters.object, NutParameters):
-            self.object = Nut(model, data, parameters.object, others[3])
-        else:
-            self.object = Screwdriver(model, data, parameters.object, others[3])
+        self.hand = Hand(model, data, parameters.hand, self.fingertips, others[2], np.array(gap.zero_offset))
         self.protective_stop = False
+        self._diverged = data.warning[mujoco.mjtWarning.mjWARN_BADQACC]
         self._cached: dict[str, Vector] = {}
         mujoco.mj_forward(model, data)
 
@@ -193,8 +219,6 @@ class Plant:
         """
         for _ in range(count):
             self._step()
-        if self.data.warning[mujoco.mjtWarning.mjWARN_BADQACC].number:
-            raise RuntimeError(f"the twin's physics diverged at {self.time:.3f} s of trial {self._seed}; reset it")
 
     def _step(self) -> None:
         model, data, arm = self.model, self.data, self.arm
@@ -204,6 +228,8 @@ class Plant:
         self.hand.before_step()
         self.object.before_step()
         mujoco.mj_step(model, data)
+        if self._diverged.number:
+            raise RuntimeError(f"the twin's physics diverged at {self.time:.3f} s of trial {self._seed}; reset it")
         self._cached.clear()
         self._arm.after_step()
         self.fingertips.note()
@@ -324,3 +350,13 @@ class Plant:
     def lost(self) -> str | None:
         """Why it cannot be fastened any more, in words, or None."""
         return self.object.lost
+
+    @property
+    def depth(self) -> float:
+        """How far the nut or screw has gone down since the start (m)."""
+        return self.object.depth
+
+    @property
+    def released(self) -> float | None:
+        """When the person who holds a driver at the start let go of it (s), or None: not yet, or it is a nut."""
+        return self.object.released

@@ -18,7 +18,7 @@ class TwinConfig(Following):
     """
 
     stratum: str = "nominal"
-    """Group of parameter ranges: easy, nominal or hard; see docs/twin.md."""
+    """Group of parameter ranges: easy, nominal, hard or extreme; see docs/twin.md."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

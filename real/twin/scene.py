@@ -8,6 +8,7 @@ simplified task has without noise: `hand_position`, pitched by 65 degrees. So a 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,6 @@ START_ARM = (-1.484285506685, -1.661880431659, -1.693857220636, 2.917968527872, 
 _ARM_MODEL = Path(__file__).parent / "assets" / "ur5e.xml"
 HAND = "hand_"
 """Prefix of the names of the hand's joints, bodies and actuators."""
-HAND = "hand_"
-"""Prefix of the names of the hand's joints, bodies and actuators."""
 ARM_JOINTS = ("shoulder_pan", "shoulder_lift", "elbow", "wrist_1", "wrist_2", "wrist_3")
 CONTACT_SLOTS = 6
 """Contacts of a fingertip that are sensed; with more, the strongest are."""
@@ -40,12 +39,22 @@ CONTACT_SIZE = 13
 """Numbers of a sensed contact: found 1, force 3, position 3, normal 3, first tangent 3."""
 
 
-def build_scene(task: Task, timestep: float) -> tuple[mujoco.MjSpec, Any]:
+def build_scene(
+    task: Task,
+    timestep: float,
+    *,
+    mount_position: Sequence[float] = (0.0, 0.0, 0.0),
+    mount_rotation: Sequence[float] = (0.0, 0.0, 0.0),
+    pad_thickness: Sequence[float] = (0.0,) * len(FINGERS),
+) -> tuple[mujoco.MjSpec, Any]:
     """Return the scene without nut or screw, and the fixed body of the object's base to add them to.
 
     Args:
         task: gives the position of the object's base, in the task frame.
         timestep: of the physics (s).
+        mount_position: (3,) error of the palm's position in the flange's frame (m).
+        mount_rotation: (3,) error of its orientation: a rotation vector in that frame (rad).
+        pad_thickness: (5,) what each fingertip's elastomer is thicker than the model's (m), in the order of `FINGERS`.
     """
     spec, hand = (mujoco.MjSpec.from_file(str(path)) for path in (_ARM_MODEL, HAND_MODEL))
     spec.modelname = f"twin_{task.name}"
@@ -62,7 +71,11 @@ def build_scene(task: Task, timestep: float) -> tuple[mujoco.MjSpec, Any]:
         joint.solimp_friction = [0.999, 0.999, 0.001, 0.5, 2.0]
     palm.add_site(name="sensor", group=4)
     flange = spec.site("flange")
-    mount = flange.parent.add_frame(pos=flange.pos, quat=MOUNT_QUAT)
+    for finger, thicker in zip(FINGERS, pad_thickness, strict=True):
+        for geom in hand.body(f"{finger}_2").geoms:
+            if geom.classname.name == "pad":
+                geom.size[0] += thicker
+    mount = flange.parent.add_frame(pos=flange.pos + mount_position, quat=_turned(mount_rotation, MOUNT_QUAT))
     mount.attach_body(palm, HAND, "")
     _add_sensors(spec)
     _decorate(spec)
@@ -77,6 +90,15 @@ def build_scene(task: Task, timestep: float) -> tuple[mujoco.MjSpec, Any]:
     )  # fmt: skip
     base.add_body(name="object_middle", pos=[-0.01, -0.01, 0.08])
     return spec, base
+
+
+def _turned(rotation: Sequence[float], quat: Sequence[float]) -> NDArray[np.float64]:
+    """Return an orientation (w, x, y, z) after a rotation vector (rad)."""
+    turn, result = np.zeros(4), np.zeros(4)
+    angle = float(np.linalg.norm(rotation))
+    mujoco.mju_axisAngle2Quat(turn, np.array(rotation) / max(angle, 1e-12), angle)
+    mujoco.mju_mulQuat(result, turn, np.array(quat))
+    return result
 
 
 def add_pedestal(base: Any, top: float) -> None:

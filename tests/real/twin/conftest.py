@@ -37,6 +37,7 @@ class Bench:
 
 def _empty_spec() -> mujoco.MjSpec:
     spec = mujoco.MjSpec()
+    spec.compiler.degree = False
     spec.option.timestep = Plant.TIMESTEP
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC

@@ -10,14 +10,18 @@ from dexscrew_envs.reference import attribute_docstrings
 from real.twin.arm import ArmParameters
 from real.twin.hand import HandParameters
 from real.twin.nut import NutParameters
-from real.twin.parameters import STRATA, Choice, LogUniform, Parameters, Uniform, parameter
-from real.twin.plant import PlacementParameters
+from real.twin.parameters import STRATA, Choice, Errors, LogUniform, Parameters, Uniform, parameter
+from real.twin.plant import CalibrationParameters, PlacementParameters
+from real.twin.recess import RecessParameters
 from real.twin.reference import main, reference
 from real.twin.screwdriver import ScrewdriverParameters
 from real.twin.taxels import TaxelParameters
 
 ROOT = Path(__file__).parents[3]
-SETS = (NutParameters, ScrewdriverParameters, PlacementParameters, ArmParameters, HandParameters, TaxelParameters)
+SETS = (
+    NutParameters, ScrewdriverParameters, PlacementParameters, ArmParameters, HandParameters, TaxelParameters,
+    CalibrationParameters,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +49,15 @@ def test_half_of_a_log_uniform_lies_below_the_geometric_mean():
     assert np.mean(values < 0.1) == pytest.approx(0.5, abs=0.03)
 
 
+def test_errors_are_half_as_large_where_it_is_easy_and_twice_where_it_is_hard():
+    rng = np.random.default_rng(0)
+    for stratum, size in (("easy", 0.005), ("nominal", 0.01), ("hard", 0.02), ("extreme", 0.02)):
+        drawn = np.array([CalibrationParameters.draw(rng, stratum).zero_offset for _ in range(300)])
+        assert drawn.std() == pytest.approx(size, rel=0.1) and np.abs(drawn).max() <= 3 * size
+
+
 def test_unknown_stratum_and_values_that_are_not_finite_are_refused():
-    with pytest.raises(ValueError, match="unknown stratum 'harder'; choose from easy, nominal, hard"):
+    with pytest.raises(ValueError, match="unknown stratum 'harder'; choose from easy, nominal, hard, extreme"):
         Sample.draw(np.random.default_rng(0), "harder")
     with pytest.raises(ValueError, match=r"Sample\.spread must be finite, got nan"):
         Sample(spread=float("nan"))
@@ -64,12 +75,14 @@ def test_draws_are_repeatable(kind, stratum):
 
 @pytest.mark.parametrize("kind", SETS)
 def test_every_parameter_is_documented_and_its_nominal_value_can_be_drawn(kind):
-    documented = attribute_docstrings(kind)
+    documented = attribute_docstrings(RecessParameters) | attribute_docstrings(kind)
     for item in fields(kind):
         assert documented[item.name]
         spread = item.metadata["spreads"]["nominal"]
         if isinstance(spread, Choice):
             assert item.default in spread.values
+        elif isinstance(spread, Errors):
+            assert item.default == (0.0,) * spread.count
         elif spread is not None:
             assert spread.low <= item.default <= spread.high
 

@@ -4,7 +4,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from dexscrew_envs.tasks import JOINTS
+from dexscrew_envs.tasks import FINGERS, JOINTS
 from real.kinematics import forward
 from real.twin.nut import NutParameters
 from real.twin.parameters import STRATA
@@ -214,7 +214,7 @@ def test_a_grip_holds_the_driver_upright(nominal_plant):
     plant.step(2000)
     assert not plant.data.eq_active[plant.model.equality("held").id]
     assert plant.lost is None
-    assert np.degrees(plant.object.tilt) < 6
+    assert np.degrees(plant.object.recess.tilt) < 6
 
 
 def test_a_driver_does_not_creep_out_of_a_grip(nominal_plant):
@@ -232,14 +232,15 @@ def test_a_driver_does_not_creep_out_of_a_grip(nominal_plant):
     assert heights[1] - heights[0] < 2e-4
 
 
-def test_a_driver_that_nobody_grips_falls_when_it_is_let_go(nominal_plant):
+def test_a_driver_that_nobody_grips_stays_in_its_recess_when_it_is_let_go(nominal_plant):
     plant = nominal_plant("screwdriver", object={"hold_time": 0.1})
     target = plant.start_hand_q.copy()
     for joint in ("index_1", "mid_1", "ring_1", "thumb_1"):
         target[JOINTS.index(joint)] -= 0.7
     plant.command_hand(target)
     plant.step(1000)
-    assert plant.lost == "the screwdriver fell"
+    assert plant.lost is None and plant.released == pytest.approx(0.1, abs=0.01)
+    assert plant.object.recess.tilt < 1.05 * plant.parameters.object.free_play()
 
 
 @pytest.mark.parametrize(
@@ -266,3 +267,83 @@ def test_given_parameters_stay_over_resets(nominal_plant):
     plant.reset(4)
     assert isinstance(plant.parameters.object, NutParameters)
     assert plant.parameters.object.friction == 0.123
+
+
+# -- calibration errors -----------------------------------------------------------------------------------------------
+
+
+def test_a_zero_offset_is_in_readings_and_commands(nominal_plant):
+    index = JOINTS.index("index_1")
+    offset = tuple(0.05 if name == "index_1" else 0.0 for name in JOINTS)
+    plant, exact = nominal_plant(calibration={"zero_offset": offset}), nominal_plant()
+    np.testing.assert_array_equal(plant.hand_q, exact.hand_q)
+    target = plant.start_hand_q.copy()
+    target[index] -= 0.4  # away from the nut
+    for each in (plant, exact):
+        each.command_hand(target)
+        each.step(300)
+    assert plant.hand_q[index] == pytest.approx(exact.hand_q[index], abs=0.01)
+    true = [each.data.qpos[each.model.joint("hand_index_1").qposadr[0]] for each in (plant, exact)]
+    assert true[0] == pytest.approx(true[1] - 0.05, abs=0.01)
+
+
+def test_a_mount_is_where_it_was_drawn(nominal_plant):
+    rotation = (0.0, 0.0, 0.01)
+    plant = nominal_plant(calibration={"mount_position": (0.001, -0.002, 0.003), "mount_rotation": rotation})
+    exact = nominal_plant()
+    flange = exact.data.site_xmat[exact.model.site("flange").id].reshape(3, 3)
+    palm = exact.model.body("hand_palm").id
+    shift = flange.T @ (plant.data.xpos[palm] - exact.data.xpos[palm])
+    np.testing.assert_allclose(shift, [0.001, -0.002, 0.003], atol=1e-9)
+    turned = plant.data.xmat[palm].reshape(3, 3) @ exact.data.xmat[palm].reshape(3, 3).T
+    # A small rotation about the flange's z axis.
+    np.testing.assert_allclose(turned - np.eye(3), 0.01 * np.cross(flange[:, 2], np.eye(3)).T, atol=1e-4)
+
+
+def test_thicker_pads_are_thicker_by_as_much(nominal_plant):
+    plant, exact = nominal_plant(calibration={"pad_thickness": (1e-4, 2e-4, 3e-4, 4e-4, 5e-4)}), nominal_plant()
+    for finger, thicker in zip(FINGERS, (1e-4, 2e-4, 3e-4, 4e-4, 5e-4), strict=True):
+        body = exact.model.body(f"hand_{finger}_2").id
+        grown = (plant.model.geom_size - exact.model.geom_size)[exact.model.geom_bodyid == body, 0]
+        assert 0 < np.count_nonzero(grown) < len(grown)  # the pads, and not the shells
+        np.testing.assert_allclose(grown[grown != 0], thicker)
+
+
+@pytest.mark.parametrize("task", ["nut", "screwdriver"])
+def test_the_trials_of_a_stratum_differ_in_calibration(task):
+    first, second = (Plant(task, seed=seed).parameters.calibration for seed in (0, 1))
+    assert first != second and np.abs(first.zero_offset).max() > 0
+
+
+@pytest.mark.parametrize("task", ["nut", "screwdriver"])
+@pytest.mark.parametrize("stratum", STRATA)
+def test_a_trial_does_not_begin_with_fingers_in_the_object_or_beyond_their_stops(task, stratum):
+    for seed in range(4):
+        plant = Plant(task, stratum=stratum, seed=seed)
+        mujoco.mj_forward(plant.model, plant.data)
+        depths = [-plant.data.contact[k].dist for k in range(plant.data.ncon)]
+        assert max(depths, default=0.0) < 4e-4
+        ranges = [plant.model.joint(f"hand_{name}").range for name in JOINTS]
+        q = plant.data.qpos[6:18]
+        assert all(low <= angle <= high for angle, (low, high) in zip(q, ranges, strict=True))
+        pressed = 0.0
+        for _ in range(50):
+            plant.step()
+            pressed = max(pressed, plant.fingertips.normal_force.max())
+        assert pressed < 6.0
+
+
+def test_a_driver_that_is_lost_comes_to_rest(nominal_plant):
+    plant = nominal_plant("screwdriver", object={"hold_time": 0.05})
+    driver = plant.model.body("driver").id
+    target = plant.start_hand_q.copy()
+    for joint in ("index_1", "mid_1", "ring_1", "thumb_1"):
+        target[JOINTS.index(joint)] -= 0.7
+    plant.command_hand(target)
+    plant.data.xfrc_applied[driver, :3] = [0.3, 0.1, 2.0]
+    while not plant.lost:
+        plant.step()
+    plant.data.xfrc_applied[driver] = 0.0
+    plant.step(2500)
+    joints = slice(int(plant.model.joint("tip_x").dofadr[0]), int(plant.model.joint("tilt_y").dofadr[0]) + 1)
+    assert np.abs(plant.data.qvel[joints]).max() < 0.05

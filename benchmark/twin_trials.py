@@ -1,0 +1,242 @@
+"""Trials of a policy on the twin, stratum by stratum: with the arm still, or with a wrist that follows.
+
+`python -m benchmark.twin_trials --policy nut-student`
+`python -m benchmark.twin_trials --policy nut-student --wrist scripted --strata nominal`
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import sys
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from tabulate import tabulate
+
+from baselines import policies
+from baselines.plots import CONDITION_COLORS, legend, picture
+from baselines.progress import Progress
+from baselines.run_folder import versions
+from dexscrew_envs import program
+from dexscrew_envs.files import claimed, to_json, write_json, write_text
+from dexscrew_envs.program import Status
+from real.env import DexScrewRealEnv
+from real.skill import load_skill
+from real.twin.parameters import STRATA
+from real.twin.plant import EDITION, SHAPES
+from real.twin.robot import TwinConfig
+from real.wrist import ScriptedWrist
+
+TRIAL_SECONDS = {"nut": 240.0, "screwdriver": 300.0}
+"""Longest time of a trial (s). The paper's complete ones took up to 229 s, and 266 +- 92 s."""
+STALL_SECONDS = 60.0
+"""With the arm still, a trial also ends when nothing has turned for so long (s): the nut sank away, out of reach."""
+_STALL_TURNS = 0.02
+_SAMPLE = 20  # control steps between recorded turns: a second
+
+
+@dataclass(kw_only=True)
+class Args:
+    """Let a policy try to fasten nuts or screws on twins drawn from strata."""
+
+    policy: str
+    """Name of a shipped policy, such as nut-student, or the path of a policy file."""
+    wrist: Literal["still", "scripted"] = "still"
+    """Whether the arm stands still, or follows the nut down and nudges the hand."""
+    strata: tuple[str, ...] = STRATA
+    """Groups that parameters are drawn from; see docs/twin.md."""
+    shapes: tuple[str, ...] = ()
+    """Of the nut or handle; by default the task's first."""
+    seeds: int = 30
+    """Trials of each shape in each stratum: seeds 0, 1, ..."""
+    out: Path | None = None
+    """Folder for trials, table, JSON file and picture; by default runs/trials-<policy>-<wrist>."""
+    processes: int = 0
+    """Trials that run side by side; 0 takes all CPUs."""
+
+
+def run_trial(args: Args, shape: str, stratum: str, seed: int) -> dict[str, Any]:
+    """Run one trial on a twin in this process.
+
+    Args:
+        args: policy and wrist.
+        shape: of the nut or handle.
+        stratum: that the twin is drawn from.
+        seed: of the trial: parameters, noise, nudges.
+
+    Returns:
+        What happened: turns once a second, the last ones, those needed, the time (s), what ended it, and more.
+    """
+    torch.set_num_threads(1)
+    policy = policies.load(args.policy)
+    env = DexScrewRealEnv(
+        policy.task, robot=TwinConfig(stratum=stratum), shape=shape, action="full", observe=("proprio", "history"),
+    )  # fmt: skip
+    with closing(env):
+        env.episode_steps = round(TRIAL_SECONDS[policy.task] / env.task.control_dt)
+        observation, info = env.reset(seed=seed)
+        plant = env.plant
+        arm = plant.start_arm_q.copy()
+        wrist = ScriptedWrist(arm, np.random.default_rng([seed, 1])) if args.wrist == "scripted" else None
+        policy.reset()
+        turns, steps, ended, stalled = [0.0], 0, False, False
+        best, since, by = 0.0, 0.0, ""
+        while not ended:
+            hand = policy.act({key: torch.from_numpy(observation[key])[None] for key in policy.observe})[0].numpy()
+            try:
+                if wrist is not None:
+                    arm = wrist.act(plant.time, plant.turns, plant.depth)
+                observation, _, terminated, truncated, info = env.step(np.concatenate([env.skill_targets(hand), arm]))
+            except RuntimeError as error:  # the physics diverged, or nothing reaches; other trials are not concerned
+                by = str(error)
+                break
+            steps += 1
+            if info["rotations"] > best + _STALL_TURNS:
+                best, since = info["rotations"], steps * env.task.control_dt
+            stalled = wrist is None and steps * env.task.control_dt - since >= STALL_SECONDS
+            ended = terminated or truncated or stalled
+            if ended or steps % _SAMPLE == 0:
+                turns.append(round(info["rotations"], 3))
+    by = by or info["trip"] or info["lost"]
+    by = by or ("complete" if info["finished"] else "stalled" if stalled else "time is over")
+    return {
+        "shape": shape, "stratum": stratum, "seed": seed, "turns": turns, "needed": info["turns_needed"],
+        "progress": min(turns[-1] / info["turns_needed"], 1.0), "complete": bool(info["finished"]),
+        "seconds": round(steps * env.task.control_dt, 3), "ended by": by, "released": info["released"],
+        "nudges": wrist.nudges if wrist is not None else 0, "parameters": asdict(plant.parameters.object),
+    }  # fmt: skip
+
+
+def _be_worker() -> None:
+    """Let the parent answer Ctrl-C, and end with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(int(Status.CUT_SHORT))
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+def _run_and_keep(args: Args, shape: str, stratum: str, seed: int, path: Path) -> None:
+    write_json(run_trial(args, shape, stratum, seed), path)
+
+
+def run_all(args: Args, shapes: Sequence[str], out: Path) -> list[dict[str, Any]]:
+    """Run all trials that have no file yet, side by side; return what all of them found."""
+    jobs = [(shape, stratum, seed) for stratum in args.strata for shape in shapes for seed in range(args.seeds)]
+    files = {job: out / "trials" / "{1}-{0}-{2}.json".format(*job) for job in jobs}
+    missing = [job for job in jobs if not files[job].exists()]
+    count = min(args.processes or os.cpu_count() or 1, max(len(missing), 1))
+    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _be_worker)
+    try:
+        futures = [pool.submit(_run_and_keep, args, *job, files[job]) for job in missing]
+        done, name = len(jobs) - len(missing), Path(args.policy).stem
+        for future in Progress(as_completed(futures), total=len(jobs), initial=done, unit="trial", desc=name):
+            future.result()
+    finally:
+        for process in list((pool._processes or {}).values()):
+            process.terminate()
+        pool.shutdown(cancel_futures=True)
+    return [json.loads(files[job].read_text()) for job in jobs]
+
+
+def summarize(trials: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return one row for each stratum and shape."""
+    rows = []
+    for key in dict.fromkeys((trial["stratum"], trial["shape"]) for trial in trials):
+        group = [trial for trial in trials if (trial["stratum"], trial["shape"]) == key]
+        progress = 100 * np.array([trial["progress"] for trial in group])
+        times = [trial["seconds"] for trial in group if trial["complete"]]
+        ends = Counter(trial["ended by"] for trial in group)
+        rows.append({
+            "stratum": key[0], "shape": key[1], "trials": len(group), "complete": len(times),
+            "progress (%)": f"{progress.mean():.1f} ± {progress.std():.1f}",
+            "time of complete ones, median (s)": f"{np.median(times):.0f}" if times else "",
+            "ended by": ", ".join(f"{end} {count}" for end, count in ends.most_common()),
+        })  # fmt: skip
+    return rows
+
+
+def draw(trials: Sequence[dict[str, Any]], title: str, path: Path) -> None:
+    """Draw the progress of every trial over time, an axis for each stratum."""
+    strata = list(dict.fromkeys(trial["stratum"] for trial in trials))
+    shapes = list(dict.fromkeys(trial["shape"] for trial in trials))
+    with picture(path, (3.2 * len(strata) + 0.6, 3.4), title, len(strata)) as (figure, axes):
+        for axis, stratum in zip(axes, strata, strict=True):
+            for shape, color in zip(shapes, CONDITION_COLORS, strict=False):
+                group = [trial for trial in trials if (trial["stratum"], trial["shape"]) == (stratum, shape)]
+                for index, trial in enumerate(group):
+                    times = np.minimum(np.arange(len(trial["turns"])), trial["seconds"])
+                    share = 100 * np.array(trial["turns"]) / trial["needed"]
+                    axis.plot(times, share, color=color, lw=0.8, alpha=0.6, label=None if index else shape)
+                    axis.plot(times[-1], share[-1], "o" if trial["complete"] else "x", color=color, ms=4)
+            axis.set_title(stratum, fontsize=9)
+            axis.set_xlabel("time (s)")
+            axis.set_ylim(-5, 105)
+        axes[0].set_ylabel("progress (%)")
+        legend(figure, axes[0])
+
+
+def _run(args: Args) -> int:
+    policy = load_skill(args.policy)
+    if args.seeds < 1:
+        raise ValueError(f"--seeds must be at least 1, got {args.seeds}")
+    if args.processes < 0:
+        raise ValueError(f"--processes must be at least 0, got {args.processes}")
+    if not args.strata:
+        raise ValueError(f"--strata needs at least one of {', '.join(STRATA)}")
+    for stratum in args.strata:
+        TwinConfig(stratum=stratum)
+    args.strata = tuple(dict.fromkeys(args.strata))
+    shapes = tuple(dict.fromkeys(args.shapes)) or SHAPES[policy.task][:1]
+    for shape in shapes:
+        if shape not in SHAPES[policy.task]:
+            raise ValueError(
+                f"unknown shape {shape!r} of the {policy.task}; choose from {', '.join(SHAPES[policy.task])}"
+            )
+    name = policies.without_paths(args.policy)
+    out = args.out or Path("runs") / f"trials-{Path(name).stem}-{args.wrist}"
+    with claimed(out):
+        command = {"policy": name, "weights": policies.fingerprint(policy), "wrist": args.wrist, "twin": EDITION}
+        _check_same(command, out / "command.json")
+        (out / "trials").mkdir(exist_ok=True)
+        trials = run_all(args, shapes, out)
+        table = tabulate(summarize(trials), headers="keys", tablefmt="github", disable_numparse=True)
+        write_text(table + "\n", out / "table.md")
+        write_json({**command, "versions": versions(), "trials": trials}, out / "results.json")
+        draw(trials, f"{Path(name).stem} on the twin, wrist {args.wrist}", out / "progress.png")
+    print(table)
+    print(f"results: {out}")
+    return Status.DONE
+
+
+def _check_same(command: dict[str, Any], path: Path) -> None:
+    """Refuse a folder with trials of another policy, wrist or edition of the twin."""
+    told = path.read_text().strip() if path.exists() else ""
+    if told and told != to_json(command, indent=1):
+        raise ValueError(f"{path.parent} holds trials of {' '.join(told.split())}; give another --out")
+    write_json(command, path)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    return program.main("benchmark.twin_trials", Args, _run, argv, __doc__)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
