@@ -302,18 +302,6 @@ def test_a_blade_beyond_the_end_of_its_slot_stays_out(driver, direction):
     assert screwdriver.lost and np.count_nonzero(np.diff(seated)) == 1
 
 
-def test_a_phillips_tip_that_leans_within_its_free_play_finds_a_seat(driver):
-    screwdriver, hand = driver(replace(STUCK, recess="phillips", cone_play=math.radians(6.5)))
-    hand.upright, hand.height, hand.force, hand.torque = True, 0.0, np.array([0.0, 0.0, -10.0]), 0.2
-    hand.couple = 2.0 * math.sin(math.radians(5.5)) + 0.05  # against what rights it
-    while not screwdriver.recess.ahead > math.radians(20):
-        hand.run(0.002)
-    hand.torque = 0.01
-    hand.run(2.0)
-    assert screwdriver.recess.tilt > math.radians(4.2) and screwdriver.recess.slips > 0
-    assert abs(screwdriver.recess.ahead) < STUCK.backlash + math.radians(1)
-
-
 def test_an_unknown_recess_is_refused():
     with pytest.raises(ValueError, match="unknown recess 'cross'; choose from hex, torx, slotted, phillips"):
         RecessParameters(recess="cross")
