@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import tyro
 
 from baselines.plots import COLORS, CONDITION_COLORS, draw_learning, legend, picture, shades, step_unit
-from benchmark import ablation_dependence, generalization
+from benchmark import ablation_dependence, generalization, twin_trials
 from benchmark.ablation_report import draw_conditions, draw_curves
 from dexscrew_envs import program
 from dexscrew_envs.program import Status
@@ -48,6 +48,9 @@ def draw_all(folder: Path) -> list[Path]:
             drawn.append(_draw(draw, folder, task, folder / f"{name}.png"))
     drawn.append(_draw(_longer, folder, "", folder / "ablation-longer.png"))
     drawn.append(_draw(_engines, folder, "", folder / "engines.png"))
+    drawn += [
+        _draw(_trials, folder, path.stem, path.with_suffix(".png")) for path in sorted(folder.glob("twin-*.json"))
+    ]
     return drawn
 
 
@@ -107,6 +110,10 @@ def _engines(folder: Path, _: str, path: Path) -> None:
     ]
     lines += [(name, "warp, one seed", CONDITION_COLORS[3], run["curve"]) for name, run in trainings.items()]
     _draw_turns(path, "Oracles on either engine, one line per run", lines)
+
+
+def _trials(folder: Path, name: str, path: Path) -> None:
+    twin_trials.draw(_read(folder / f"{name}.json"), path)
 
 
 def _until(curve: list[dict[str, float]], last: float) -> list[dict[str, float]]:

@@ -172,8 +172,15 @@ def summarize(trials: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-def draw(trials: Sequence[dict[str, Any]], title: str, path: Path) -> None:
-    """Draw the progress of every trial over time, an axis for each stratum."""
+def draw(results: dict[str, Any], path: Path) -> None:
+    """Draw the progress of every trial over time, an axis for each stratum.
+
+    Args:
+        results: policy, wrist and trials, as they stand in `results.json`.
+        path: of the picture.
+    """
+    trials = results["trials"]
+    title = f"{Path(results['policy']).stem} on the twin, wrist {results['wrist']}"
     strata = list(dict.fromkeys(trial["stratum"] for trial in trials))
     shapes = list(dict.fromkeys(trial["shape"] for trial in trials))
     with picture(path, (3.2 * len(strata) + 0.6, 3.4), title, len(strata)) as (figure, axes):
@@ -218,8 +225,9 @@ def _run(args: Args) -> int:
         trials = run_all(args, shapes, out)
         table = tabulate(summarize(trials), headers="keys", tablefmt="github", disable_numparse=True)
         write_text(table + "\n", out / "table.md")
-        write_json({**command, "versions": versions(), "trials": trials}, out / "results.json")
-        draw(trials, f"{Path(name).stem} on the twin, wrist {args.wrist}", out / "progress.png")
+        results = {**command, "versions": versions(), "trials": trials}
+        write_json(results, out / "results.json")
+        draw(results, out / "progress.png")
     print(table)
     print(f"results: {out}")
     return Status.DONE

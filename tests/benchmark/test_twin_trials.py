@@ -149,5 +149,6 @@ def test_a_row_counts_what_ended_trials():
 
 def test_every_stratum_is_drawn(tmp_path):
     trial = {"shape": "cross", "turns": [0.0, 1.0, 2.0], "needed": 8.0, "seconds": 1.6, "complete": False}
-    draw([trial | {"stratum": stratum} for stratum in ("easy", "hard")], "trials", tmp_path / "p.png")
+    trials = [trial | {"stratum": stratum} for stratum in ("easy", "hard")]
+    draw({"policy": "nut-student", "wrist": "still", "trials": trials}, tmp_path / "p.png")
     assert (tmp_path / "p.png").stat().st_size > 5000
