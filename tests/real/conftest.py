@@ -9,7 +9,7 @@ from real.xhand import XHand
 
 IN_SIMULATED_TIME = {
     "test_kinematics", "test_real_env", "test_real_env_surroundings", "test_view", "test_wrist", "test_controller",
-    "test_dashboard", "test_hand", "test_nut", "test_parameters", "test_pictures", "test_plant", "test_recess",
+    "test_dashboard", "test_hand", "test_nut", "test_parameters", "test_twin_pictures", "test_plant", "test_recess",
     "test_rtde", "test_screwdriver", "test_script", "test_taxels", "test_twin_scene",
 }  # fmt: skip
 """Modules of this folder that may run beside others; what is not here needs the processor to itself."""
