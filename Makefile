@@ -25,9 +25,8 @@ train: $(TRAIN_STAMP)
 	@echo 'activate the environment with: source $(BIN)/activate'
 
 test: check
-	$(BIN)/python -m pytest tests --ignore tests/real --ignore tests/test_readme.py -n 2 --dist loadfile --no-loadscope-reorder
-	# What needs real time runs alone.
-	$(BIN)/python -m pytest tests/real
+	$(BIN)/python -m pytest tests --ignore tests/test_readme.py -m "not real_time" -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest tests/real -m real_time
 	# The benchmarks work; how fast, nobody asserts.
 	$(BIN)/python -m pytest benchmark/test_throughput.py benchmark/test_throughput_warp.py -k 64
 

@@ -1,9 +1,25 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hand_fakes import served_hand
 
 from real.xhand import XHand
+
+IN_SIMULATED_TIME = {
+    "test_kinematics", "test_real_env", "test_real_env_surroundings", "test_view", "test_wrist", "test_controller",
+    "test_dashboard", "test_hand", "test_nut", "test_parameters", "test_twin_pictures", "test_plant", "test_recess",
+    "test_rtde", "test_screwdriver", "test_script", "test_taxels", "test_twin_scene",
+}  # fmt: skip
+"""Modules of this folder that may run beside others; what is not here needs the processor to itself."""
+
+
+def pytest_collection_modifyitems(items):
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents and item.path.stem not in IN_SIMULATED_TIME:
+            item.add_marker(pytest.mark.real_time)
 
 
 @pytest.fixture
