@@ -10,6 +10,7 @@ import json
 import multiprocessing
 import multiprocessing.connection
 import os
+import re
 import signal
 import sys
 import threading
@@ -44,6 +45,7 @@ TRIAL_SECONDS = {"nut": 240.0, "screwdriver": 300.0}
 STALL_SECONDS = 60.0
 """With the arm still, a trial also ends when nothing has turned for so long (s): the nut sank away, out of reach."""
 _STALL_TURNS = 0.02
+_TRIP = re.compile(r" is \S+ \w+( old)?, limit .*")  # of the safety layer; every one has a value of its own
 _SAMPLE = 20  # control steps between recorded turns: a second
 
 
@@ -162,7 +164,7 @@ def summarize(trials: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         group = [trial for trial in trials if (trial["stratum"], trial["shape"]) == key]
         progress = 100 * np.array([trial["progress"] for trial in group])
         times = [trial["seconds"] for trial in group if trial["complete"]]
-        ends = Counter(trial["ended by"] for trial in group)
+        ends = Counter(_TRIP.sub(" over its limit", trial["ended by"]) for trial in group)
         rows.append({
             "stratum": key[0], "shape": key[1], "trials": len(group), "complete": len(times),
             "progress (%)": f"{progress.mean():.1f} ± {progress.std():.1f}",

@@ -141,6 +141,9 @@ def test_a_row_counts_what_ended_trials():
         base | {"progress": 0.5, "complete": False, "seconds": 240.0, "ended by": "time is over"},
         base | {"progress": 0.9, "complete": True, "seconds": 80.0, "ended by": "complete"},
     ]
+    trips = [f"the force on the index fingertip is {force} N, limit 15 N" for force in (15.2, 16.3)]
+    tripped = [base | {"progress": 0.1, "complete": False, "seconds": 2.0, "ended by": trip} for trip in trips]
+    assert summarize(tripped)[0]["ended by"] == "the force on the index fingertip over its limit 2"
     (row,) = summarize(trials)
     assert row["complete"] == 2 and row["progress (%)"] == "80.0 ± 21.6"
     assert row["time of complete ones, median (s)"] == "70"
