@@ -39,8 +39,8 @@ _SEATING_FORCE = 1.0
 _SEATING_TILT = math.radians(4.0)
 _CAM_OUT_TIME = 0.01
 # Dry friction creeps in inverse proportion to the inertia that it acts on. With that of the driver alone, a bit that
-# its walls hold against 3 N rises by 2 mm in 3 minutes; with this one more (kg), by 0.1 mm. It acts only along the
-# joint, and only while the walls are loaded.
+# its walls hold against 3 N creeps out within a minute; with this one more (kg), it rises by 0.1 mm in 3 minutes. It
+# acts only along the joint, and only while the walls are loaded.
 _WALL_INERTIA = 1.0
 _ROCKING_DAMPING = 2e-4  # what a driver that rocks on its foot loses; a fingertip's friction is a hundred times more
 _LOST_INERTIA = 1e-4
