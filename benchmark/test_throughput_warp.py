@@ -25,8 +25,8 @@ OBSERVE = ("proprio", "privileged")
 NUM_ENVS = (1024, 2048, 4096, 8192, 16384, 32768) if CUDA else (64,)
 WARM_UP = 60 if CUDA else 20
 """Control steps before measuring, in which every environment is reset once, so that episodes are of all ages."""
-STEPS = 100 if CUDA else 10
-"""Control steps of a segment."""
+LONGEST, SHORTEST = (100, 10) if CUDA else (10, 10)
+"""Most and fewest control steps of a segment."""
 ROUNDS = 5 if CUDA else 3
 """Segments, of which the median counts."""
 DEVICE = "cuda" if CUDA else "cpu"
@@ -40,6 +40,11 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+def segment(num_envs: int) -> int:
+    """Return the control steps of a segment: fewer where many environments make each one long."""
+    return min(LONGEST, max(SHORTEST, 2**18 // num_envs))
 
 
 def make_env(task: str, num_envs: int) -> DexScrewVectorEnv:
@@ -96,6 +101,7 @@ class Pair:
 
     def __init__(self, env: DexScrewVectorEnv, act: Callable[[DexScrewVectorEnv], torch.Tensor]) -> None:
         self.env, self.act = env, act
+        self.steps = segment(env.num_envs)
         self.sim = self.env.sim
         self.step_physics = self.sim.step
         self.controls: list[tuple[torch.Tensor, torch.Tensor]] = []
@@ -121,7 +127,7 @@ class Pair:
         return with_environment, alone
 
     def step_environment(self) -> None:
-        for _ in range(STEPS):
+        for _ in range(self.steps):
             self.env.step(self.act(self.env))
             self.contacts["environment"].append(self.sim._data["nacon"].clone())
 
@@ -152,8 +158,8 @@ def test_control_steps_per_second(benchmark, task, num_envs):
         "task": task,
         "num_envs": num_envs,
         "device": device_name(pair.env),
-        "control_steps_per_second": round(STEPS * num_envs / env_seconds, 1),
-        "raw_control_steps_per_second": round(STEPS * num_envs / raw_seconds, 1),
+        "control_steps_per_second": round(pair.steps * num_envs / env_seconds, 1),
+        "raw_control_steps_per_second": round(pair.steps * num_envs / raw_seconds, 1),
         "ratio": round(raw_seconds / env_seconds, 4),
         "contacts": round(pair.mean_contacts("environment"), 2),
         "raw_contacts": round(pair.mean_contacts("physics"), 2),
@@ -190,7 +196,7 @@ def test_cost_of_contacts(benchmark, hand, num_envs):
         "num_envs": num_envs,
         "device": device_name(env),
         "contacts": round(contacts, 2),
-        "raw_control_steps_per_second": round(STEPS * num_envs / raw[ROUNDS // 2], 1),
+        "raw_control_steps_per_second": round(pair.steps * num_envs / raw[ROUNDS // 2], 1),
     }
     assert contacts == pytest.approx(pair.mean_contacts("environment"), rel=0.05, abs=0.05)
     assert contacts < 1 if hand == "open" else contacts > 0

@@ -1,4 +1,7 @@
-"""The GPU engine on Warp's CPU device, beside the CPU engine. The first run compiles kernels, which takes minutes."""
+"""The GPU engine beside the CPU engine, on a GPU where there is one, else on Warp's CPU device.
+
+The first run compiles kernels, which takes minutes.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ import torch
 
 from dexscrew_envs.mdp.randomization import sample_episode
 from dexscrew_envs.sim import make_simulator
+from dexscrew_envs.sim.base import State
 from dexscrew_envs.tasks import NUT, make_task
 
 pytest.importorskip("mujoco_warp", reason="needs the extra gpu")
@@ -20,6 +24,7 @@ warp = pytest.importorskip("warp")
 engine = pytest.importorskip("dexscrew_envs.sim.warp")
 
 N = 6
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 QUIET = {"observation_noise": (0.0, 0.0), "action_noise": (0.0, 0.0), "push_probability": 0.0}
 
 
@@ -33,7 +38,7 @@ def pair(request):
     """Both engines with the same episodes of one task, which a test must begin by resetting them."""
     task = make_task(request.param, **QUIET)
     cpu = make_simulator("mujoco", task, N, num_threads=1)
-    gpu = make_simulator("warp", task, N, device="cpu")
+    gpu = make_simulator("warp", task, N, device=DEVICE)
     return task, cpu, gpu
 
 
@@ -41,7 +46,28 @@ def begin(pair, **changes):
     """Begin the same episodes on both engines, some of their draws replaced."""
     task, cpu, gpu = pair
     episode = dataclasses.replace(episodes(task), **changes)
-    return cpu.reset(torch.arange(N), episode), gpu.reset(torch.ones(N, dtype=torch.bool), episode)
+    everywhere = torch.ones(N, dtype=torch.bool, device=DEVICE)
+    return cpu.reset(torch.arange(N), episode), on_host(gpu.reset(everywhere, on_device(episode)))
+
+
+def on_device(rows):
+    """Return the rows on the GPU engine's device."""
+    return type(rows)(**{name: values.to(DEVICE) for name, values in rows.tensors().items()})
+
+
+def on_host(state):
+    """Return the state on the CPU."""
+    return State(**{name: values.cpu() for name, values in state.tensors().items()})
+
+
+def step(sim, targets):
+    """Take a control step without a push."""
+    sim.step(targets.to(sim.device), torch.zeros(N, 3, device=sim.device))
+
+
+def read(sim):
+    """Return the state on the CPU."""
+    return on_host(sim.read())
 
 
 def random_actions(num_envs, generator):
@@ -65,17 +91,17 @@ def test_models_agree_after_a_reset(pair):
     begin(pair)
     for name, values in gpu._model.items():
         expected = np.array(cpu.batch.expand(name) if cpu.batch.expanded(name) is None else cpu.batch.expanded(name))
-        np.testing.assert_allclose(values.reshape(expected.shape), expected, rtol=2e-5, atol=1e-7, err_msg=name)
+        np.testing.assert_allclose(values.cpu().reshape(expected.shape), expected, rtol=2e-5, atol=1e-7, err_msg=name)
 
 
 def test_reset_by_mask_leaves_the_others(pair):
     task, _, gpu = pair
     begin(pair)
     for _ in range(3):
-        gpu.step(gpu.read().joint_pos + 0.05, torch.zeros(N, 3))
+        step(gpu, gpu.read().joint_pos + 0.05)
     everything = lambda: {k: v.clone() for k, v in (gpu._data | gpu._model).items() if v.shape[0] == N}  # noqa: E731
-    before, mask = everything(), torch.tensor([False, True, False, False, True, False])
-    gpu.reset(mask, episodes(task, seed=9))
+    before, mask = everything(), torch.tensor([False, True, False, False, True, False], device=DEVICE)
+    gpu.reset(mask, on_device(episodes(task, seed=9)))
     for name, values in everything().items():
         assert torch.equal(values[~mask], before[name][~mask]), name
     for name in ("qpos", "ctrl", "mocap_pos"):
@@ -86,9 +112,9 @@ def test_reset_heals_a_diverged_simulation(pair):
     _, _, gpu = pair
     begin(pair)
     gpu._data["qpos"][2] = torch.nan
-    gpu.step(gpu.read().joint_pos, torch.zeros(N, 3))
+    step(gpu, gpu.read().joint_pos)
     begin(pair)
-    gpu.step(gpu.read().joint_pos, torch.zeros(N, 3))
+    step(gpu, gpu.read().joint_pos)
     for values in gpu.read().tensors().values():
         assert torch.isfinite(values).all()
 
@@ -104,8 +130,8 @@ def test_joints_agree_without_contact(pair):
     for _ in range(10):
         targets += 0.02 * direction
         for sim in (cpu, gpu):
-            sim.step(targets, torch.zeros(N, 3))
-        a, b = cpu.read(), gpu.read()
+            step(sim, targets)
+        a, b = read(cpu), read(gpu)
         assert not a.nut_force.any() and not b.nut_force.any()
         torch.testing.assert_close(b.joint_pos, a.joint_pos, atol=1e-4, rtol=0)
         torch.testing.assert_close(b.joint_vel, a.joint_vel, atol=1e-3, rtol=0)
@@ -133,8 +159,8 @@ def test_control_steps_agree_with_contact(pair):
         targets = targets + task.action_scale * random_actions(N, generator)
         copy_state(cpu, gpu)
         for sim in (cpu, gpu):
-            sim.step(targets, torch.zeros(N, 3))
-        a, b = cpu.read(), gpu.read()
+            step(sim, targets)
+        a, b = read(cpu), read(gpu)
         errors.append(torch.cat([(a.joint_pos - b.joint_pos), (a.nut_angle - b.nut_angle)[:, None]], dim=1).abs())
         touched += int((a.nut_force.norm(dim=1) > 1e-3).sum())
     worst = torch.cat(errors).amax(dim=1)
@@ -150,8 +176,8 @@ def test_forces_have_the_same_signs_and_sizes(pair):
     targets[:, [1, 2, 10, 11]] += 0.3  # index finger and thumb press on the nut
     for sim in (cpu, gpu):
         for _ in range(10):
-            sim.step(targets, torch.zeros(N, 3))
-    a, b = cpu.read(), gpu.read()
+            step(sim, targets)
+    a, b = read(cpu), read(gpu)
     assert a.tip_force[:, :2].norm(dim=2).median() > 0.1
     torch.testing.assert_close(b.tip_force.norm(dim=2).median(), a.tip_force.norm(dim=2).median(), rtol=0.2, atol=0.05)
     torch.testing.assert_close(b.torque, a.torque, atol=0.1, rtol=0.1)
@@ -167,7 +193,7 @@ def test_constraints_stay_well_conditioned(pair):
     generator, targets = torch.Generator().manual_seed(1), state.joint_pos
     for _ in range(40):
         targets = (targets + 0.05 * random_actions(N, generator)).clamp(-0.2, 1.8)
-        gpu.step(targets, torch.zeros(N, 3))
+        step(gpu, targets)
         stiffest = gpu.data.efc.D.numpy()
         assert np.isfinite(stiffest).all()
         assert stiffest.max() < 1e8
@@ -244,5 +270,5 @@ def test_restitution_becomes_the_damping_ratio_of_the_cpu_engine(pair):
     _, cpu, gpu = pair
     values = torch.linspace(0, 1, 41)[:, None]
     expected = cpu._damping_ratio(values.double().numpy())
-    np.testing.assert_allclose(gpu._damping_ratio(values), expected, atol=1e-5)
+    np.testing.assert_allclose(gpu._damping_ratio(values.to(DEVICE)).cpu(), expected, atol=1e-5)
     assert math.isclose(float(gpu._damping_ratio(torch.zeros(1, 1))), expected[0, 0], abs_tol=1e-5)

@@ -1,8 +1,10 @@
-"""The environment on the GPU engine, on Warp's CPU device: parity with the CPU engine, and what CUDA graphs ask for."""
+"""The environment on the GPU engine: parity with the CPU engine, and what CUDA graphs ask for.
+
+On a GPU where there is one, else on Warp's CPU device.
+"""
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 
 import gymnasium
@@ -14,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from dexscrew_envs.mdp.randomization import sample_episode
 from dexscrew_envs.mdp.terminations import Reason
 from dexscrew_envs.sim import make_simulator
+from dexscrew_envs.sim.base import Episode
 from dexscrew_envs.tasks import NUT, SCREWDRIVER, make_task
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 
@@ -22,16 +25,17 @@ warp = pytest.importorskip("warp")
 engine = pytest.importorskip("dexscrew_envs.sim.warp")
 
 N = 6
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 OBSERVE = ("proprio", "history", "privileged", "fingertip_force", "point_cloud")
 QUIET = {"observation_noise": (0.0, 0.0), "action_noise": (0.0, 0.0), "push_probability": 0.0}
 
 
 def make_env(task="nut", num_envs=N, **kwargs):
-    return DexScrewVectorEnv(task, num_envs, engine="warp", device="cpu", observe=OBSERVE, **kwargs)
+    return DexScrewVectorEnv(task, num_envs, engine="warp", device=DEVICE, observe=OBSERVE, **kwargs)
 
 
 def random_actions(num_envs, generator):
-    return 2 * torch.rand(num_envs, 12, generator=generator) - 1
+    return (2 * torch.rand(num_envs, 12, generator=generator) - 1).to(DEVICE)
 
 
 # -- parity of the environment ----------------------------------------------------------------------------------------
@@ -41,24 +45,26 @@ def test_environments_agree(monkeypatch):
     """The same episodes and actions give the same observations, rewards and ends, while errors have not grown."""
     generator = torch.Generator().manual_seed(0)
     start = sample_episode(make_task("nut", **QUIET), N, 1024, generator)
-    monkeypatch.setattr("dexscrew_envs.mdp.randomization.sample_episode", lambda *_: copy.deepcopy(start))
+    monkeypatch.setattr(
+        "dexscrew_envs.mdp.randomization.sample_episode",
+        lambda *arguments: Episode(**{k: v.to(arguments[-1].device, copy=True) for k, v in start.tensors().items()}),
+    )
     kwargs = {"observe": OBSERVE, "autoreset": False, "episode_steps": 10, **QUIET}
     cpu = DexScrewVectorEnv("nut", N, num_threads=1, **kwargs)
-    gpu = DexScrewVectorEnv("nut", N, engine="warp", device="cpu", **kwargs)
+    gpu = DexScrewVectorEnv("nut", N, engine="warp", device=DEVICE, **kwargs)
     before, after = cpu.reset(seed=0)[0], gpu.reset(seed=0)[0]
+    close = torch.testing.assert_close
     for key, values in before.items():
-        torch.testing.assert_close(after[key], values, atol=2e-6, rtol=0)
+        close(after[key].cpu(), values, atol=2e-6, rtol=0)
     opening = torch.tensor([0.5, -1, -1, -1, -1, 0, 0, 0, 0, 0.3, -1, -1]).expand(N, -1)
     for k in range(10):
-        (a, reward_a, term_a, trunc_a, info_a), (b, reward_b, term_b, trunc_b, info_b) = (
-            cpu.step(opening),
-            gpu.step(opening),
-        )
+        a, reward_a, term_a, trunc_a, info_a = cpu.step(opening)
+        b, reward_b, term_b, trunc_b, info_b = gpu.step(opening.to(DEVICE))
         for key, values in a.items():
-            torch.testing.assert_close(b[key], values, atol=5e-3, rtol=1e-3, msg=lambda m, key=key: f"{key}: {m}")
+            close(b[key].cpu(), values, atol=5e-3, rtol=1e-3, msg=lambda m, key=key: f"{key}: {m}")
         for name, term in info_a["reward_terms"].items():
-            torch.testing.assert_close(info_b["reward_terms"][name], term, atol=1e-3, rtol=1e-3)
-        torch.testing.assert_close(reward_b, reward_a, atol=1e-2, rtol=1e-3)
+            close(info_b["reward_terms"][name].cpu(), term, atol=1e-3, rtol=1e-3)
+        close(reward_b.cpu(), reward_a, atol=1e-2, rtol=1e-3)
         assert info_b["reason"].tolist() == info_a["reason"].tolist()
         assert term_b.tolist() == term_a.tolist()
         assert trunc_b.tolist() == trunc_a.tolist() == [k == 9 and not t for t in term_a.tolist()]
@@ -80,7 +86,7 @@ class NoHostReads(TorchDispatchMode):
 def test_control_step_reads_nothing_on_the_host():
     env = make_env(episode_steps=4)
     env.reset(seed=0)
-    generator, ended = torch.Generator().manual_seed(0), torch.zeros(N, dtype=torch.bool)
+    generator, ended = torch.Generator().manual_seed(0), torch.zeros(N, dtype=torch.bool, device=DEVICE)
     for k in range(6):
         actions = random_actions(N, generator)
         if k == 2:
@@ -99,7 +105,7 @@ def test_collection_of_ppo_reads_nothing_on_the_host(monkeypatch):
     from baselines.sb3_env import TensorVecEnv
 
     keys = ("proprio", "privileged")
-    env = DexScrewVectorEnv("nut", N, engine="warp", device="cpu", observe=keys, episode_steps=3)
+    env = DexScrewVectorEnv("nut", N, engine="warp", device=DEVICE, observe=keys, episode_steps=3)
     config = PPOConfig(num_envs=N, n_steps=5, batch_size=10)
     model = ppo_agent("oracle", actor=keys).build(TensorVecEnv(env), config)
     model.set_logger(configure(None, []))
@@ -110,7 +116,8 @@ def test_collection_of_ppo_reads_nothing_on_the_host(monkeypatch):
     assert model.rollout.returns.isfinite().all()
     assert len(model.statistics.finished) >= N
 
-    rewards, infos = torch.rand(N), {"truncated": torch.tensor([True, False, True, False, False, False])}
+    rewards, infos = torch.rand(N, device=DEVICE), {}
+    infos["truncated"] = torch.tensor([True, False, True, False, False, False], device=DEVICE)
     infos["final_obs"] = model._last_obs
     with torch.no_grad():
         masked = model._add_cut_off(rewards.clone(), infos)
@@ -129,7 +136,7 @@ def test_a_step_changes_tensors_in_place_only():
     """A recorded step goes on with the buffers that it was recorded with, so none may be replaced by another."""
     env = make_env(episode_steps=3)
     env.reset(seed=0)
-    env.step(torch.zeros(N, 12))
+    env.step(torch.zeros(N, 12, device=DEVICE))
 
     def buffers():
         held = {name: value for name, value in vars(env).items() if isinstance(value, torch.Tensor)}
@@ -141,7 +148,7 @@ def test_a_step_changes_tensors_in_place_only():
     before = buffers()
     assert {"_targets", "_push", "_history", "_angle", "_steps", "IdleWindow.angles", "Episode.kp"} <= set(before)
     for _ in range(4):
-        env.step(torch.ones(N, 12))
+        env.step(torch.ones(N, 12, device=DEVICE))
     env.reset(options={"reset_mask": [True] * 3 + [False] * 3})
     assert buffers() == before
 
@@ -150,7 +157,7 @@ def test_episodes_restart_by_themselves():
     env = make_env("nut", episode_steps=5)
     env.reset(seed=0)
     for k in range(12):
-        observation, _, terminated, truncated, infos = env.step(torch.zeros(N, 12))
+        observation, _, terminated, truncated, infos = env.step(torch.zeros(N, 12, device=DEVICE))
         assert infos["_final_obs"].tolist() == (terminated | truncated).tolist()
         done = terminated | truncated
         if k == 4:
@@ -175,7 +182,7 @@ def test_same_seed_gives_the_same_episodes():
 def test_bad_action_ends_its_episode_alone():
     env = make_env("nut", 4)
     env.reset(seed=0)
-    actions = torch.zeros(4, 12)
+    actions = torch.zeros(4, 12, device=DEVICE)
     actions[1, 3] = torch.nan
     observation, reward, terminated, _, infos = env.step(actions)
     assert infos["reason"].tolist() == [0, Reason.INVALID_PHYSICS, 0, 0]
@@ -185,7 +192,7 @@ def test_bad_action_ends_its_episode_alone():
         env.check_physics()
     assert env.invalid_physics_count == 1
     env.check_physics()  # says it once
-    assert env.step(torch.zeros(4, 12))[-1]["reason"].tolist() == [Reason.RUNNING] * 4
+    assert env.step(torch.zeros(4, 12, device=DEVICE))[-1]["reason"].tolist() == [Reason.RUNNING] * 4
 
 
 def test_overflow_is_told_with_the_size_to_ask_for():
@@ -219,7 +226,7 @@ def test_capacity_is_twice_what_random_actions_need(task):
 
 
 def test_memory_of_an_environment_is_not_underestimated():
-    sim = make_simulator("warp", NUT, 64, device="cpu")
+    sim = make_simulator("warp", NUT, 64, device=DEVICE)
 
     def size(container):
         total = 0
@@ -238,16 +245,16 @@ def test_frame_of_an_environment_shows_its_own_state():
     env = make_env("nut", 3)
     env.reset(seed=1)
     for _ in range(3):
-        env.step(torch.zeros(3, 12))
+        env.step(torch.zeros(3, 12, device=DEVICE))
     for k in range(3):
         model, data = env.sim.render_state(k)
-        np.testing.assert_allclose(data.qpos, env.sim._data["qpos"][k], atol=1e-6)
+        np.testing.assert_allclose(data.qpos, env.sim._data["qpos"][k].cpu(), atol=1e-6)
         assert model.body("nut").mass[0] == pytest.approx(float(env._episode.mass[k, 0]))
-        np.testing.assert_allclose(data.site("index_tip").xpos, env.sim.read().tip_pos[k, 1], atol=2e-3)
+        np.testing.assert_allclose(data.site("index_tip").xpos, env.sim.read().tip_pos[k, 1].cpu(), atol=2e-3)
 
 
 def test_gymnasium_makes_it():
-    env = gymnasium.make_vec("DexScrew-Screwdriver-v0", num_envs=2, engine="warp", device="cpu")
+    env = gymnasium.make_vec("DexScrew-Screwdriver-v0", num_envs=2, engine="warp", device=DEVICE)
     observation, _ = env.reset(seed=0)
-    assert env.observation_space.contains({key: value.numpy() for key, value in observation.items()})
+    assert env.observation_space.contains({key: value.cpu().numpy() for key, value in observation.items()})
     env.close()
