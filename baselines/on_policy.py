@@ -15,6 +15,9 @@ from baselines.actor_critic import DexScrewActorCritic
 from baselines.sb3_env import TensorVecEnv
 from dexscrew_envs import ambient
 
+_FEWEST = 256
+"""Finished episodes over which means are taken at least."""
+
 
 class EpisodeStatistics:
     """Running sums of each environment's episode, and the last finished ones.
@@ -22,7 +25,7 @@ class EpisodeStatistics:
     Steps are only noted as they come, and counted when somebody asks, so that none of them waits for a GPU.
     """
 
-    def __init__(self, num_envs: int, device: torch.device, keep: int = 256) -> None:
+    def __init__(self, num_envs: int, device: torch.device, keep: int) -> None:
         self.reward = torch.zeros(num_envs, device=device)
         self.length = torch.zeros(num_envs, dtype=torch.int64, device=device)
         self._finished: deque[tuple[float, int, float]] = deque(maxlen=keep)
@@ -111,7 +114,8 @@ class TensorOnPolicy(OnPolicyAlgorithm):
             raise ValueError(f"batch_size must divide n_steps x environments = {size}, got {self.batch_size}")
         # The stock buffer is never used; it would hold a second copy of every rollout in NumPy.
         self.rollout_buffer = None  # type: ignore[assignment]
-        self.statistics = EpisodeStatistics(self.n_envs, self.device)
+        # Of many environments whole waves of episodes end together; a few hundred of one wave would not stand for all.
+        self.statistics = EpisodeStatistics(self.n_envs, self.device, keep=max(_FEWEST, self.n_envs))
         if not hasattr(self, "current_learning_rate"):  # it comes with a loaded model
             self.current_learning_rate = float(self.lr_schedule(1.0))
 

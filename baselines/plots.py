@@ -17,7 +17,7 @@ COLORS = {"oracle": "#2a6f97", "student": "#c8641e", "asymmetric": "#5b8c3a", "u
 CONDITION_COLORS = ("#3d405b", "#81b29a", "#e0a458", "#b56576")
 """Of conditions, engines and all else that is compared within one method."""
 _NEUTRAL = "#3d405b"
-_EPISODES = "(last 256 training episodes, with exploration noise)"
+_EPISODES = "(last training episodes, with exploration noise)"
 _TERM = "reward/"
 _CURVES = {
     "rotations": "turns per episode",

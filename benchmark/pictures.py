@@ -48,6 +48,7 @@ def draw_all(folder: Path) -> list[Path]:
             drawn.append(_draw(draw, folder, task, folder / f"{name}.png"))
     drawn.append(_draw(_longer, folder, "", folder / "ablation-longer.png"))
     drawn.append(_draw(_engines, folder, "", folder / "engines.png"))
+    drawn.append(_draw(_gpu, folder, "", folder / "gpu.png"))
     drawn += [
         _draw(_trials, folder, path.stem, path.with_suffix(".png")) for path in sorted(folder.glob("twin-*.json"))
     ]
@@ -112,6 +113,21 @@ def _engines(folder: Path, _: str, path: Path) -> None:
     _draw_turns(path, "Oracles on either engine, one line per run", lines)
 
 
+def _gpu(folder: Path, _: str, path: Path) -> None:
+    """Draw the reward for turning over time: that of all environments, where few of them end an episode together."""
+    found = _read(folder / "gpu.json")
+    title = f"Training an oracle with 8,192 environments on one {found['card'].split(',')[0]}, with exploration noise"
+    colors = (CONDITION_COLORS[1], CONDITION_COLORS[3])
+    with picture(path, (9, 3.4), title) as (figure, axes):
+        axis = axes[0]
+        for color, (task, run) in zip(colors, found["trainings"].items(), strict=True):
+            rows = run["curve"]
+            axis.plot([row["seconds"] for row in rows], [row["reward/rotate"] for row in rows], color=color, label=task)
+        axis.set(xlabel="time (s)", ylabel="reward for turning per control step")
+        axis.grid(alpha=0.3)
+        legend(figure, axis)
+
+
 def _trials(folder: Path, name: str, path: Path) -> None:
     twin_trials.draw(_read(folder / f"{name}.json"), path)
 
@@ -124,7 +140,7 @@ def _draw_turns(path: Path, title: str, lines: Iterable[tuple[str, str, Any, lis
     """Draw turns over control steps, a panel for each task: lines of task, label, colour and rows."""
     lines = list(lines)
     unit, label = step_unit(max(rows[-1]["steps"] for *_, rows in lines))
-    with picture(path, (11, 3.8), f"{title} (last 256 training episodes, with exploration noise)", 2) as (figure, axes):
+    with picture(path, (11, 3.8), f"{title} (last training episodes, with exploration noise)", 2) as (figure, axes):
         for axis, task in zip(axes, TASKS, strict=True):
             here = [line for line in lines if line[0] == task]
             named: set[str] = set()

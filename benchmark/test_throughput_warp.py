@@ -1,15 +1,17 @@
 """Control steps per second of the warp engine, beside bare `mujoco_warp.step` of the same simulations in a CUDA graph.
 
-`python -m pytest benchmark/test_throughput_warp.py`. Without a GPU a few environments run on Warp's CPU device, which
-shows that the benchmark works and says nothing about a GPU.
+`python -m pytest -s benchmark/test_throughput_warp.py` prints the rates of each case as it ends. Without a GPU a few
+environments run on Warp's CPU device, which shows that the benchmark works and says nothing about a GPU.
 """
 
 from __future__ import annotations
 
 import gc
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
+from typing import Any
 
 import pytest
 import torch
@@ -27,7 +29,7 @@ WARM_UP = 60 if CUDA else 20
 """Control steps before measuring, in which every environment is reset once, so that episodes are of all ages."""
 LONGEST, SHORTEST = (100, 10) if CUDA else (10, 10)
 """Most and fewest control steps of a segment."""
-ROUNDS = 5 if CUDA else 3
+ROUNDS = 3
 """Segments, of which the median counts."""
 DEVICE = "cuda" if CUDA else "cpu"
 
@@ -87,6 +89,12 @@ def free_memory() -> int:
 
 def device_name(env: DexScrewVectorEnv) -> str:
     return torch.cuda.get_device_name(env.device) if CUDA else "Warp's CPU device"
+
+
+def note(benchmark: Any, found: dict[str, Any]) -> None:
+    """Add what was found to the benchmark's results, and print it at once: later cases may not be waited for."""
+    benchmark.extra_info |= found
+    print(json.dumps(dict(benchmark.extra_info)), flush=True)
 
 
 def median(function: Callable[[], None]) -> float:
@@ -154,7 +162,7 @@ def test_control_steps_per_second(benchmark, task, num_envs):
     pairs = benchmark.pedantic(lambda: [pair.measure() for _ in range(ROUNDS)], rounds=1, iterations=1)
     env_seconds, raw_seconds = (sorted(column)[ROUNDS // 2] for column in zip(*pairs, strict=True))
     pair.env.check_physics()
-    benchmark.extra_info |= {
+    found = {
         "task": task,
         "num_envs": num_envs,
         "device": device_name(pair.env),
@@ -165,6 +173,7 @@ def test_control_steps_per_second(benchmark, task, num_envs):
         "raw_contacts": round(pair.mean_contacts("physics"), 2),
         "invalid_physics": pair.env.invalid_physics_count,
     }
+    note(benchmark, found)
     assert pair.mean_contacts("physics") == pytest.approx(pair.mean_contacts("environment"), rel=0.2)
 
 
@@ -191,13 +200,14 @@ def test_cost_of_contacts(benchmark, hand, num_envs):
     benchmark.group = "bare physics of the warp engine by contacts"
     raw = benchmark.pedantic(lambda: sorted(pair.measure()[1] for _ in range(ROUNDS)), rounds=1, iterations=1)
     contacts = pair.mean_contacts("physics")
-    benchmark.extra_info |= {
+    found = {
         "hand": hand,
         "num_envs": num_envs,
         "device": device_name(env),
         "contacts": round(contacts, 2),
         "raw_control_steps_per_second": round(pair.steps * num_envs / raw[ROUNDS // 2], 1),
     }
+    note(benchmark, found)
     assert contacts == pytest.approx(pair.mean_contacts("environment"), rel=0.05, abs=0.05)
     assert contacts < 1 if hand == "open" else contacts > 0
 
@@ -258,7 +268,7 @@ def test_shares_of_a_training_iteration(benchmark, num_envs):
     before = model.policy.action_net.weight.detach().clone()
     update, around, bare = median(model.train), median(environment), median(physics)
     total = both + update
-    benchmark.extra_info |= {
+    found = {
         "num_envs": num_envs,
         "device": device_name(env),
         "control_steps_per_second_with_learning": round(config.n_steps * num_envs / total, 1),
@@ -267,4 +277,5 @@ def test_shares_of_a_training_iteration(benchmark, num_envs):
         "share_policy": round((both - around) / total, 3),
         "share_update": round(update / total, 3),
     }
+    note(benchmark, found)
     assert not torch.equal(model.policy.action_net.weight, before)
