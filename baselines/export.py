@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from baselines import policies
 from baselines.contract import contract
 from dexscrew_envs import ambient, extras, program
-from dexscrew_envs.files import check_folder, write_bytes, write_json
+from dexscrew_envs.files import check_folder, claimed, write_bytes, write_json
 from dexscrew_envs.program import Status
 
 TOLERANCE = 1e-5
@@ -135,7 +135,9 @@ class Args:
 
 def _export(args: Args) -> int:
     check_folder(args.out)
-    differences = export(policies.load(args.policy), args.out)
+    policy = policies.load(args.policy)
+    with claimed(args.out):  # the three files are of one policy
+        differences = export(policy, args.out)
     for name, difference in differences.items():
         print(f"{name}: actions equal to within {difference:.1e}")
     print(f"written: {args.out}")

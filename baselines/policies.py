@@ -221,9 +221,12 @@ def load(name: str | Path) -> ActorPolicy:
     """Load a policy by the name of a shipped one, or from a file.
 
     Raises:
+        TypeError: it is neither a name nor a path.
         ValueError: there is no such name, or the file is truncated or something else.
         FileNotFoundError: there is no such file.
     """
+    if not isinstance(name, (str, Path)):
+        raise TypeError(f"a policy is given by its name, or by the path of a file, got {name!r}")
     if str(name) in shipped():
         content = read(_SHIPPED / f"{name}.pt", FORMAT, _PARTS, _REMEDY)
     elif Path(name).suffix or Path(name).is_file():

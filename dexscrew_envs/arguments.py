@@ -9,6 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+MOST_ENVS = 1_000_000
+"""Environments in one batch at most: far more than a CPU simulates well, or than a GPU has room for."""
+
+
+def num_envs(value: Any) -> int:
+    """Return how many environments a batch has; raise ValueError unless it is an integer of 1 to a million."""
+    return integer("num_envs", value, 1, most=MOST_ENVS)
+
 
 def boolean(name: str, value: Any) -> bool:
     """Return a boolean; raise ValueError for anything else, such as "no", which would count as true."""
@@ -17,11 +25,12 @@ def boolean(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def integer(name: str, value: Any, least: int, wanted: str = "") -> int:
-    """Return an integer of at least `least`; raise ValueError, which says what is wanted, for anything else."""
+def integer(name: str, value: Any, least: int, wanted: str = "", most: int = 2**31 - 1) -> int:
+    """Return an integer of `least` to `most`; raise ValueError, which says what is wanted, for anything else."""
     whole = isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
-    if whole and value >= 2**31:
-        raise ValueError(f"{name} must be below 2^31, got {value}")
+    if whole and value > most:
+        limit = "below 2^31" if most == 2**31 - 1 else f"at most {most:,}"
+        raise ValueError(f"{name} must be {limit}, got {value}")
     if not whole or value < least:
         raise ValueError(f"{name} must be {wanted or f'an integer of at least {least}'}, got {value!r}")
     return int(value)

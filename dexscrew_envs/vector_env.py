@@ -101,7 +101,7 @@ class DexScrewVectorEnv(Copyable, VectorEnv[Observation, Tensor, Tensor]):
         max_episode_steps: int | None = None,
         **task_fields: Any,
     ) -> None:
-        self.num_envs = arguments.integer("num_envs", num_envs, 1)
+        self.num_envs = arguments.num_envs(num_envs)
         randomize = arguments.boolean("randomize", randomize)
         self.autoreset = arguments.boolean("autoreset", autoreset)
         self.observe = arguments.observation_keys(observe, ALL_OBSERVE)

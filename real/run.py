@@ -29,6 +29,7 @@ from real.env import DexScrewRealEnv
 from real.skill import load_skill
 from real.view import LiveView
 
+_LONGEST = 86_400
 _COLUMNS = 80  # of the narrowest terminal
 
 
@@ -66,10 +67,10 @@ def make_env(args: Args, task: str) -> DexScrewRealEnv:
     """Return the environment that the arguments ask for.
 
     Raises:
-        ValueError: an address is missing, or the time is not positive.
+        ValueError: an address is missing, or the time is not positive, or more than a day.
     """
-    if not 0 < args.seconds < math.inf:
-        raise ValueError(f"--seconds must be positive and finite, got {args.seconds}")
+    if not 0 < args.seconds <= _LONGEST:
+        raise ValueError(f"--seconds must be positive and at most {_LONGEST} (a day), got {args.seconds}")
     if bool(args.arm) != bool(args.hand):
         raise ValueError("give both --arm and --hand, or neither for a twin in this process")
     if not args.hand and (args.server_key or args.client_key):

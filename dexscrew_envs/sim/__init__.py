@@ -38,7 +38,7 @@ def make_simulator(
     """
     if not isinstance(engine, str) or engine not in ENGINES:
         raise ValueError(f"unknown engine {engine!r}; choose from {', '.join(ENGINES)}")
-    num_envs = arguments.integer("num_envs", num_envs, 1)
+    num_envs = arguments.num_envs(num_envs)
     num_threads = arguments.integer("num_threads", num_threads, 0, "0 (all CPUs) or positive")
     if max_contacts is not None:
         max_contacts = arguments.integer("max_contacts", max_contacts, 1)

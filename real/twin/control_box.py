@@ -122,7 +122,7 @@ class ControlBox:
     def step(self) -> None:
         """Advance by one period of 2 ms."""
         if self.program and not self.program.step():
-            self.stop_program("its own end")
+            self.stop_program("it came to its end")
         self.plant.step()
         self.tick += 1
         if self.plant.protective_stop and self._stopped_at is None:
@@ -150,7 +150,7 @@ class ControlBox:
     def stop_program(self, reason: str) -> None:
         """End the program, if one runs, and let the arm come to rest."""
         if self.program is not None:
-            _log.info("the program was ended by %s", reason)
+            _log.info("the program ended: %s", reason)
             self.program = None
             if self.safety_mode is SafetyMode.NORMAL:
                 self.plant.arm.stop()

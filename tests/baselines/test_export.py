@@ -13,6 +13,7 @@ import torch
 from baselines import export, policies
 from baselines.contract import contract
 from baselines.policies import ActorPolicy
+from dexscrew_envs.files import claimed
 from dexscrew_envs.tasks import JOINTS
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 
@@ -129,7 +130,8 @@ def test_the_contract_holds_start_limits_and_steps_of_every_joint(exported):
     ]  # fmt: skip
     assert found["output"]["name"] == "action" and found["output"]["bounds"] == [-1.0, 1.0]
     assert found["card"] == {"seed": 3}
-    assert {entry.name for entry in exported.iterdir()} == {"policy.ts", "policy.onnx", "contract.json"}
+    found = {entry.name for entry in exported.iterdir() if entry.name != ".lock"}
+    assert found == {"policy.ts", "policy.onnx", "contract.json"}
 
 
 def test_the_contract_is_that_of_the_task_in_which_the_policy_was_trained():
@@ -231,3 +233,10 @@ def test_an_unknown_policy_is_an_error(tmp_path, capsys):
     assert export.main(["--policy", "nut-studnet", "--out", str(tmp_path / "out")]) == 2
     assert "unknown policy 'nut-studnet'" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_second_export_into_a_folder_is_refused_while_the_first_runs(tmp_path, capsys):
+    with claimed(tmp_path / "out"):
+        assert export.main(["--policy", "nut-student", "--out", str(tmp_path / "out")]) == 2
+    assert "is in use by process" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "policy.ts").exists()

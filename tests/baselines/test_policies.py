@@ -175,6 +175,12 @@ def assert_refused(path: Path) -> None:
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize("name", [None, 3, b"nut-student", ["nut-student"]])
+def test_what_is_no_name_is_refused(name):
+    with pytest.raises(TypeError, match="a policy is given by its name, or by the path of a file, got"):
+        policies.load(name)
+
+
 def test_a_missing_file_is_a_file_not_found_error(tmp_path):
     with pytest.raises(FileNotFoundError, match=str(tmp_path / "policy.pt")):
         policies.load(tmp_path / "policy.pt")

@@ -56,6 +56,7 @@ def test_task_object_and_fields_make_the_same(make_env):
         ({"num_envs": 0}, ValueError, "num_envs must be an integer of at least 1, got 0"),
         ({"num_envs": -3}, ValueError, "num_envs must be an integer of at least 1, got -3"),
         ({"num_envs": True}, ValueError, "num_envs must be an integer of at least 1, got True"),
+        ({"num_envs": 10**9}, ValueError, "num_envs must be at most 1,000,000, got 1000000000"),
         ({"num_envs": 2.5}, ValueError, "num_envs must be an integer of at least 1, got 2.5"),
         ({"num_threads": -1}, ValueError, "num_threads must be 0 .* or positive, got -1"),
         ({"render_mode": "human"}, ValueError, "unknown render_mode 'human'; choose None or 'rgb_array'"),

@@ -109,6 +109,7 @@ def test_ctrl_c_ends_the_episode_and_still_gives_its_result(capsys, monkeypatch)
         (["--policy", "nut-student", "--shape", "octagon"], "octagon"),
         (["--policy", "nut-student", "--seconds", "-1"], "--seconds must be positive"),
         (["--policy", "nut-student", "--seconds", "nan"], "--seconds must be positive"),
+        (["--policy", "nut-student", "--seconds", "1e300"], "--seconds must be positive and at most 86400 (a day)"),
         (["--policy", "nut-studnet"], "did you mean 'nut-student'"),
     ],
 )
