@@ -14,7 +14,7 @@ from dexscrew_envs.mdp.observations import (
 )
 from dexscrew_envs.scene import build_scene
 from dexscrew_envs.start_states import joint_limits
-from dexscrew_envs.tasks import FINGERS, JOINTS, Task, make_task
+from dexscrew_envs.tasks import Task, make_task
 
 FORMAT = "dexscrew-contract"
 VERSION = 2
@@ -40,7 +40,7 @@ _STEP = (
 def contract(policy: ActorPolicy) -> dict[str, Any]:
     """Return what a caller must know, as values that JSON can hold: joints, inputs, output, start and step.
 
-    Lists of twelve numbers, and both halves of a pair, are in the order of `joints`.
+    Lists of a number for each joint, and both halves of a pair, are in the order of `joints`.
     """
     task = make_task(policy.task, **policy.task_fields)
     return {
@@ -60,7 +60,7 @@ def contract(policy: ActorPolicy) -> dict[str, Any]:
             for key, shape in policy.shapes.items()
         ],
         "output": {
-            "name": "action", "shape": ["batch", len(JOINTS)], "dtype": "float32", "bounds": [-1.0, 1.0],
+            "name": "action", "shape": ["batch", len(task.hand.joints)], "dtype": "float32", "bounds": [-1.0, 1.0],
             "meaning": "one number per joint, in the order of joints; see step",
         },
         "start": list(_START),
@@ -77,7 +77,7 @@ def contract(policy: ActorPolicy) -> dict[str, Any]:
 def _joints(task: Task) -> list[dict[str, Any]]:
     """Return each joint in policy order, with where it starts, its limits and how far an action moves its target."""
     model = build_scene(task).model
-    ranges, (lower, upper) = model.jnt_range[: len(JOINTS)], joint_limits(task, model)
+    ranges, (lower, upper) = model.jnt_range[: len(task.hand.joints)], joint_limits(task, model)
     return [
         {
             "name": name,
@@ -87,7 +87,7 @@ def _joints(task: Task) -> list[dict[str, Any]]:
             "step_rad": 0.0 if k in task.locked_joints else task.action_scale,
             "locked": k in task.locked_joints,
         }
-        for k, name in enumerate(JOINTS)
+        for k, name in enumerate(task.hand.joints)
     ]
 
 
@@ -100,7 +100,7 @@ def _input(key: str, task: Task) -> dict[str, Any]:
             "pairs": count,
             "delay": delay,
             "unit": "rad",
-            "meaning": f"the last {count} pairs of joint positions (12) and joint targets (12), one pair per step, "
+            "meaning": f"the last {count} pairs of joint positions and joint targets, one pair per step, "
             "oldest first, newest last; the newest is `delay` steps old",
         }
     if key == "privileged":
@@ -113,7 +113,7 @@ def _input(key: str, task: Task) -> dict[str, Any]:
             ],
         }  # fmt: skip
     if key == "fingertip_force":
-        order = ", ".join(FINGERS)
+        order = ", ".join(task.hand.finger_names)
         return {"unit": "N", "clipped_to": FORCE_BOUND, "meaning": f"the nut's force on {order}, x, y, z, world frame"}
     return {"unit": "m", "meaning": "points on the nut's surface, x, y, z, world frame"}
 

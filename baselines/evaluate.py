@@ -181,6 +181,8 @@ class Args:
 
     policy: str
     """Name of a shipped policy, such as nut-oracle, or the path of a policy file."""
+    hand: str = ""
+    """File that makes the policy's hand, if that is one of your own; see docs/extend.md."""
     episodes: int = 64
     """Episodes; they run side by side."""
     seed: int = 10_000
@@ -220,7 +222,7 @@ def _evaluate(args: Args) -> int:
     fields = changes(args.env)
     if args.shape and fields.setdefault("shape", args.shape) != args.shape:
         raise ValueError("--shape and --env.shape name different shapes; give one of them")
-    policy = policies.load(args.policy)
+    policy = policies.load(args.policy, args.hand)
     env = DexScrewVectorEnv(
         policy.task, args.episodes, randomize=args.randomize, observe=policy.observe, engine=args.engine,
         device=args.device, num_threads=args.threads,

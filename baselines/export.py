@@ -131,11 +131,13 @@ class Args:
     """Name of a shipped policy, such as nut-student, or the path of a policy file."""
     out: Path
     """Folder to write policy.ts, policy.onnx and contract.json into."""
+    hand: str = ""
+    """File that makes the policy's hand, if that is one of your own; see docs/extend.md."""
 
 
 def _export(args: Args) -> int:
     check_folder(args.out)
-    policy = policies.load(args.policy)
+    policy = policies.load(args.policy, args.hand)
     with claimed(args.out):  # the three files are of one policy
         differences = export(policy, args.out)
     for name, difference in differences.items():

@@ -22,7 +22,8 @@ from torch import Tensor
 from baselines.networks import Actor, Trunk
 from baselines.stored import check_parts, check_version
 from dexscrew_envs import ambient, files, siblings
-from dexscrew_envs.tasks import TASKS, make_task
+from dexscrew_envs.hands import XHAND_LEFT, Hand, load_hand
+from dexscrew_envs.tasks import TASKS, Task, make_task
 
 siblings.check("baselines", "dexscrew_envs")
 
@@ -54,7 +55,7 @@ class Policy(Protocol):
         """Begin new episodes where `mask` (N,) is true, or everywhere."""
 
     def act(self, observation: Mapping[str, Tensor]) -> Tensor:
-        """Return actions (N, 12) between -1 and 1 for a batch of observations."""
+        """Return actions (N, A) of A joints between -1 and 1 for a batch of observations."""
 
 
 class ActorPolicy:
@@ -82,7 +83,7 @@ class ActorPolicy:
 
     @ambient.plain(deterministic=None)
     def act(self, observation: Mapping[str, Tensor]) -> Tensor:
-        """Return actions (N, 12) between -1 and 1.
+        """Return actions (N, A) of A joints between -1 and 1.
 
         Raises:
             ValueError: a key is missing from the observation, or has another shape than in training.
@@ -105,12 +106,14 @@ class ActorPolicy:
 
 
 @ambient.plain()
-def build_actor(shapes: Mapping[str, Sequence[int]], widths: Mapping[str, Sequence[int]] | None = None) -> Actor:
-    """Return an untrained actor for observations of these shapes, its `encoder` and `trunk` of these widths."""
+def build_actor(
+    shapes: Mapping[str, Sequence[int]], widths: Mapping[str, Sequence[int]] | None = None, hand: Hand = XHAND_LEFT
+) -> Actor:
+    """Return an untrained actor for a hand and observations of these shapes, its layers of these widths."""
     box = gymnasium.spaces.Box
     space = gymnasium.spaces.Dict({key: box(-1e6, 1e6, tuple(shape)) for key, shape in shapes.items()})
     trunk = Trunk(space, tuple(shapes), **{key: tuple(value) for key, value in (widths or {}).items()})
-    return Actor(trunk, torch.nn.Linear(trunk.features_dim, 12))
+    return Actor(trunk, torch.nn.Linear(trunk.features_dim, len(hand.joints)))
 
 
 def save(policy: ActorPolicy, path: Path) -> None:
@@ -200,8 +203,12 @@ def shipped() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _SHIPPED.glob("*.pt")))
 
 
-def _check_content(content: Mapping[str, Any]) -> None:
-    """Raise ValueError unless a policy file's parts are of this version's kinds, and of sizes that can be built."""
+def _check_content(content: Mapping[str, Any]) -> Task:
+    """Return the task of a policy file, if its parts are of this version's kinds, and of sizes that can be built.
+
+    Raises:
+        ValueError: they are not, or the hand is not known.
+    """
     if content["task"] not in TASKS:
         raise ValueError(f"it was made for the task {content['task']!r}, which does not exist")
     if content.get("kind", "actor") != "actor":
@@ -209,16 +216,24 @@ def _check_content(content: Mapping[str, Any]) -> None:
     for part in ("task_fields", "card", "shapes", "widths"):
         if not isinstance(content[part], dict) or not all(isinstance(key, str) for key in content[part]):
             raise ValueError(f"its {part} are not values by name")
+    # Files from before hands were records have the one joint with limits of its own under its own name.
+    if "thumb_bend_range" in content["task_fields"]:
+        content["task_fields"]["target_ranges"] = (("thumb_bend", *content["task_fields"].pop("thumb_bend_range")),)
     sizes = [math.prod(shape) for shape in content["shapes"].values()]
     sizes += [width for widths in content["widths"].values() for width in widths]
     if not all(0 < size <= _LARGEST for size in sizes):
         raise ValueError(f"its networks have layers of {max(sizes):,} numbers, more than {_LARGEST:,}")
-    make_task(content["task"], **content["task_fields"])
+    return make_task(content["task"], **content["task_fields"])
 
 
 @ambient.plain()
-def load(name: str | Path) -> ActorPolicy:
+def load(name: str | Path, hand: str = "") -> ActorPolicy:
     """Load a policy by the name of a shipped one, or from a file.
+
+    Args:
+        name: of a shipped policy, or path of a file.
+        hand: file that makes the policy's hand, if that is neither ours nor an installed package's. A policy file only
+            names its hand, so that opening it runs nothing.
 
     Raises:
         TypeError: it is neither a name nor a path.
@@ -227,6 +242,8 @@ def load(name: str | Path) -> ActorPolicy:
     """
     if not isinstance(name, (str, Path)):
         raise TypeError(f"a policy is given by its name, or by the path of a file, got {name!r}")
+    if hand:
+        load_hand(hand)
     if str(name) in shipped():
         content = read(_SHIPPED / f"{name}.pt", FORMAT, _PARTS, _REMEDY)
     elif Path(name).suffix or Path(name).is_file():
@@ -239,9 +256,9 @@ def load(name: str | Path) -> ActorPolicy:
             "is given by its path, such as runs/nut-oracle/policy.pt"
         )
     try:
-        _check_content(content)
+        task = _check_content(content)
         with torch.random.fork_rng(devices=()):  # its first weights are drawn in vain, from the caller's generator
-            actor = build_actor(content["shapes"], content["widths"])
+            actor = build_actor(content["shapes"], content["widths"], task.hand)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError) as error:
         raise ValueError(f"{name} does not hold a policy that this version can build: {error}; {_REMEDY}") from error
     try:

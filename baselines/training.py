@@ -30,6 +30,7 @@ from baselines.sb3_env import TensorVecEnv
 from baselines.task_options import TaskOptions, changes
 from dexscrew_envs import program
 from dexscrew_envs.files import WriteError, write_json
+from dexscrew_envs.hands import XHAND_LEFT, load_hand
 from dexscrew_envs.program import Status
 from dexscrew_envs.tasks import make_task
 from dexscrew_envs.vector_env import DexScrewVectorEnv
@@ -45,6 +46,8 @@ class TrainConfig:
 
     task: str = "nut"
     """nut or screwdriver."""
+    hand: str = XHAND_LEFT.name
+    """Name of the hand, or a Python file that makes one; see docs/extend.md."""
     steps: int = 2_000_000
     """Control steps of all environments together."""
     seed: int = 0
@@ -127,7 +130,7 @@ def train(agent: Agent, config: TrainConfig, command: Sequence[str]) -> int:
     """
     _check(config)
     folder = config.folder or Path("runs") / f"{agent.name}-{config.task}-{config.seed}"
-    agent = replace(agent, task_fields={**agent.task_fields, **changes(config.env)})
+    agent = replace(agent, task_fields={**agent.task_fields, **_hand_field(config), **changes(config.env)})
     terms = added_rewards.load(config.reward)
     ranks = distributed.size()
     if distributed.size() > 1 and not config.threads:  # else each rank would take all CPUs
@@ -142,7 +145,7 @@ def train(agent: Agent, config: TrainConfig, command: Sequence[str]) -> int:
         device=config.device, num_threads=config.threads, reward_terms=terms, **agent.task_fields,
     )  # fmt: skip
     wanted = {
-        "agent": agent.name, **asdict(config), "env": asdict(env.task), "reward": added_rewards.fingerprints(terms),
+        "agent": agent.name, **asdict(config), "env": env.task.values(), "reward": added_rewards.fingerprints(terms),
         "ranks": ranks, **agent.inputs,
     }  # fmt: skip
     with closing(env):
@@ -200,6 +203,12 @@ def _learn(
     return Status.DONE
 
 
+def _hand_field(config: TrainConfig) -> dict[str, Any]:
+    """Return the field of the task that names another hand than ours, loaded from its file if that was given."""
+    name = load_hand(config.hand).name
+    return {} if name == XHAND_LEFT.name else {"hand": name}
+
+
 def _set_ranks_apart(model: TensorOnPolicy, env: DexScrewVectorEnv, seed: int) -> None:
     """Give all ranks the same network, and each its own episodes and exploration."""
     distributed.share(model.policy.state_dict())
@@ -212,7 +221,7 @@ def _set_ranks_apart(model: TensorOnPolicy, env: DexScrewVectorEnv, seed: int) -
 
 def _check(config: TrainConfig) -> None:
     """Refuse impossible values before the run folder is claimed."""
-    make_task(config.task, **changes(config.env))
+    make_task(config.task, **_hand_field(config), **changes(config.env))
     for name in ("steps", "num_envs", "n_steps", "batch_size", "epochs", "checkpoint_every"):
         if getattr(config, name) < 1:
             raise ValueError(f"{name} must be at least 1, got {getattr(config, name)}")

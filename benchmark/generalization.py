@@ -44,6 +44,8 @@ class Args:
     """Folder for the table, the JSON file and the picture; by default runs/generalization-<policy>."""
     threads: int = 0
     """Threads that step the simulation; 0 takes all CPUs."""
+    hand: str = ""
+    """File that makes the policy's hand, if that is one of your own; see docs/extend.md."""
 
 
 def score_all(policy: policies.Policy, args: Args) -> dict[str, Any]:
@@ -104,7 +106,7 @@ def draw(summary: dict[str, dict[str, tuple[float, float, float]]], policy: str,
 def _score(args: Args) -> int:
     if args.episodes < 1:
         raise ValueError(f"--episodes must be at least 1, got {args.episodes}")
-    policy = policies.load(args.policy)
+    policy = policies.load(args.policy, args.hand)
     out = args.out or Path("runs") / f"generalization-{Path(args.policy).stem}"
     with claimed(out):
         print(write_report(score_all(policy, args), args, out))

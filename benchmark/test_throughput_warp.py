@@ -7,7 +7,6 @@ environments run on Warp's CPU device, which shows that the benchmark works and 
 from __future__ import annotations
 
 import gc
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 
+from dexscrew_envs.files import to_json
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 
 pytest.importorskip("mujoco_warp", reason="needs the extra gpu")
@@ -94,7 +94,7 @@ def device_name(env: DexScrewVectorEnv) -> str:
 def note(benchmark: Any, found: dict[str, Any]) -> None:
     """Add what was found to the benchmark's results, and print it at once: later cases may not be waited for."""
     benchmark.extra_info |= found
-    print(json.dumps(dict(benchmark.extra_info)), flush=True)
+    print(to_json(dict(benchmark.extra_info)), flush=True)
 
 
 def median(function: Callable[[], None]) -> float:

@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from dexscrew_envs.tasks import JOINTS
+from dexscrew_envs.hands.xhand import JOINTS
 from real.twin.plant import Plant
 
 STEPS = 500

@@ -10,7 +10,7 @@ import torch
 
 from dexscrew_envs import arguments
 from dexscrew_envs.mdp.terminations import Reason
-from dexscrew_envs.tasks import JOINTS, Task
+from dexscrew_envs.tasks import Task
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 
 Observation = dict[str, np.ndarray]
@@ -72,11 +72,11 @@ class DexScrewEnv(gymnasium.Env[Observation, np.ndarray]):
         Raises:
             RuntimeError: the environment was never reset, or it is closed.
             TypeError: the action is not floating point.
-            ValueError: the action has not the shape (12,), or a value that is not finite.
+            ValueError: the action has not the shape (A,) of the hand's A joints, or a value that is not finite.
         """
         action = np.asarray(action)
-        if action.shape != (len(JOINTS),):
-            raise ValueError(f"the action must have shape ({len(JOINTS)},), got {action.shape}")
+        if action.shape != self.action_space.shape:
+            raise ValueError(f"the action must have shape {self.action_space.shape}, got {action.shape}")
         if not np.issubdtype(action.dtype, np.floating):
             raise TypeError(f"the action must be floating point, got {action.dtype}")
         if not np.isfinite(action).all():

@@ -15,10 +15,11 @@ from pathlib import Path
 
 from dexscrew_envs import extras, program
 from dexscrew_envs.files import write_text
+from dexscrew_envs.hands import Hand
 from dexscrew_envs.mdp.observations import PRIVILEGED_SLICES, privileged_layout
 from dexscrew_envs.mdp.terminations import Reason
 from dexscrew_envs.program import Status
-from dexscrew_envs.tasks import DEVIATIONS, JOINTS, NUT, SCREWDRIVER, Task
+from dexscrew_envs.tasks import DEVIATIONS, NUT, SCREWDRIVER, Task
 
 _INTRODUCTION = """\
 # Task reference
@@ -51,6 +52,8 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def _value(value: object) -> str:
+    if isinstance(value, Hand):
+        return value.name
     if isinstance(value, tuple):
         return ", ".join(map(_value, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -69,7 +72,11 @@ def reference() -> str:
     items = [f"- `{name}`: {text[0].upper()}{text[1:]}" for name, text in ours.items()]
     items += [f"- {name}: {text}" for name, text in DEVIATIONS.items()]
     parts.append("\n".join(items))
-    parts.append("\n## Joints\n\nIn the order of every 12-vector: " + ", ".join(f"`{j}`" for j in JOINTS) + ".\n")
+    parts.append(
+        f"\n## Joints\n\nOf `{NUT.hand.name}`, in policy order, the order of every vector of joints: "
+        + ", ".join(f"`{j}`" for j in NUT.hand.joints)
+        + ".\n"
+    )
 
     parts.append("## Privileged observation\n")
     layouts = [privileged_layout(task) for task in (NUT, SCREWDRIVER)]
@@ -77,7 +84,7 @@ def reference() -> str:
     for slice_ in PRIVILEGED_SLICES.values():
         places = [layout.get(slice_.name) for layout in layouts]
         where = [f"{place.start}:{place.stop}" if place else "" for place in places]
-        slices.append((f"`{slice_.name}`", slice_.size, *where, _value(slice_.bound), slice_.meaning))
+        slices.append((f"`{slice_.name}`", slice_.size(NUT.hand), *where, _value(slice_.bound), slice_.meaning))
     parts.append(_table(("slice", "size", "nut", "screwdriver", "clipped to ±", "meaning"), slices))
 
     parts.append("## Why an episode ends\n")

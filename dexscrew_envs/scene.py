@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from dexscrew_envs.hands import Hand
 from dexscrew_envs.shapes import SYMMETRY, convex_parts, surface_points
-from dexscrew_envs.tasks import FINGERS, JOINTS, Task
+from dexscrew_envs.tasks import Task
 
-HAND_MODEL = Path(__file__).parent / "assets" / "xhand_left.xml"  # another package may go by our name
 NUT_JOINT = "nut"
 CONTACT_SENSOR = "nut_contact"
 LARGEST_FRAME = 1440, 1920
@@ -71,7 +70,7 @@ def _empty_part() -> NDArray[np.float64]:
 
 def build_scene(task: Task) -> Scene:
     """Compile the task's scene: the hand over an object whose nut turns on a revolute joint."""
-    spec = mujoco.MjSpec.from_file(str(HAND_MODEL))
+    spec = task.hand.spec()
     spec.modelname = f"dexscrew_{task.name}"
     spec.option.timestep = task.timestep
     # A pyramidal cone softens a contact's normal direction with the square of the friction coefficient: at 8,
@@ -165,9 +164,9 @@ def _add_object(spec: mujoco.MjSpec, task: Task, meshes: list[str]) -> None:
     contact = {"type": mujoco.mjtSensor.mjSENS_CONTACT, "intprm": [force, netforce, 1]}
     body = mujoco.mjtObj.mjOBJ_BODY
     spec.add_sensor(name=CONTACT_SENSOR, objtype=body, objname="nut", **contact)
-    for finger in FINGERS:
+    for finger in task.hand.fingers:
         spec.add_sensor(
-            name=f"{finger}_force", objtype=body, objname=f"{finger}_2", reftype=body, refname="nut", **contact
+            name=f"{finger.name}_force", objtype=body, objname=finger.pad, reftype=body, refname="nut", **contact
         )
 
 
@@ -228,9 +227,12 @@ def _triangles(model: mujoco.MjModel, name: str) -> NDArray[np.float64]:
     return (vertices @ rotation.reshape(3, 3).T + geom.pos)[model.mesh_face[start : start + count]]
 
 
-def check_joint_order(model: mujoco.MjModel) -> None:
+def check_joint_order(model: mujoco.MjModel, hand: Hand) -> None:
     """Raise RuntimeError unless the hand's joints come first and in policy order, as the simulators assume."""
-    names = tuple(model.joint(k).name for k in range(len(JOINTS)))
+    names = tuple(model.joint(k).name for k in range(min(len(hand.joints), model.njnt)))
     actuators = tuple(model.actuator(k).name for k in range(model.nu))
-    if names != JOINTS or actuators != JOINTS:
-        raise RuntimeError(f"xhand_left.xml must list joints and actuators in policy order {JOINTS}, got {names}")
+    if names != hand.joints or actuators != hand.joints:
+        raise RuntimeError(
+            f"the model of the hand {hand.name!r} must list joints and actuators in policy order {hand.joints}, got "
+            f"{names} and {actuators}"
+        )

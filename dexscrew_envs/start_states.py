@@ -14,8 +14,9 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from dexscrew_envs.hands import Hand
 from dexscrew_envs.scene import Scene, build_scene
-from dexscrew_envs.tasks import FINGERS, JOINTS, Task
+from dexscrew_envs.tasks import Task
 
 Array = NDArray[np.float64]
 
@@ -23,7 +24,7 @@ _OPENING_STEP = 0.02
 """Change of each joint in an opening step (rad)."""
 _MAX_OPENING_STEPS = 40
 _DISTANCE_MARGIN = 0.9
-"""States with the thumb or index fingertip beyond this share of the reset distance are dropped."""
+"""States with the fingertip of the thumb or of its opponent beyond this share of the reset distance are dropped."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class StartStates:
     """A bank of B start states."""
 
     joint_pos: Array
-    """(B, 12) hand joint positions (rad)."""
+    """(B, A) hand joint positions (rad)."""
     hand_pos: Array
     """(B, 3) position of the palm in the world (m)."""
     hand_quat: Array
@@ -66,42 +67,44 @@ def _sample_poses(task: Task, rng: np.random.Generator) -> tuple[Array, Array, A
 
 
 def joint_limits(task: Task, model: mujoco.MjModel) -> tuple[Array, Array]:
-    """Return the lower and upper limits (12,) of the joint targets (rad)."""
-    lower, upper = model.jnt_range[: len(JOINTS)].T.copy()
-    bend = JOINTS.index("thumb_bend")
-    lower[bend], upper[bend] = max(lower[bend], task.thumb_bend_range[0]), min(upper[bend], task.thumb_bend_range[1])
+    """Return the lower and upper limits (A,) of the targets of A joints (rad)."""
+    joints = task.hand.joints
+    lower, upper = model.jnt_range[: len(joints)].T.copy()
+    for name, low, high in task.target_ranges:
+        k = joints.index(name)
+        lower[k], upper[k] = max(lower[k], low), min(upper[k], high)
     return lower, upper
 
 
 class _Opener:
     """Finds out which fingers touch something, and opens them: away from the object, or sideways from each other."""
 
-    def __init__(self, model: mujoco.MjModel) -> None:
-        self.model = model
+    def __init__(self, model: mujoco.MjModel, hand: Hand) -> None:
+        self.model, self.hand = model, hand
         self.data = mujoco.MjData(model)
-        self.geom_finger = np.full(model.ngeom, -1)
-        for geom in range(model.ngeom):
-            prefix = model.body(model.geom_bodyid[geom]).name.split("_")[0]
-            if prefix in FINGERS:
-                self.geom_finger[geom] = FINGERS.index(prefix)
+        self.body_finger = np.full(model.nbody, -1)
+        roots = {model.body(finger.root).id: k for k, finger in enumerate(hand.fingers)}
+        for body in range(1, model.nbody):  # parents come before their children
+            self.body_finger[body] = roots.get(body, self.body_finger[model.body_parentid[body]])
+        self.geom_finger = self.body_finger[model.geom_bodyid]
 
     def _opening(self, touching: NDArray[np.int64]) -> Array:
-        """Return the step (12,) of the joints that opens the contacts, given as pairs (C, 2) of fingers or -1."""
-        step = np.zeros(len(JOINTS))
+        """Return the step (A,) of the joints that opens the contacts, given as pairs (C, 2) of fingers or -1."""
+        hand = self.hand
+        step = np.zeros(len(hand.joints))
         for pair in np.unique(np.sort(touching, axis=1), axis=0):
-            names = [FINGERS[f] for f in pair if f >= 0]
-            if names == ["index", "mid"]:
-                step[JOINTS.index("index_bend")] = _OPENING_STEP / 2
-            else:
-                for joint in (f"{name}_{k}" for name in names for k in (1, 2)):
-                    step[JOINTS.index(joint)] = -_OPENING_STEP
+            fingers = [hand.fingers[f] for f in pair if f >= 0]
+            parting = hand.parting.get(tuple(finger.name for finger in fingers))
+            for opening in [finger.opening for finger in fingers] if parting is None else [parting]:
+                for joint, direction in opening.items():
+                    step[hand.joints.index(joint)] = direction * _OPENING_STEP
         return step
 
     def open_until_free(self, joint_pos: Array, lower: Array, upper: Array) -> Array | None:
         """Return joint positions without any contact, or None if opening does not lead there."""
         data = self.data
         for _ in range(_MAX_OPENING_STEPS):
-            data.qpos[: len(JOINTS)] = joint_pos
+            data.qpos[: len(joint_pos)] = joint_pos
             mujoco.mj_fwdPosition(self.model, data)
             touching = data.contact.dist < 0
             if not touching.any():
@@ -126,13 +129,13 @@ def build_start_states(task: Task, scene: Scene, count: int, seed: int = 0) -> S
         ValueError: fewer than one sample in ten stands, so the task's numbers leave no room for the hand.
     """
     rng = np.random.default_rng(seed)
-    opener = _Opener(scene.spec.compile())
+    opener = _Opener(scene.spec.compile(), task.hand)
     model, data = opener.model, opener.data
     lower, upper = joint_limits(task, model)
-    palm, base = model.body("palm").mocapid[0], model.body("object").mocapid[0]
-    tips = [model.site("thumb_tip").id, model.site("index_tip").id]
+    palm, base = model.body(task.hand.palm).mocapid[0], model.body("object").mocapid[0]
+    tips = [model.site(finger.tip).id for finger in task.hand.fingers[:2]]
     nut = model.body("nut").id
-    noise = task.start_pose_noise * np.ptp(model.jnt_range[: len(JOINTS)], axis=1)
+    noise = task.start_pose_noise * np.ptp(model.jnt_range[: len(task.hand.joints)], axis=1)
     states: list[tuple[Array, ...]] = []
     chosen: list[int] = []
     rejected = 0

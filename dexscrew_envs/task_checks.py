@@ -21,7 +21,6 @@ _NOT_NEGATIVE = (
 )  # fmt: skip
 _SHARES = ("restitution", "min_contact_damping_ratio", "push_probability", "push_decay")
 _HISTORY = 30
-_JOINTS = 12
 
 
 def check_task(task: Task) -> None:
@@ -46,16 +45,34 @@ def check_task(task: Task) -> None:
             numbers = value if isinstance(value, tuple) else (value,)
             if not numbers or not possible(min(numbers), max(numbers)):
                 raise ValueError(f"{task.name}: {name} must {words}, got {value!r}")
-    if len(task.start_pose) != _JOINTS:
-        raise ValueError(f"{task.name}: start_pose must have {_JOINTS} numbers, got {len(task.start_pose)}")
-    if not all(0 <= joint < _JOINTS for joint in task.locked_joints):
+    joints = len(task.hand.joints)
+    if len(task.start_pose) != joints:
         raise ValueError(
-            f"{task.name}: locked_joints must be between 0 and {_JOINTS - 1}, got {task.locked_joints!r}"
-        )  # fmt: skip
+            f"{task.name}: start_pose must have {joints} numbers, one for each joint of the hand {task.hand.name!r}, "
+            f"got {len(task.start_pose)}"
+        )
+    if not all(0 <= joint < joints for joint in task.locked_joints):
+        raise ValueError(f"{task.name}: locked_joints must be between 0 and {joints - 1}, got {task.locked_joints!r}")
+    _check_target_ranges(task)
     if not 0 <= task.proprio_delay <= _HISTORY - 3:
         raise ValueError(
             f"{task.name}: proprio_delay must be between 0 and {_HISTORY - 3}, got {task.proprio_delay!r}"
         )  # fmt: skip
+
+
+def _check_target_ranges(task: Task) -> None:
+    words = "target_ranges must be (joint, low, high) with low <= high, for different joints of the hand"
+    given = task.target_ranges if isinstance(task.target_ranges, tuple) else (None,)
+    right = [
+        isinstance(entry, tuple)
+        and len(entry) == 3
+        and entry[0] in task.hand.joints
+        and all(_is_number(end, whole=False) for end in entry[1:])
+        and entry[1] <= entry[2]
+        for entry in given
+    ]
+    if not all(right) or len({entry[0] for entry in task.target_ranges}) < len(given):
+        raise ValueError(f"{task.name}: {words}, got {task.target_ranges!r}")
 
 
 def _check_shapes(task: Task) -> None:
@@ -75,7 +92,7 @@ def _are_names(value: Any) -> bool:
 
 def _check_numbers(task: Task, name: str, kind: str) -> None:
     """Raise ValueError unless a field holds finite numbers, as many as its type says, and a range in its order."""
-    if "str" in kind:
+    if "str" in kind or kind in ("Hand", "tuple[JointRange, ...]"):
         return
     value = getattr(task, name)
     count, words = {

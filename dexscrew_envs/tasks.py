@@ -15,19 +15,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from dexscrew_envs.hands import XHAND_LEFT, Hand, get_hand
 from dexscrew_envs.task_checks import check_task
 
 Range = tuple[float, float]
 Vector3 = tuple[float, float, float]
 
-JOINTS = (
-    "index_bend", "index_1", "index_2", "mid_1", "mid_2", "pinky_1",
-    "pinky_2", "ring_1", "ring_2", "thumb_bend", "thumb_1", "thumb_2",
-)  # fmt: skip
-"""The hand's joints in policy order, the order of every 12-vector."""
-
-FINGERS = ("thumb", "index", "mid", "ring", "pinky")
-"""The order of everything that is given per fingertip."""
+JointRange = tuple[str, float, float]
+"""A joint, and the lower and upper limit of its target (rad)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +31,8 @@ class Task:
 
     name: str
     """Name of the task, as in `--task`."""
+    hand: Hand = XHAND_LEFT
+    """The hand. Numbers below that depend on it, such as the start pose, come from its record; see `hands/`."""
 
     # -- time ---------------------------------------------------------------------------------------------------------
     timestep: float = 0.005
@@ -93,10 +90,10 @@ class Task:
     """Half width of the uniform noise on the start pose, as a share of each joint's range."""
     action_scale: float
     """Change of a joint's target for an action of 1 (rad)."""
-    locked_joints: tuple[int, ...]
+    locked_joints: tuple[int, ...] = ()
     """Indices of the joints whose actions are ignored."""
-    thumb_bend_range: Range
-    """Limits of the target of the thumb's bend joint (rad)."""
+    target_ranges: tuple[JointRange, ...] = ()
+    """Limits of joint targets that are narrower than the joint's own: joint, low, high (rad)."""
     kp: Range = (2.7, 3.3)
     """Proportional gain of the joint controller, sampled per joint (N m/rad)."""
     kd: Range = (0.009, 0.011)
@@ -196,6 +193,10 @@ class Task:
             "observation_noise": noise, "action_noise": noise, "reset_distance": self.student_reset_distance
         }  # fmt: skip
 
+    def values(self) -> dict[str, Any]:
+        """Return all fields by name, as JSON can hold them: the hand by its name."""
+        return {item.name: getattr(self, item.name) for item in fields(self)} | {"hand": self.hand.name}
+
     @property
     def control_dt(self) -> float:
         """Duration of a control step (s)."""
@@ -262,10 +263,6 @@ NUT = Task(
     joint_friction=(0.01, 0.03),
     object_position=(0.0175, 0.06, 0.0),
     scales=(0.95, 1.0, 1.05),
-    start_pose=(-0.17, 1.1, 0.4, 1.1, 0.4, 0.0, 0.0, 0.0, 0.0, 1.3, 0.5, 0.45),
-    action_scale=0.04167,
-    locked_joints=(5, 6, 7, 8),
-    thumb_bend_range=(0.0, 1.83),
     rotate_weight=6.0,
     pose_weight=-0.5,
     torque_weight=-0.1,
@@ -274,6 +271,7 @@ NUT = Task(
     student_reset_distance=0.12,
     idle_window=70,
     privileged=_OBJECT_SLICES + _CONTROLLER_SLICES,
+    **XHAND_LEFT.tasks["nut"],
 )
 """Turn a nut: a thick triangular prism, which teaches gaits that clear the corners of thinner nuts."""
 
@@ -288,10 +286,6 @@ SCREWDRIVER = Task(
     object_position=(0.009, 0.06, 0.0),
     object_tilt=5.0,
     scales=(0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2, 1.25),
-    start_pose=(-0.036, 1.15, 0.5, 0.925, 0.58, 0.0, 0.0, 1.3, 0.43, 1.455, 0.817, 0.154),
-    action_scale=0.05,
-    locked_joints=(5, 6),
-    thumb_bend_range=(0.6, 1.73),
     rotate_weight=2.5,
     pose_weight=-0.1,
     torque_weight=-3.0,
@@ -300,6 +294,7 @@ SCREWDRIVER = Task(
     student_reset_distance=0.15,
     idle_window=60,
     privileged=_OBJECT_SLICES,
+    **XHAND_LEFT.tasks["screwdriver"],
 )
 """Turn the handle of a screwdriver: prisms of 8 and 12 sides, which turn by friction."""
 
@@ -309,8 +304,11 @@ TASKS: Mapping[str, Task] = {task.name: task for task in (NUT, SCREWDRIVER)}
 def make_task(task: str | Task, *, randomize: bool = True, **changes: Any) -> Task:
     """Return a task, given itself or by its name, with some of its fields changed.
 
+    Another hand (`hand`, itself or by its name) brings its own fields of the task; those in `changes` come first.
+
     Raises:
-        ValueError: the task, a shape or a value is unknown; the message names what is known.
+        ValueError: the task, a shape or a value is unknown; the message names what is known. Or the hand has no numbers
+            for the task.
         TypeError: a field is unknown.
     """
     if not isinstance(task, Task):
@@ -325,6 +323,24 @@ def make_task(task: str | Task, *, randomize: bool = True, **changes: Any) -> Ta
             close = difflib.get_close_matches(field, known, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else f"; the fields are {', '.join(known)}"
             raise TypeError(f"the {task.name} task has no field {field!r}{hint}")
-    base = task if randomize else task.without_randomization()
     values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in changes.items()}
+    if "hand" in values:
+        task = _with_hand(task, values.pop("hand"))
+    base = task if randomize else task.without_randomization()
     return replace(base, **values)
+
+
+def _with_hand(task: Task, hand: str | Hand) -> Task:
+    if not isinstance(hand, (str, Hand)):
+        raise ValueError(f"{task.name}: hand must be a Hand or the name of one, got {hand!r}")
+    try:
+        hand = hand if isinstance(hand, Hand) else get_hand(hand)
+    except ValueError as error:
+        raise ValueError(f"{task.name}: {error}") from None
+    if hand is task.hand:
+        return task
+    if task.name not in hand.tasks:
+        raise ValueError(f"the hand {hand.name!r} has no numbers for the task {task.name!r}, only for "
+                         f"{', '.join(hand.tasks) or 'none'}")  # fmt: skip
+    own = {"locked_joints": (), "target_ranges": (), **hand.tasks[task.name]}
+    return replace(task, hand=hand, **own)

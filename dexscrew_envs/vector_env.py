@@ -23,7 +23,7 @@ from dexscrew_envs.mdp.terminations import IdleWindow, Reason, terminations
 from dexscrew_envs.rendering import FrameRenderer, check_camera, check_size
 from dexscrew_envs.sim import State, make_simulator, write_rows
 from dexscrew_envs.start_states import joint_limits
-from dexscrew_envs.tasks import JOINTS, Task, make_task
+from dexscrew_envs.tasks import Task, make_task
 
 Observation = dict[str, Tensor]
 
@@ -37,13 +37,14 @@ class DexScrewVectorEnv(Copyable, VectorEnv[Observation, Tensor, Tensor]):
 
     **Observation**, a dict of float32 tensors:
 
-    - `proprio` (N, 3, 24): the last three pairs of noisy joint positions (12) and targets (12), oldest first (rad);
-    - `history` (N, 30, 24): the last thirty pairs;
+    - `proprio` (N, 3, 2 A): the last three pairs of noisy positions and targets of the hand's A joints, oldest first
+      (rad);
+    - `history` (N, 30, 2 A): the last thirty pairs;
     - `privileged` (N, P): what only a simulator knows; `privileged_layout` names its slices;
-    - on request `fingertip_force` (N, 5, 3), the nut's force on each fingertip link (N), and `point_cloud`
+    - on request `fingertip_force` (N, F, 3), the nut's force on each fingertip link (N), and `point_cloud`
       (N, 100, 3), points on the nut's surface (m), both in the world frame.
 
-    **Action**: float32 (N, 12) between -1 and 1, clipped; a joint's target moves by `action_scale` times it.
+    **Action**: float32 (N, A) between -1 and 1, clipped; a joint's target moves by `action_scale` times it.
 
     **Infos** of a step: `rotations` (N,), signed turns of the nut since the episode began, before any reset;
     `reward_terms`, the named, weighted terms (N,); `reason` (N,), why the episode ended, a code of
@@ -53,7 +54,7 @@ class DexScrewVectorEnv(Copyable, VectorEnv[Observation, Tensor, Tensor]):
     Episodes restart in the step in which they end (autoreset mode SAME_STEP), unless `autoreset` is False.
 
     Args:
-        task: "nut" or "screwdriver", or a `Task`.
+        task: its name, such as "nut", or a `Task`.
         num_envs: number of environments.
         shape: shape of the nut, or several of which each episode samples one; None takes the task's.
         randomize: False collapses every range to its centre and switches off noise and pushes.
@@ -124,19 +125,20 @@ class DexScrewVectorEnv(Copyable, VectorEnv[Observation, Tensor, Tensor]):
         )
         self.device = self.sim.device
         check_camera(self.sim.scene.model, camera)
+        joints = len(self.task.hand.joints)
         self._privileged_bounds = obs.privileged_bounds(self.task).to(self.device)
         self.single_observation_space = obs.observation_space(self.task, self.observe)
-        self.single_action_space = gymnasium.spaces.Box(-1.0, 1.0, (len(JOINTS),), np.float32)
+        self.single_action_space = gymnasium.spaces.Box(-1.0, 1.0, (joints,), np.float32)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
 
         limits = np.array(joint_limits(self.task, self.sim.scene.model), np.float32)
         self._lower, self._upper = torch.as_tensor(limits, device=self.device)
-        self._action_step = torch.full((len(JOINTS),), self.task.action_scale, device=self.device)
+        self._action_step = torch.full((joints,), self.task.action_scale, device=self.device)
         self._action_step[list(self.task.locked_joints)] = 0.0
         keep = obs.HISTORY_STEPS if "history" in self.observe else obs.PROPRIO_STEPS + self.task.proprio_delay
-        self._history = torch.zeros(self.num_envs, keep, obs.PAIR, device=self.device)
-        self._targets = torch.zeros(self.num_envs, len(JOINTS), device=self.device)
+        self._history = torch.zeros(self.num_envs, keep, 2 * joints, device=self.device)
+        self._targets = torch.zeros(self.num_envs, joints, device=self.device)
         self._push = torch.zeros(self.num_envs, 3, device=self.device)
         self._angle = torch.zeros(self.num_envs, device=self.device)
         self._steps = torch.zeros(self.num_envs, dtype=torch.int64, device=self.device)
@@ -195,7 +197,7 @@ class DexScrewVectorEnv(Copyable, VectorEnv[Observation, Tensor, Tensor]):
         """Advance every environment by one control step (50 ms).
 
         Args:
-            actions: float (N, 12), on the environment's device.
+            actions: float (N, A), on the environment's device.
 
         Returns:
             Observation, reward (N,), terminated (N,), truncated (N,) and infos, as the class describes them.
@@ -209,7 +211,7 @@ class DexScrewVectorEnv(Copyable, VectorEnv[Observation, Tensor, Tensor]):
             raise RuntimeError("the environment is closed")
         if self._state is None:
             raise RuntimeError("call reset() before step()")
-        shape, finite = (self.num_envs, len(JOINTS)), not self.sim.asynchronous
+        shape, finite = (self.num_envs, self._targets.shape[1]), not self.sim.asynchronous
         checked = arguments.actions(actions, shape, self.device, check_values=finite)
         self.total_steps += self.num_envs
         self._threshold.fill_(overspeed_threshold(self.task, self.total_steps))

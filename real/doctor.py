@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from dexscrew_envs import program
+from dexscrew_envs.hands.xhand import FINGERS, JOINTS
 from dexscrew_envs.program import Status
-from dexscrew_envs.tasks import FINGERS, JOINTS
 from real.hardware import RobotConfig, UR5eXHand
 from real.robot import ArmMode, RobotError
 from real.safety import SafetyLayer, SafetyLimits, SafetyTrip

@@ -12,9 +12,10 @@ import numpy as np
 from gymnasium.spaces import Box, MultiBinary
 
 from dexscrew_envs import arguments
-from dexscrew_envs.mdp.observations import HISTORY_STEPS, PAIR, PROPRIO_STEPS
+from dexscrew_envs.hands.xhand import FINGERS, JOINTS
+from dexscrew_envs.mdp.observations import HISTORY_STEPS, PROPRIO_STEPS
 from dexscrew_envs.rendering import FrameRenderer, check_size
-from dexscrew_envs.tasks import FINGERS, JOINTS, make_task
+from dexscrew_envs.tasks import make_task
 from real.robot import TAXELS, Reading, Robot, RobotError, Vector
 from real.safety import SafetyLayer, SafetyLimits, SafetyTrip, fingertip_forces
 from real.twin.plant import SHAPES, Plant
@@ -113,8 +114,8 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
         self.limits = limits or SafetyLimits()
         self._make_spaces()
         low, high = np.array(self.limits.hand_lower), np.array(self.limits.hand_upper)
-        thumb = JOINTS.index("thumb_bend")
-        low[thumb], high[thumb] = self.task.thumb_bend_range
+        for joint, *narrower in self.task.target_ranges:
+            low[JOINTS.index(joint)], high[JOINTS.index(joint)] = narrower
         self._lower, self._upper = low, high
         self._step_size = np.full(len(JOINTS), self.task.action_scale)
         self._step_size[list(self.task.locked_joints)] = 0.0
@@ -137,8 +138,8 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
             np.concatenate([limits.hand_upper, limits.arm_upper]),
         )
         spaces: dict[str, gymnasium.Space] = {
-            "proprio": Box(-math.pi, math.pi, (PROPRIO_STEPS, PAIR), np.float32),
-            "history": Box(-math.pi, math.pi, (HISTORY_STEPS, PAIR), np.float32),
+            "proprio": Box(-math.pi, math.pi, (PROPRIO_STEPS, 2 * len(JOINTS)), np.float32),
+            "history": Box(-math.pi, math.pi, (HISTORY_STEPS, 2 * len(JOINTS)), np.float32),
             "hand_q": Box(-math.pi, math.pi, (len(JOINTS),), np.float64),
             "arm_q": Box(-2 * math.pi, 2 * math.pi, (6,), np.float64),
             "arm_qd": Box(-2 * math.pi, 2 * math.pi, (6,), np.float64),

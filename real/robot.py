@@ -1,7 +1,8 @@
 """What every robot offers: one reading, one command, one way to stop.
 
 `UR5eXHand` (hardware, or the twin's server) and `TwinRobot` (the twin in this process) are robots. Vectors of the hand
-are in policy order (`dexscrew_envs.tasks.JOINTS`), fingertips in the order of `FINGERS`, arm joints from base to wrist.
+are in policy order (`JOINTS` of `dexscrew_envs.hands.xhand`), fingertips in that of `FINGERS`, arm joints from base to
+wrist.
 Poses are those of the tool flange in the controller's base frame: position (m), then a rotation vector (rad). Nothing
 here moves by itself: what a policy wants passes the safety layer first.
 """

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dexscrew_envs.tasks import FINGERS, JOINTS
+from dexscrew_envs.hands.xhand import FINGERS, JOINTS
 from real.kinematics import forward
 from real.robot import ArmMode, HandState, Reading, Robot, RobotError, Vector
 

@@ -13,7 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from dexscrew_envs.tasks import FINGERS
+from dexscrew_envs.hands.xhand import FINGERS
 from real.robot import Vector
 from real.safety import SafetyLimits
 

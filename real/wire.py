@@ -34,7 +34,7 @@ JOINTS = (
     "index_bend", "index_1", "index_2", "mid_1", "mid_2", "pinky_1",
     "pinky_2", "ring_1", "ring_2", "thumb_bend", "thumb_1", "thumb_2",
 )  # fmt: skip
-"""The hand's joints in policy order, as `dexscrew_envs.tasks.JOINTS`."""
+"""The hand's joints in policy order, as `dexscrew_envs.hands.xhand.JOINTS`."""
 FINGERS = ("thumb", "index", "mid", "ring", "pinky")
 """The order of fingertips, as `dexscrew_envs.tasks.FINGERS`; it is that of the hardware too."""
 HARDWARE_INDEX = np.array([3, 4, 5, 6, 7, 10, 11, 8, 9, 0, 1, 2])

@@ -6,22 +6,23 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import gymnasium
 import numpy as np
 import torch
 from torch import Tensor
 
+from dexscrew_envs.hands import Hand
 from dexscrew_envs.scene import Variants
 from dexscrew_envs.sim.base import Episode, Rows, State
 from dexscrew_envs.start_states import StartStates
-from dexscrew_envs.tasks import JOINTS, Task
+from dexscrew_envs.tasks import Task
 
 HISTORY_STEPS = 30
 """Pairs of (noisy joint position, target) that the history holds, oldest first."""
 PROPRIO_STEPS = 3
 """Pairs that the actor sees."""
-PAIR = 2 * len(JOINTS)
 POINTS = 100
 FORCE_BOUND = 100.0
 """Forces on fingertips are clipped to plus and minus this (N)."""
@@ -32,10 +33,16 @@ class Slice:
     """A named part of the privileged observation."""
 
     name: str
-    size: int
+    count: int
+    """How many numbers, of each joint or finger where it is of one."""
     bound: float
     """Values are clipped to plus and minus this."""
     meaning: str
+    per: Literal["", "joint", "finger"] = ""
+
+    def size(self, hand: Hand) -> int:
+        """Return how many numbers it has with this hand."""
+        return self.count * {"": 1, "joint": len(hand.joints), "finger": len(hand.fingers)}[self.per]
 
 
 PRIVILEGED_SLICES = {
@@ -50,19 +57,25 @@ PRIVILEGED_SLICES = {
         Slice("object_linear_velocity", 3, 10.0, "linear velocity of the nut's frame, world frame (m/s)"),
         Slice("object_angular_velocity", 3, 100.0, "angular velocity of the nut, world frame (rad/s)"),
         Slice("object_restitution", 1, 1.0, "coefficient of restitution"),
-        Slice("fingertip_position", 15, 1.0, "fingertip positions, 5 x 3, world frame (m)"),
-        Slice("fingertip_orientation", 20, 1.0, "fingertip orientations, 5 x (w, x, y, z), world frame"),
-        Slice("fingertip_linear_velocity", 15, 20.0, "linear fingertip velocities, 5 x 3, world frame (m/s)"),
-        Slice("fingertip_angular_velocity", 15, 200.0, "angular fingertip velocities, 5 x 3, world frame (rad/s)"),
+        Slice("fingertip_position", 3, 1.0, "fingertip positions, world frame (m)", "finger"),
+        Slice("fingertip_orientation", 4, 1.0, "fingertip orientations, (w, x, y, z), world frame", "finger"),
+        Slice("fingertip_linear_velocity", 3, 20.0, "linear fingertip velocities, world frame (m/s)", "finger"),
+        Slice(
+            "fingertip_angular_velocity",
+            3,
+            200.0,
+            "angular fingertip velocities, world frame (rad/s)",
+            "finger",
+        ),
         Slice("nut_contact_force", 1, 100.0, "size of the net contact force on the nut (N)"),
         Slice("nut_position", 3, 1.0, "origin of the nut's frame, world frame (m)"),
         Slice("nut_joint_velocity", 1, 100.0, "velocity of the nut's joint (rad/s)"),
         Slice("nut_joint_angle", 1, math.pi, "angle of the nut's joint, modulo its symmetry (rad)"),
         Slice("nut_phase", 2, 1.0, "cosine and sine of the nut's angle times the order of its symmetry"),
         Slice("nut_joint_friction", 1, 1.0, "dry friction of the nut's joint (N m)"),
-        Slice("kp", 12, 10.0, "proportional gains of the joint controller (N m/rad)"),
-        Slice("kd", 12, 1.0, "derivative gains of the joint controller (N m s/rad)"),
-        Slice("start_pose", 12, math.pi, "joint positions at the start of the episode (rad)"),
+        Slice("kp", 1, 10.0, "proportional gains of the joint controller (N m/rad)", "joint"),
+        Slice("kd", 1, 1.0, "derivative gains of the joint controller (N m s/rad)", "joint"),
+        Slice("start_pose", 1, math.pi, "joint positions at the start of the episode (rad)", "joint"),
         Slice("hand_orientation", 4, 1.0, "orientation of the palm, (w, x, y, z), world frame"),
         Slice("hand_position", 3, 1.0, "position of the palm, world frame (m)"),
     )
@@ -124,16 +137,17 @@ class ConstantsBank:
 def observation_space(task: Task, keys: Sequence[str]) -> gymnasium.spaces.Dict:
     """Return the space of one environment's observation with these keys."""
     bounds = privileged_bounds(task).numpy()
+    pair, fingers = 2 * len(task.hand.joints), len(task.hand.fingers)
 
     def box(bound: float | np.ndarray, *shape: int) -> gymnasium.spaces.Box:
         high = np.broadcast_to(np.asarray(bound, np.float32), shape).copy()
         return gymnasium.spaces.Box(-high, high, shape, np.float32)
 
     spaces = {
-        "proprio": box(math.pi, PROPRIO_STEPS, PAIR),
-        "history": box(math.pi, HISTORY_STEPS, PAIR),
+        "proprio": box(math.pi, PROPRIO_STEPS, pair),
+        "history": box(math.pi, HISTORY_STEPS, pair),
         "privileged": box(bounds, len(bounds)),
-        "fingertip_force": box(FORCE_BOUND, 5, 3),
+        "fingertip_force": box(FORCE_BOUND, fingers, 3),
         "point_cloud": box(1.0, POINTS, 3),
     }
     return gymnasium.spaces.Dict({key: spaces[key] for key in keys})
@@ -149,7 +163,7 @@ def privileged_layout(task: Task) -> dict[str, slice]:
     for name in task.privileged:
         if name not in PRIVILEGED_SLICES:
             raise ValueError(f"unknown privileged slice {name!r}; choose from {', '.join(PRIVILEGED_SLICES)}")
-        layout[name] = slice(start, start + PRIVILEGED_SLICES[name].size)
+        layout[name] = slice(start, start + PRIVILEGED_SLICES[name].size(task.hand))
         start = layout[name].stop
     return layout
 
@@ -157,7 +171,7 @@ def privileged_layout(task: Task) -> dict[str, slice]:
 def privileged_bounds(task: Task) -> Tensor:
     """Return the bounds (P,) of the privileged observation."""
     slices = [PRIVILEGED_SLICES[name] for name in privileged_layout(task)]
-    return torch.cat([torch.full((s.size,), s.bound) for s in slices])
+    return torch.cat([torch.full((s.size(task.hand),), s.bound) for s in slices])
 
 
 def privileged(task: Task, state: State, episode: Episode, constants: Constants, bounds: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dexscrew_envs.sim.base import Episode
-from dexscrew_envs.tasks import JOINTS, Task
+from dexscrew_envs.tasks import Task
 
 
 def _uniform(bounds: tuple[float, float], shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
@@ -16,7 +16,7 @@ def _uniform(bounds: tuple[float, float], shape: tuple[int, ...], generator: tor
 
 def sample_episode(task: Task, count: int, num_starts: int, generator: torch.Generator) -> Episode:
     """Draw `count` episodes that begin from one of `num_starts` start states."""
-    joints = (count, len(JOINTS))
+    joints = (count, len(task.hand.joints))
     device = generator.device
     return Episode(
         start=torch.randint(num_starts, (count,), generator=generator, device=device),

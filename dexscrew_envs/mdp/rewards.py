@@ -10,9 +10,8 @@ from torch import Tensor
 
 from dexscrew_envs.mdp.observations import heights
 from dexscrew_envs.sim.base import Episode, State
-from dexscrew_envs.tasks import JOINTS, Task
+from dexscrew_envs.tasks import Task
 
-_THUMB = JOINTS.index("thumb_bend")
 TERMS = ("rotate", "proximity", "pose", "torque", "work", "overspeed", "height")
 """Names of the task's terms."""
 
@@ -28,7 +27,7 @@ class Transition:
     rotated: Tensor
     """(N,) how far the nut turned in the step (rad)."""
     targets: Tensor
-    """(N, 12) joint targets of the step, without noise (rad)."""
+    """(N, A) joint targets of the step, without noise (rad)."""
     episode: Episode
     """What was drawn for the episode."""
 
@@ -113,7 +112,7 @@ def reward_terms(
         task: the task.
         state: the state after the step.
         rotated: (N,) how far the nut turned in the step (rad).
-        start_pose: (N, 12) joint positions at the start of the episode (rad).
+        start_pose: (N, A) joint positions at the start of the episode (rad).
         points: (N, 100, 3) points on the nut's surface in its frame (m).
         threshold: speed above which the nut's speed costs (rad/s).
     """
@@ -121,7 +120,8 @@ def reward_terms(
     distance = tip_distance(state).mean(dim=1)
     extent = heights(state.nut_quat, points)
     extent = extent.amax(dim=1) - extent.amin(dim=1)
-    bent = (state.joint_pos - start_pose)[:, :_THUMB]
+    others = len(task.hand.joints) - len(task.hand.thumb)
+    bent = (state.joint_pos - start_pose)[:, :others]
     power = (state.torque.abs() * state.joint_vel.abs()).sum(dim=1)
     return {
         "rotate": task.rotate_weight * speed.clamp(-task.rotate_clip, task.rotate_clip),
@@ -135,5 +135,5 @@ def reward_terms(
 
 
 def tip_distance(state: State) -> Tensor:
-    """Return the distances (N, 2) of thumb and index fingertip from the nut's frame (m)."""
+    """Return the distances (N, 2) of the fingertips of thumb and opposing finger from the nut's frame (m)."""
     return torch.linalg.vector_norm(state.tip_pos[:, :2] - state.nut_pos[:, None], dim=2)

@@ -46,7 +46,7 @@ class Rows:
 
 @dataclass
 class Episode(Rows):
-    """What is drawn once for an episode and then stays: N rows, float32 unless said otherwise."""
+    """What is drawn once for an episode and then stays: N rows, float32 unless said otherwise; A joints."""
 
     start: Tensor
     """(N,) int64 index into the bank of start states."""
@@ -61,29 +61,29 @@ class Episode(Rows):
     joint_friction: Tensor
     """(N, 1) dry friction of the nut's joint (N m)."""
     kp: Tensor
-    """(N, 12) proportional gains of the hand (N m/rad)."""
+    """(N, A) proportional gains of the hand (N m/rad)."""
     kd: Tensor
-    """(N, 12) derivative gains of the hand (N m s/rad)."""
+    """(N, A) derivative gains of the hand (N m s/rad)."""
     observation_bias: Tensor
-    """(N, 12) noise of the episode on observed joint positions (rad)."""
+    """(N, A) noise of the episode on observed joint positions (rad)."""
     action_bias: Tensor
-    """(N, 12) noise of the episode on joint targets (rad)."""
+    """(N, A) noise of the episode on joint targets (rad)."""
 
 
 @dataclass
 class State(Rows):
-    """The simulated state after a control step: N rows, float32, world frame.
+    """The simulated state after a control step: N rows, float32, world frame; A joints and F fingers.
 
     Joint positions and velocities and the nut's angle are current. What derives from them (fingertips, forces) is that
     of the beginning of the last physics step, 5 ms before, as the engines leave it.
     """
 
     joint_pos: Tensor
-    """(N, 12) hand joint positions (rad)."""
+    """(N, A) hand joint positions (rad)."""
     joint_vel: Tensor
-    """(N, 12) hand joint velocities (rad/s)."""
+    """(N, A) hand joint velocities (rad/s)."""
     torque: Tensor
-    """(N, 12) joint torques (N m)."""
+    """(N, A) joint torques (N m)."""
     nut_angle: Tensor
     """(N,) angle of the nut since the episode began; positive is clockwise seen from above (rad)."""
     nut_speed: Tensor
@@ -97,13 +97,13 @@ class State(Rows):
     nut_force: Tensor
     """(N, 3) net contact force on the nut (N)."""
     tip_pos: Tensor
-    """(N, 5, 3) fingertip positions (m), in the order of FINGERS."""
+    """(N, F, 3) fingertip positions (m), in the order of the hand's F fingers."""
     tip_quat: Tensor
-    """(N, 5, 4) fingertip orientations, (w, x, y, z)."""
+    """(N, F, 4) fingertip orientations, (w, x, y, z)."""
     tip_velocity: Tensor
-    """(N, 5, 6) angular and linear fingertip velocities (rad/s, m/s)."""
+    """(N, F, 6) angular and linear fingertip velocities (rad/s, m/s)."""
     tip_force: Tensor
-    """(N, 5, 3) force of the nut on each fingertip link (N)."""
+    """(N, F, 3) force of the nut on each fingertip link (N)."""
 
 
 class Simulator(Protocol):
@@ -134,7 +134,7 @@ class Simulator(Protocol):
         """Advance by a control step.
 
         Args:
-            targets: (N, 12) joint targets (rad).
+            targets: (N, A) joint targets (rad).
             push: (N, 3) force on the nut's centre of mass, in the world frame (N).
         """
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dexscrew_envs.scene import Scene
 from dexscrew_envs.sim.base import Episode, State
-from dexscrew_envs.sim.readout import HAND, Readout
+from dexscrew_envs.sim.readout import Readout
 from dexscrew_envs.start_states import StartStates, scene_and_start_states
 from dexscrew_envs.tasks import Task
 
@@ -42,8 +42,8 @@ class MujocoSimulator:
         self.scene, self.start_states = scene, start_states
         model = self.scene.model
         self.batch = batch = Batch(model, num_envs, min(num_threads, num_envs))
-        self._palm, self._base = model.body("palm").mocapid[0], model.body("object").mocapid[0]
-        self._readout = Readout(model, self.device)
+        self._palm, self._base = model.body(task.hand.palm).mocapid[0], model.body("object").mocapid[0]
+        self._readout = Readout(model, task.hand, self.device)
         self._start_rows = self._make_start_rows()
         self._state = {name: torch.from_numpy(batch.bind(name)) for name in ("qpos", "qvel", "ctrl", "xfrc_applied")}
         self._output = {name: self._state.get(name, _view(batch.bind(name))) for name in Readout.ARRAYS}
@@ -77,7 +77,7 @@ class MujocoSimulator:
         """Return the state rows (B, nstate) of the bank's start states, which a reset copies."""
         bank = self.start_states
         rows = Batch(self.scene.model, len(bank.variant), 1)
-        rows.qpos[:, HAND] = rows.ctrl[:] = bank.joint_pos
+        rows.qpos[:, self._readout.hand] = rows.ctrl[:] = bank.joint_pos
         rows.mocap_pos[:, self._palm], rows.mocap_quat[:, self._palm] = bank.hand_pos, bank.hand_quat
         rows.mocap_pos[:, self._base], rows.mocap_quat[:, self._base] = bank.object_pos, bank.object_quat
         return rows.state.copy()

@@ -8,12 +8,9 @@ import mujoco
 import torch
 from torch import Tensor
 
+from dexscrew_envs.hands import Hand
 from dexscrew_envs.scene import CONTACT_SENSOR, NUT_JOINT, check_joint_order
 from dexscrew_envs.sim.base import State
-from dexscrew_envs.tasks import FINGERS, JOINTS
-
-HAND = slice(0, len(JOINTS))
-"""The hand's joints in `qpos` and `qvel`."""
 
 
 class Readout:
@@ -21,6 +18,7 @@ class Readout:
 
     Args:
         model: the scene's model.
+        hand: its hand.
         device: torch device of the arrays.
     """
 
@@ -29,18 +27,21 @@ class Readout:
     )  # fmt: skip
     """Names of the arrays of MjData that are read."""
 
-    def __init__(self, model: mujoco.MjModel, device: torch.device) -> None:
-        check_joint_order(model)
+    def __init__(self, model: mujoco.MjModel, hand: Hand, device: torch.device) -> None:
+        check_joint_order(model, hand)
+        self.hand = slice(0, len(hand.joints))
+        """The hand's joints in `qpos` and `qvel`."""
         self.nut = model.joint(NUT_JOINT).qposadr[0]
         """The nut's joint in `qpos` and `qvel`."""
         self.nut_body = model.body("nut").id
         self._object_root = model.body_rootid[self.nut_body]
-        self._root = model.body("palm").id
-        sites = [model.site(f"{finger}_tip").id for finger in FINGERS]
+        self._root = model.body(hand.palm).id
+        sites = [model.site(finger.tip).id for finger in hand.fingers]
         self._tip_sites = torch.tensor(sites, device=device)
         self._tip_bodies = torch.tensor(model.site_bodyid[sites], device=device)  # the sites have their orientation
         self._force = model.sensor(CONTACT_SENSOR).adr[0]
-        self._tip_force = model.sensor(f"{FINGERS[0]}_force").adr[0]
+        first = model.sensor(f"{hand.fingers[0].name}_force").adr[0]
+        self._tip_force = slice(first, first + 3 * len(hand.fingers))
 
     def state(self, arrays: Mapping[str, Tensor]) -> State:
         """Return a copy of the state of all rows of the arrays."""
@@ -51,10 +52,10 @@ class Readout:
         cvel = arrays["cvel"]
         tip_velocity = _velocity_at(tip_pos, cvel.index_select(1, self._tip_bodies), com[:, None, self._root])
         nut_velocity = _velocity_at(nut_pos, cvel[:, nut_body], com[:, self._object_root])
-        tip_force = sensors[:, self._tip_force : self._tip_force + 15].reshape(-1, 5, 3)
+        tip_force = sensors[:, self._tip_force].unflatten(1, (-1, 3))
         return State(
-            joint_pos=_copy(qpos[:, HAND]),
-            joint_vel=_copy(qvel[:, HAND]),
+            joint_pos=_copy(qpos[:, self.hand]),
+            joint_vel=_copy(qvel[:, self.hand]),
             torque=_copy(arrays["actuator_force"]),
             nut_angle=_copy(qpos[:, nut]),
             nut_speed=_copy(qvel[:, nut]),

@@ -26,7 +26,7 @@ from dexscrew_envs.scene import Scene
 from dexscrew_envs.sim.base import Episode, State, write_rows
 from dexscrew_envs.sim.cuda_graph import CudaGraph, without_garbage_collection
 from dexscrew_envs.sim.mujoco import MujocoSimulator
-from dexscrew_envs.sim.readout import HAND, Readout
+from dexscrew_envs.sim.readout import Readout
 from dexscrew_envs.start_states import StartStates, scene_and_start_states
 from dexscrew_envs.tasks import Task
 
@@ -88,7 +88,7 @@ class WarpSimulator:
             self.model.opt.warn_overflow = 0  # printed from a kernel; see `check_capacity`
             room = self.max_contacts * max(num_envs, _FEW)
             self.data = mujoco_warp.make_data(model, num_envs, naconmax=room, njmax=self.max_constraints)
-        self._readout = Readout(self.scene.model, device)
+        self._readout = Readout(self.scene.model, task.hand, device)
         self._model = {name: warp.to_torch(getattr(self.model, name)) for name in fields}
         inputs = ("ctrl", "xfrc_applied", "qacc_warmstart", "mocap_pos", "mocap_quat")
         counters = ("nacon", "ncollision", "nefc", "overflow")
@@ -105,14 +105,14 @@ class WarpSimulator:
         count = len(bank.variant)
         # At rest and out of contact, nothing of an episode but its start state decides the state in which it begins.
         starts, one = torch.arange(count), torch.ones(count, 1)
-        three, twelve = one.expand(-1, 3), one.expand(-1, 12)
+        three, joints = one.expand(-1, 3), one.expand(-1, len(self.task.hand.joints))
         episode = Episode(
-            start=starts, mass=one, center_of_mass=three, friction=one, restitution=one, joint_friction=one, kp=twelve,
-            kd=twelve, observation_bias=twelve, action_bias=twelve,
+            start=starts, mass=one, center_of_mass=three, friction=one, restitution=one, joint_friction=one, kp=joints,
+            kd=joints, observation_bias=joints, action_bias=joints,
         )  # fmt: skip
         begun = MujocoSimulator(self.task, count).reset(starts, episode)
         self._bank_state = State(**{name: tensor(values) for name, values in begun.tensors().items()})
-        palm, base = model.body("palm").mocapid[0], model.body("object").mocapid[0]
+        palm, base = model.body(self.task.hand.palm).mocapid[0], model.body("object").mocapid[0]
         self._bank_mocap = {
             "mocap_pos": torch.zeros(count, model.nmocap, 3, device=self.device),
             "mocap_quat": torch.zeros(count, model.nmocap, 4, device=self.device),
@@ -149,7 +149,7 @@ class WarpSimulator:
     def _reset_data(self, rows: Tensor, start: Tensor, state: State) -> None:
         data = self._data
         write_rows(data["qpos"], rows, 0.0)
-        write_rows(data["qpos"][:, HAND], rows, state.joint_pos)
+        write_rows(data["qpos"][:, self._readout.hand], rows, state.joint_pos)
         write_rows(data["ctrl"], rows, state.joint_pos)
         for name in ("qvel", "qacc_warmstart", "xfrc_applied"):
             write_rows(data[name], rows, 0.0)

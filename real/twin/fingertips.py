@@ -10,7 +10,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from dexscrew_envs.tasks import FINGERS
+from dexscrew_envs.hands.xhand import FINGERS
 from real.robot import Vector
 from real.twin.scene import CONTACT_SIZE, CONTACT_SLOTS, HAND
 from real.twin.taxels import Taxels

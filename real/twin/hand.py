@@ -13,7 +13,7 @@ import mujoco
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dexscrew_envs.tasks import FINGERS, JOINTS
+from dexscrew_envs.hands.xhand import FINGERS, JOINTS
 from real.robot import TAXELS, Vector
 from real.twin.fingertips import Fingertips
 from real.twin.parameters import LogUniform, Parameters, Uniform, parameter

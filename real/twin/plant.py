@@ -14,10 +14,11 @@ import mujoco
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dexscrew_envs.hands.xhand import FINGERS, JOINTS
 from dexscrew_envs.scene import Scene
 from dexscrew_envs.scene import build_scene as build_simplified_scene
 from dexscrew_envs.start_states import build_start_states
-from dexscrew_envs.tasks import FINGERS, JOINTS, Task, make_task
+from dexscrew_envs.tasks import Task, make_task
 from real.kinematics import forward
 from real.robot import Vector
 from real.twin import nut, screwdriver

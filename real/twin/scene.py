@@ -16,8 +16,8 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from dexscrew_envs.scene import HAND_MODEL
-from dexscrew_envs.tasks import FINGERS, Task
+from dexscrew_envs.hands.xhand import FINGERS, XHAND_LEFT
+from dexscrew_envs.tasks import Task
 from real.twin.solids import FIXED, MOVING
 
 TASK_POSITION = (-0.10, -0.48, 0.16)
@@ -56,7 +56,7 @@ def build_scene(
         mount_rotation: (3,) error of its orientation: a rotation vector in that frame (rad).
         pad_thickness: (5,) what each fingertip's elastomer is thicker than the model's (m), in the order of `FINGERS`.
     """
-    spec, hand = (mujoco.MjSpec.from_file(str(path)) for path in (_ARM_MODEL, HAND_MODEL))
+    spec, hand = mujoco.MjSpec.from_file(str(_ARM_MODEL)), XHAND_LEFT.spec()
     spec.modelname = f"twin_{task.name}"
     spec.option.timestep = hand.option.timestep = timestep
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST

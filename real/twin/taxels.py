@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dexscrew_envs.tasks import FINGERS
+from dexscrew_envs.hands.xhand import FINGERS
 from real.robot import TAXELS, Vector
 from real.twin.parameters import Choice, Parameters, Uniform, parameter
 

@@ -14,7 +14,7 @@ from baselines import export, policies
 from baselines.contract import contract
 from baselines.policies import ActorPolicy
 from dexscrew_envs.files import claimed
-from dexscrew_envs.tasks import JOINTS
+from dexscrew_envs.hands.xhand import JOINTS
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 
 onnxruntime = pytest.importorskip("onnxruntime")

@@ -20,7 +20,7 @@ TIPS = ("thumb", "index", "mid", "ring", "pinky")
 
 @pytest.fixture(scope="module")
 def model():
-    return mujoco.MjModel.from_xml_path(str(files("dexscrew_envs") / "assets" / "xhand_left.xml"))
+    return mujoco.MjModel.from_xml_path(str(files("dexscrew_envs") / "hands" / "assets" / "xhand_left.xml"))
 
 
 def elementary(axis, angle):

@@ -6,9 +6,10 @@ import mujoco
 import numpy as np
 import pytest
 
+from dexscrew_envs.hands.xhand import JOINTS
 from dexscrew_envs.scene import build_scene, check_joint_order, scales_of
 from dexscrew_envs.shapes import convex_parts
-from dexscrew_envs.tasks import JOINTS, NUT, SCREWDRIVER, make_task
+from dexscrew_envs.tasks import NUT, SCREWDRIVER, make_task
 
 FINGER_BODIES = set(JOINTS)  # every body of a finger has the name of the joint that moves it
 
@@ -193,10 +194,10 @@ def test_physics_runs_at_200_hz(nuts):
 
 
 def test_joint_order_is_checked(nuts):
-    check_joint_order(nuts.model)
+    check_joint_order(nuts.model, NUT.hand)
     swapped = nuts.spec.copy()
     swapped.actuator("mid_1").name = "x"
     swapped.actuator("mid_2").name = "mid_1"
     swapped.actuator("x").name = "mid_2"
     with pytest.raises(RuntimeError, match="must list joints and actuators in policy order"):
-        check_joint_order(swapped.compile())
+        check_joint_order(swapped.compile(), NUT.hand)

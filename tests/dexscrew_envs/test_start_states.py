@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import torch
 
+from dexscrew_envs.hands.xhand import JOINTS
 from dexscrew_envs.scene import build_scene
 from dexscrew_envs.start_states import build_start_states, joint_limits, scene_and_start_states
-from dexscrew_envs.tasks import JOINTS, NUT, SCREWDRIVER, TASKS, make_task
+from dexscrew_envs.tasks import NUT, SCREWDRIVER, TASKS, make_task
 
 TASK_NAMES = list(TASKS)
 
@@ -94,14 +95,14 @@ def test_thumb_bend_has_the_limits_of_the_task():
     for task in (NUT, SCREWDRIVER):
         model = scene_and_start_states(task)[0].model
         lower, upper = joint_limits(task, model)
-        assert (lower[9], upper[9]) == task.thumb_bend_range
+        assert (("thumb_bend", lower[9], upper[9]),) == task.target_ranges
         others = np.arange(12) != 9
         np.testing.assert_array_equal(lower[others], model.jnt_range[:12, 0][others])
         np.testing.assert_array_equal(upper[others], model.jnt_range[:12, 1][others])
 
 
 def test_limits_of_the_task_never_exceed_those_of_the_joint():
-    task = make_task("nut", thumb_bend_range=(-1.0, 5.0))
+    task = make_task("nut", target_ranges=(("thumb_bend", -1.0, 5.0),))
     model = scene_and_start_states(NUT)[0].model
     lower, upper = joint_limits(task, model)
     assert (lower[9], upper[9]) == (0.0, 1.832)

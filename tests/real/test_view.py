@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from robot_fakes import FakeRobot
 
-from dexscrew_envs.tasks import FINGERS
+from dexscrew_envs.hands.xhand import FINGERS
 from real.env import DexScrewRealEnv
 from real.safety import SafetyLimits
 from real.view import COLUMNS, LEVELS, ROWS, LiveView

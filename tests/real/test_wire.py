@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import real
-from dexscrew_envs import tasks
+from dexscrew_envs.hands import xhand
+from dexscrew_envs.tasks import NUT, SCREWDRIVER
 from real import wire
 from real.robot import TAXELS, RobotError
 
@@ -23,11 +24,11 @@ def command(**changes):
 
 
 def test_joints_and_fingers_are_those_of_the_tasks():
-    assert wire.JOINTS == tasks.JOINTS
-    assert wire.FINGERS == tasks.FINGERS
+    assert wire.JOINTS == xhand.JOINTS
+    assert wire.FINGERS == xhand.FINGERS
     hardware = ["thumb_bend", "thumb_1", "thumb_2", "index_bend", "index_1", "index_2", "mid_1", "mid_2", "ring_1",
                 "ring_2", "pinky_1", "pinky_2"]  # fmt: skip
-    assert [hardware[k] for k in wire.HARDWARE_INDEX] == list(tasks.JOINTS)
+    assert [hardware[k] for k in wire.HARDWARE_INDEX] == list(xhand.JOINTS)
 
 
 @pytest.mark.parametrize("message", [
@@ -100,7 +101,7 @@ def test_targets_are_checked():
         wire.check_target(np.array([0, 2.0, *[0.0] * 10]))
 
 
-@pytest.mark.parametrize("task", [tasks.NUT, tasks.SCREWDRIVER])
+@pytest.mark.parametrize("task", [NUT, SCREWDRIVER])
 def test_the_range_of_targets_contains_the_start_poses(task):
     wire.check_target(np.array(task.start_pose))
 

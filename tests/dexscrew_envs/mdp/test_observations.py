@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from dexscrew_envs.hands.xhand import FINGERS
 from dexscrew_envs.mdp import observations as obs
-from dexscrew_envs.tasks import FINGERS, NUT, SCREWDRIVER
+from dexscrew_envs.tasks import NUT, SCREWDRIVER
 
 
 def random_quats(count, seed=0):
@@ -74,7 +75,9 @@ def test_layout_has_its_size_without_gaps(task, size):
     assert ends[-1] == size
     assert tuple(layout) == task.privileged
     assert obs.privileged_bounds(task).shape == (size,)
-    assert all(place.stop - place.start == obs.PRIVILEGED_SLICES[name].size for name, place in layout.items())
+    assert all(
+        place.stop - place.start == obs.PRIVILEGED_SLICES[name].size(task.hand) for name, place in layout.items()
+    )
 
 
 def test_unknown_slice_names_those_that_exist():

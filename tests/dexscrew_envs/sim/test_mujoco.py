@@ -11,9 +11,10 @@ import pytest
 import torch
 from mujoco.batch import SimulationError
 
+from dexscrew_envs.hands.xhand import FINGERS, JOINTS
 from dexscrew_envs.mdp.randomization import sample_episode
 from dexscrew_envs.sim import ENGINES, make_simulator
-from dexscrew_envs.tasks import FINGERS, JOINTS, NUT, TASKS
+from dexscrew_envs.tasks import NUT, TASKS
 
 TASK_NAMES = list(TASKS)
 NEIGHBOURS = {frozenset(pair) for pair in itertools.pairwise(JOINTS) if pair[0][:3] == pair[1][:3]}

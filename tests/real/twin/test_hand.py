@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dexscrew_envs.tasks import JOINTS
+from dexscrew_envs.hands.xhand import JOINTS
 from real.twin.hand import PERIOD, RESOLUTION
 
 INDEX = JOINTS.index("index_1")

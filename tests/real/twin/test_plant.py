@@ -4,7 +4,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from dexscrew_envs.tasks import FINGERS, JOINTS
+from dexscrew_envs.hands.xhand import FINGERS, JOINTS
 from real.kinematics import forward
 from real.twin.nut import NutParameters
 from real.twin.parameters import STRATA

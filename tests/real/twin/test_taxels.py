@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import dexscrew_envs
-from dexscrew_envs.tasks import FINGERS
+from dexscrew_envs.hands.xhand import FINGERS
 from real.twin.parameters import STRATA
 from real.twin.taxels import NORMALS, POSITIONS, TaxelParameters, Taxels
 

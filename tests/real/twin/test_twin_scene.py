@@ -6,7 +6,8 @@ import mujoco
 import numpy as np
 import pytest
 
-from dexscrew_envs.tasks import FINGERS, JOINTS, TASKS, make_task
+from dexscrew_envs.hands.xhand import FINGERS, JOINTS
+from dexscrew_envs.tasks import TASKS, make_task
 from real.kinematics import forward, inverse, matrix_to_pose
 from real.twin.plant import SHAPES, Plant
 from real.twin.scene import ARM_JOINTS, HAND, MOUNT_QUAT, START_ARM, TASK_POSITION, build_scene, palm_pose
