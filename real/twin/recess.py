@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import mujoco
-import numpy as np
 
 from real.twin.parameters import Choice, LogUniform, Parameters, Uniform, parameter
 from real.twin.solids import VISUAL
@@ -247,17 +246,19 @@ class Recess:
         """Tilting moment on the walls (N m)."""
         self._seat = self._overloaded = 0.0
         self._turning = False
-        self._driver = model.body("driver").id
+        self._pose = data.xmat[model.body("driver").id]
         self._address = {name: int(model.joint(name).qposadr[0]) for name in ("tip_x", "tip_y", "lift", "twist")}
         self._dof = {name: int(model.joint(name).dofadr[0]) for name in self._address}
-        self._twist = model.joint("twist").id
+        self._twist_range = model.jnt_range[model.joint("twist").id]
         centred = parameters.form.centred
         self._held = [model.equality(name).id for name in (("tip_x", "tip_y") if centred else ("tip_y",))]
         self._play = (
             model.tendon_range[model.tendon("play").id] if centred else model.jnt_range[model.joint("tilt_x").id]
         )
         self._lever = _REACH if centred else 1.0
-        self._sensed = {name: int(model.sensor(name).adr[0]) for name in ("foot", "play", "twist")}
+        foot = int(model.sensor("foot").adr[0])
+        self._foot = data.sensordata[foot : foot + 3]
+        self._limits = [int(model.sensor(name).adr[0]) for name in ("play", "twist")]
         self._rubbing = [self._dof[name] for name in parameters.rubbing]
         mujoco.mj_forward(model, data)
         self._measure()
@@ -265,12 +266,12 @@ class Recess:
     @property
     def seated(self) -> bool:
         """Whether the tip is in the recess."""
-        return bool(self._data.eq_active[self._held[0]])
+        return bool(self._data.eq_active.item(self._held[0]))
 
     @property
     def lift(self) -> float:
         """Height of the tip over the recess's floor (m)."""
-        return float(self._data.qpos[self._address["lift"]])
+        return self._data.qpos.item(self._address["lift"])
 
     def before_step(self) -> None:
         """Set limits and friction of the next physics step from the forces of the last."""
@@ -280,23 +281,21 @@ class Recess:
             return
         walls = 2 * (self.moment / parameters.recess_depth + self.torque / parameters.tip_contact_radius)
         loss[dof["twist"]] = parameters.tip_friction * self.force * parameters.tip_contact_radius
-        self._model.dof_armature[self._rubbing] = 0.0
         for name in parameters.rubbing:
             loss[dof[name]] = parameters.tip_friction * (walls if name == "lift" else walls + self.force)
-            if name == "tip_x" or walls > 0:
-                self._model.dof_armature[dof[name]] = _WALL_INERTIA
+            loaded = name == "tip_x" or walls > 0
+            self._model.dof_armature[dof[name]] = _WALL_INERTIA if loaded else 0.0
         play = parameters.free_play(self.lift) * self._lever
-        self._play[:] = (0.0, play) if parameters.form.centred else (-play, play)
+        self._play[0], self._play[1] = 0.0 if parameters.form.centred else -play, play
         self._turn_over()
 
     def _measure(self) -> None:
-        data, sensed = self._data, self._data.sensordata
-        self.tilt = math.acos(max(-1.0, min(data.xmat[self._driver, 8], 1.0)))
-        foot = self._sensed["foot"]
-        self.force = float(np.linalg.norm(sensed[foot : foot + 3]))
-        self.moment = self._lever * abs(float(sensed[self._sensed["play"]]))
-        self.torque = abs(float(sensed[self._sensed["twist"]]))
-        self.ahead = float(-data.qpos[self._address["twist"]]) - self._seat
+        sensed, (play, twist) = self._data.sensordata, self._limits
+        self.tilt = math.acos(max(-1.0, min(self._pose.item(8), 1.0)))
+        self.force = math.sqrt(self._foot.dot(self._foot))
+        self.moment = self._lever * abs(sensed.item(play))
+        self.torque = abs(sensed.item(twist))
+        self.ahead = -self._data.qpos.item(self._address["twist"]) - self._seat
 
     def _turn_over(self) -> None:
         """Let the twist go when the flanks hold no more, until the tip is in a seat again."""
@@ -312,7 +311,7 @@ class Recess:
             self._overloaded = self._overloaded + self._timestep if overloaded else 0.0
             self._turning = self._overloaded > _CAM_OUT_TIME
         reach = _OPEN if self._turning else parameters.backlash
-        self._model.jnt_range[self._twist] = (-self._seat - reach, -self._seat + reach)
+        self._twist_range[0], self._twist_range[1] = -self._seat - reach, -self._seat + reach
 
     def _seat_at(self, turned: int) -> None:
         self._seat += turned * self.parameters.form.seat_pitch
@@ -327,7 +326,7 @@ class Recess:
             model.dof_frictionloss[dof] = 0.0
         model.dof_armature[self._rubbing] = 0.0
         self._play[:] = (0.0 if self.parameters.form.centred else -_OPEN, _OPEN)
-        model.jnt_range[self._twist] = (-self._seat - _OPEN, -self._seat + _OPEN)
+        self._twist_range[:] = -self._seat - _OPEN, -self._seat + _OPEN
 
     def give_up(self) -> None:
         """Let a driver that is lost lie where it falls: at 90 degrees of tilt two of its hinges align."""
@@ -340,7 +339,7 @@ class Recess:
         """Let go of a tip that leaves the recess, and take one that comes back."""
         data, parameters = self._data, self.parameters
         self._measure()
-        x, y = (float(data.qpos[self._address[name]]) for name in ("tip_x", "tip_y"))
+        x, y = data.qpos.item(self._address["tip_x"]), data.qpos.item(self._address["tip_y"])
         if self.seated:
             aside = not parameters.form.centred and abs(x) > _SLOT_LENGTH / 2
             thrown = self.moment > parameters.moment_capacity(self.force)

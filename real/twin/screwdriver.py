@@ -191,7 +191,7 @@ class Screwdriver:
         """Set what recess and screw hold in the next physics step."""
         parameters = self.parameters
         self.recess.before_step()
-        angle = self._data.qpos[self._angle]
+        angle = self._data.qpos.item(self._angle)
         progress = min(max(-angle / (2 * math.pi * parameters.turns), 0.0), 1.0)
         self._friction.update(parameters.running_torque * self._ripple(angle) + parameters.torque_rise * progress)
 
