@@ -1,10 +1,13 @@
 """The fingertips of the scene: gives the contacts of each physics step to the taxels.
 
-A physics step only copies what MuJoCo sensed. Contacts are taken into the fingertips' frames once per tactile frame,
-all at once, which is several times faster.
+A physics step only copies what MuJoCo sensed. Contacts are taken into the fingertips' frames, and to the taxels, when
+somebody reads a tactile frame, for all frames since the last time at once: several times faster.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
 
 import mujoco
 import numpy as np
@@ -16,6 +19,28 @@ from real.twin.scene import CONTACT_SIZE, CONTACT_SLOTS, HAND
 from real.twin.taxels import Taxels
 
 _FOUND, _FORCE, _POSITION, _NORMAL, _TANGENT = 0, slice(1, 4), slice(4, 7), slice(7, 10), slice(10, 13)
+_MOST_PENDING = 10  # frames that are computed at once at the latest: more would make a twin at wall-clock speed stutter
+
+
+class Frame:
+    """A tactile frame. Nothing in the twin depends on what it reads, so it is computed when somebody asks.
+
+    Args:
+        catch_up: sets `read` of all frames so far.
+    """
+
+    def __init__(self, catch_up: Callable[[], None]) -> None:
+        self._catch_up = catch_up
+        self.read: Callable[[], NDArray[np.int16]] | None = None
+        """Computes the counts (5, 121, 3); None until it is known how."""
+
+    @cached_property
+    def counts(self) -> NDArray[np.int16]:
+        """(5, 121, 3) counts of the taxels, and of the resultant."""
+        if self.read is None:
+            self._catch_up()
+        assert self.read is not None
+        return self.read()
 
 
 class Fingertips:
@@ -36,6 +61,8 @@ class Fingertips:
         shape = (len(FINGERS), CONTACT_SLOTS, CONTACT_SIZE)
         self._sensed = data.sensordata[first : first + np.prod(shape)].reshape(shape)
         self._noted: list[tuple[Vector, Vector, Vector]] = []
+        self._pending: list[Frame] = []
+        self._ends: list[int] = []  # of the pending frames, in steps
 
     def note(self) -> None:
         """Note the contacts of the last physics step."""
@@ -47,27 +74,40 @@ class Fingertips:
         """(5,) sum of the normal forces on each fingertip in the last physics step (N)."""
         return np.abs(self._sensed[..., 1]).sum(axis=1)
 
-    def frame(self) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
-        """End a tactile frame: give what was noted to the taxels, and return what they read.
+    def frame(self) -> Frame:
+        """End a tactile frame: the taxels will have read what was noted since the last."""
+        frame = Frame(self._catch_up)
+        self._pending.append(frame)
+        self._ends.append(len(self._noted))
+        if len(self._pending) == _MOST_PENDING:
+            self._catch_up()
+        return frame
 
-        Returns:
-            Counts of the taxels (5, 120, 3) and of the resultants (5, 3).
-        """
-        sensed, xpos, xmat = (np.array(part) for part in zip(*self._noted, strict=True))
-        steps, fingers, slots = np.nonzero(sensed[..., _FOUND])
-        found = sensed[steps, fingers, slots]
-        force, normal, tangent = found[:, _FORCE], found[:, _NORMAL], found[:, _TANGENT]
+    def zero(self) -> None:
+        """Make the taxels' present readings zero, but for what the vendor's zeroing leaves."""
+        self._catch_up()
+        self.taxels.zero()
+
+    def _catch_up(self) -> None:
+        """Give what was noted to the taxels, in the fingertips' frames, for all pending frames."""
+        if not self._pending:
+            return
+        noted, self._noted = self._noted[: self._ends[-1]], self._noted[self._ends[-1] :]
+        sensed, xpos, xmat = (np.array(part) for part in zip(*noted, strict=True))
+        lengths = np.diff(self._ends, prepend=0)
+        frame_of_step = np.repeat(np.arange(len(lengths)), lengths)
+        fingers, steps, slots = np.nonzero(sensed[..., _FOUND].swapaxes(0, 1))
+        contacts, tips = sensed[steps, fingers, slots], xpos[steps, fingers]
+        rotations = xmat[steps, fingers].reshape(-1, 3, 3)
+        normal, tangent = contacts[:, _NORMAL], contacts[:, _TANGENT]
         axes = np.stack([normal, tangent, np.cross(normal, tangent)], axis=1)
-        world = -np.einsum("ka,kai->ki", force, axes)  # MuJoCo gives the force of the fingertip on the other body
-        rotation = xmat[steps, fingers].reshape(-1, 3, 3)
-        on_tip = np.einsum("kji,kj->ki", rotation, world)
-        position = np.einsum("kji,kj->ki", rotation, found[:, _POSITION] - xpos[steps, fingers])
-        ends = np.searchsorted(steps, np.arange(len(self._noted)), side="right").tolist()
-        begin = 0
-        for end in ends:
-            for k in range(begin, end):
-                self.taxels.add(int(fingers[k]), position[k], on_tip[k])
-            self.taxels.step(self._timestep)
-            begin = end
-        self._noted.clear()
-        return self.taxels.frame()
+        world = -np.einsum("ka,kai->ki", contacts[:, _FORCE], axes)  # MuJoCo gives the fingertip's on the other body
+        frames = frame_of_step[steps]
+        forces = np.einsum("ki,kij->kj", world, rotations) / lengths[frames][:, None]
+        positions = np.einsum("ki,kij->kj", contacts[:, _POSITION] - tips, rotations)
+        seconds = (lengths * self._timestep).tolist()
+        counts = self.taxels.frames(seconds, fingers, frames, positions, forces)
+        for frame, read in zip(self._pending, counts, strict=True):
+            frame.read = read
+        self._pending.clear()
+        self._ends.clear()

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dexscrew_envs.tasks import FINGERS, JOINTS
 from real.robot import TAXELS, Vector
-from real.twin.fingertips import Fingertips
+from real.twin.fingertips import Fingertips, Frame
 from real.twin.parameters import LogUniform, Parameters, Uniform, parameter
 from real.twin.scene import HAND
 
@@ -78,10 +78,18 @@ class HandReading:
     """(12,) quantised joint positions (rad)."""
     current: Vector = field(default_factory=lambda: np.zeros(len(JOINTS)))
     """(12,) motor currents (mA)."""
-    tactile: NDArray[np.int16] = field(default_factory=lambda: np.zeros((len(FINGERS), TAXELS, 3), np.int16))
-    """(5, 120, 3) counts of the taxels."""
-    resultant: NDArray[np.int16] = field(default_factory=lambda: np.zeros((len(FINGERS), 3), np.int16))
-    """(5, 3) counts of the forces."""
+    frame: Frame | None = None
+    """What the taxels read, or None for nothing yet."""
+
+    @property
+    def tactile(self) -> NDArray[np.int16]:
+        """(5, 120, 3) counts of the taxels."""
+        return np.zeros((len(FINGERS), TAXELS, 3), np.int16) if self.frame is None else self.frame.counts[:, :TAXELS]
+
+    @property
+    def resultant(self) -> NDArray[np.int16]:
+        """(5, 3) counts of the forces."""
+        return np.zeros((len(FINGERS), 3), np.int16) if self.frame is None else self.frame.counts[:, TAXELS]
 
 
 class Hand:
@@ -173,8 +181,8 @@ class Hand:
         now, parameters = self._data.time, self.parameters
         torque = self._data.actuator_force[self._actuators]
         current = np.round(torque / (parameters.torque_factor * _RATED_TORQUE) * RATED_CURRENT)
-        tactile, resultant = self._fingertips.frame()
-        self._on_bus = HandReading(now, self._quantised(self._data.qpos[self._qpos]), current, tactile, resultant)
+        q = self._quantised(self._data.qpos[self._qpos])
+        self._on_bus = HandReading(now, q, current, self._fingertips.frame())
         late = self._rng.random() < parameters.outlier_probability
         self._arrival = now + (0.1 if late else self._rng.normal(parameters.bus_time, parameters.bus_jitter))
         self._next_reading = max(self._next_reading + PERIOD, now)
