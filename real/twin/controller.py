@@ -80,9 +80,14 @@ class ArmController:
             # Plain numbers: several times faster than arrays of six.
             positions, velocities = [], []
             for goal, position, velocity in zip(goals, self.q.tolist(), self.qd.tolist(), strict=True):
-                acceleration = _limit(stiffness * (goal - position - horizon * velocity), MAX_ACCELERATION)
-                velocities.append(_limit(velocity + acceleration * dt, MAX_SPEED))
-                positions.append(position + velocities[-1] * dt)
+                acceleration = stiffness * (goal - position - horizon * velocity)
+                if abs(acceleration) > MAX_ACCELERATION:
+                    acceleration = math.copysign(MAX_ACCELERATION, acceleration)
+                velocity += acceleration * dt
+                if abs(velocity) > MAX_SPEED:
+                    velocity = math.copysign(MAX_SPEED, velocity)
+                velocities.append(velocity)
+                positions.append(position + velocity * dt)
             self.q, self.qd = np.array(positions), np.array(velocities)
 
         self._start(command)
@@ -161,10 +166,6 @@ class ArmController:
         largest = float(np.abs(change).max())
         self.qd = self.qd + change * min(1.0, acceleration * dt / largest) if largest else self.qd
         self.q = self.q + self.qd * dt
-
-
-def _limit(value: float, bound: float) -> float:
-    return bound if value > bound else -bound if value < -bound else value
 
 
 def _check_positive(value: float, name: str) -> None:

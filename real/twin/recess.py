@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import mujoco
@@ -107,12 +108,12 @@ class RecessParameters(Parameters):
         if self.blade not in ("ground", "tapered"):
             raise ValueError(f"unknown blade {self.blade!r}; choose from ground, tapered")
 
-    @property
+    @cached_property
     def form(self) -> Form:
         """Form of tip and recess."""
         return FORMS[self.recess]
 
-    @property
+    @cached_property
     def rubbing(self) -> tuple[str, ...]:
         """Joints along which the walls rub."""
         if self.form.wedged:
@@ -230,7 +231,9 @@ class Recess:
     """
 
     def __init__(self, model: mujoco.MjModel, data: mujoco.MjData, parameters: RecessParameters) -> None:
-        self._model, self._data, self.parameters = model, data, parameters
+        self._model, self.parameters = model, parameters
+        self._qpos, self._sensors, self._active = data.qpos, data.sensordata, data.eq_active
+        self._friction, self._armature = model.dof_frictionloss, model.dof_armature
         self._timestep = model.opt.timestep
         self.slips = 0
         """How often the tip turned over to another seat."""
@@ -266,36 +269,36 @@ class Recess:
     @property
     def seated(self) -> bool:
         """Whether the tip is in the recess."""
-        return bool(self._data.eq_active.item(self._held[0]))
+        return bool(self._active.item(self._held[0]))
 
     @property
     def lift(self) -> float:
         """Height of the tip over the recess's floor (m)."""
-        return self._data.qpos.item(self._address["lift"])
+        return self._qpos.item(self._address["lift"])
 
     def before_step(self) -> None:
         """Set limits and friction of the next physics step from the forces of the last."""
-        loss, dof, parameters = self._model.dof_frictionloss, self._dof, self.parameters
+        friction, dof, parameters = self._friction, self._dof, self.parameters
         if not self.seated:
             self._open()
             return
         walls = 2 * (self.moment / parameters.recess_depth + self.torque / parameters.tip_contact_radius)
-        loss[dof["twist"]] = parameters.tip_friction * self.force * parameters.tip_contact_radius
+        friction[dof["twist"]] = parameters.tip_friction * self.force * parameters.tip_contact_radius
         for name in parameters.rubbing:
-            loss[dof[name]] = parameters.tip_friction * (walls if name == "lift" else walls + self.force)
+            friction[dof[name]] = parameters.tip_friction * (walls if name == "lift" else walls + self.force)
             loaded = name == "tip_x" or walls > 0
-            self._model.dof_armature[dof[name]] = _WALL_INERTIA if loaded else 0.0
+            self._armature[dof[name]] = _WALL_INERTIA if loaded else 0.0
         play = parameters.free_play(self.lift) * self._lever
         self._play[0], self._play[1] = 0.0 if parameters.form.centred else -play, play
         self._turn_over()
 
     def _measure(self) -> None:
-        sensed, (play, twist) = self._data.sensordata, self._limits
+        play, twist = self._limits
         self.tilt = math.acos(max(-1.0, min(self._pose.item(8), 1.0)))
         self.force = math.sqrt(self._foot.dot(self._foot))
-        self.moment = self._lever * abs(sensed.item(play))
-        self.torque = abs(sensed.item(twist))
-        self.ahead = -self._data.qpos.item(self._address["twist"]) - self._seat
+        self.moment = self._lever * abs(self._sensors.item(play))
+        self.torque = abs(self._sensors.item(twist))
+        self.ahead = -self._qpos.item(self._address["twist"]) - self._seat
 
     def _turn_over(self) -> None:
         """Let the twist go when the flanks hold no more, until the tip is in a seat again."""
@@ -321,30 +324,29 @@ class Recess:
 
     def _open(self) -> None:
         """Let the driver be a free body."""
-        model = self._model
         for dof in self._dof.values():
-            model.dof_frictionloss[dof] = 0.0
-        model.dof_armature[self._rubbing] = 0.0
+            self._friction[dof] = 0.0
+        self._armature[self._rubbing] = 0.0
         self._play[:] = (0.0 if self.parameters.form.centred else -_OPEN, _OPEN)
         self._twist_range[:] = -self._seat - _OPEN, -self._seat + _OPEN
 
     def give_up(self) -> None:
         """Let a driver that is lost lie where it falls: at 90 degrees of tilt two of its hinges align."""
         first = self._dof["twist"]
-        self._model.dof_armature[first : first + 3] = _LOST_INERTIA
+        self._armature[first : first + 3] = _LOST_INERTIA
         self._model.dof_damping[first : first + 3] = _LOST_DAMPING
-        self._data.eq_active[self._held] = 0
+        self._active[self._held] = 0
 
     def after_step(self) -> None:
         """Let go of a tip that leaves the recess, and take one that comes back."""
-        data, parameters = self._data, self.parameters
+        parameters = self.parameters
         self._measure()
-        x, y = data.qpos.item(self._address["tip_x"]), data.qpos.item(self._address["tip_y"])
+        x, y = self._qpos.item(self._address["tip_x"]), self._qpos.item(self._address["tip_y"])
         if self.seated:
             aside = not parameters.form.centred and abs(x) > _SLOT_LENGTH / 2
             thrown = self.moment > parameters.moment_capacity(self.force)
             if aside or thrown or self.lift > parameters.recess_depth:
-                data.eq_active[self._held] = 0
+                self._active[self._held] = 0
             return
         if parameters.form.wedged and self.force < _SEATING_FORCE:
             return
@@ -354,4 +356,4 @@ class Recess:
         near = math.hypot(along, y) < _ENTRY
         if aligned and near and self.lift <= parameters.recess_depth and self.tilt <= parameters.free_play(self.lift):
             self._seat_at(turned)
-            data.eq_active[self._held] = 1
+            self._active[self._held] = 1
