@@ -78,16 +78,17 @@ class ArmController:
 
         def command(dt: float) -> None:
             # Plain numbers: several times faster than arrays of six.
-            positions, velocities = [], []
-            for goal, position, velocity in zip(goals, self.q.tolist(), self.qd.tolist(), strict=True):
+            positions, velocities = self.q.tolist(), self.qd.tolist()
+            if positions == goals and not any(velocities):
+                return
+            for joint, (goal, position, velocity) in enumerate(zip(goals, positions, velocities, strict=True)):
                 acceleration = stiffness * (goal - position - horizon * velocity)
                 if abs(acceleration) > MAX_ACCELERATION:
                     acceleration = math.copysign(MAX_ACCELERATION, acceleration)
                 velocity += acceleration * dt
                 if abs(velocity) > MAX_SPEED:
                     velocity = math.copysign(MAX_SPEED, velocity)
-                velocities.append(velocity)
-                positions.append(position + velocity * dt)
+                velocities[joint], positions[joint] = velocity, position + velocity * dt
             self.q, self.qd = np.array(positions), np.array(velocities)
 
         self._start(command)

@@ -295,7 +295,8 @@ class Recess:
     def _measure(self) -> None:
         play, twist = self._limits
         self.tilt = math.acos(max(-1.0, min(self._pose.item(8), 1.0)))
-        self.force = math.sqrt(self._foot.dot(self._foot))
+        x, y, z = self._foot.tolist()
+        self.force = math.sqrt(x * x + y * y + z * z)
         self.moment = self._lever * abs(self._sensors.item(play))
         self.torque = abs(self._sensors.item(twist))
         self.ahead = -self._qpos.item(self._address["twist"]) - self._seat

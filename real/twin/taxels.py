@@ -159,7 +159,7 @@ def _axes(normal: Vector, distal: Vector) -> Vector:
 
 
 def _geometry() -> tuple[Vector, Vector, Vector, Vector, Vector]:
-    """Return positions, normals, areas and axes of all taxels, and how cells spread over points (5, 120, 20)."""
+    """Return positions and normals of all taxels, areas and axes of all channels, and how cells spread over points."""
     positions, normals, areas, axes, spreads = [], [], [], [], []
     for pad in _PADS:
         position, normal, area = pad.points(ROWS, COLUMNS)
@@ -170,14 +170,15 @@ def _geometry() -> tuple[Vector, Vector, Vector, Vector, Vector]:
         spread = np.exp(-(distances**2) / (2 * _CELL_WIDTH**2))
         positions.append(position)
         normals.append(normal)
-        areas.append(area)
+        areas.append(np.append(area, 0.0))
         axes.append(_axes(facing, distal / np.linalg.norm(distal)))
         spreads.append(spread / np.linalg.norm(spread, axis=1, keepdims=True))  # Keeps the cells' variance.
     return np.array(positions), np.array(normals), np.array(areas), np.array(axes), np.array(spreads)
 
 
 POSITIONS, NORMALS, _AREAS, _AXES, _CELL_SPREAD = _geometry()
-_AREA_AXES = (_AXES * np.pad(_AREAS, ((0, 0), (0, 1)), constant_values=1.0)[..., None, None]).swapaxes(2, 3).copy()
+_AREA_AXES = _AXES.swapaxes(2, 3).copy()
+_AREA_AXES[:, :TAXELS] *= _AREAS[:, :TAXELS, None, None]
 """What takes the force per area, a row in the link's frame, to the force on a taxel, a row in its axes."""
 
 
@@ -212,7 +213,8 @@ class Taxels:
         narrow = 1 / (2 * parameters.width**2)
         squares = (POSITIONS**2).sum(axis=-1, keepdims=True)
         terms = np.concatenate([2 * POSITIONS, -np.ones_like(squares), -squares], axis=-1)
-        self._exponents = (narrow * terms).transpose(0, 2, 1).copy()
+        self._exponents = np.zeros((tips, terms.shape[2], _CHANNELS))
+        self._exponents[..., :TAXELS] = (narrow * terms).swapaxes(1, 2)
         self._least = math.exp(-narrow * _REACH**2)  # of a contact's largest weight, if it is felt
         shape = (tips, _CHANNELS, 3)
         self._load = np.zeros(shape)  # After the lag (N).
@@ -246,14 +248,14 @@ class Taxels:
             rows = slice(bounds[0], bounds[-1])
             # A fingertip is more than five widths thick: its far side gets nothing.
             weights = np.exp(terms[rows] @ self._exponents[finger])
-            felt = forces[rows] * (weights.max(axis=1) > self._least)[:, None]
-            shares = np.ones((len(felt), _CHANNELS))  # of the area; the resultant takes all
-            np.divide(weights, np.maximum(weights @ _AREAS[finger], 1e-300)[:, None], out=shares[:, :TAXELS])
-            loads = [
-                shares[begin - bounds[0] : end - bounds[0]].T @ felt[begin - bounds[0] : end - bounds[0]]
-                for begin, end in pairwise(bounds)
-            ]
-            total[:, finger] = (np.stack(loads, axis=1) @ _AREA_AXES[finger]).swapaxes(0, 1)
+            felt = forces[rows] * (weights[:, :TAXELS].max(axis=1) > self._least)[:, None]
+            weights /= np.maximum(weights @ _AREAS[finger], 1e-300)[:, None]
+            weights[:, TAXELS] = 1.0  # The resultant takes everything.
+            loads = np.empty((count, _CHANNELS, 3))
+            for load, (begin, end) in zip(loads, pairwise(bounds), strict=True):
+                own = slice(begin - rows.start, end - rows.start)
+                np.matmul(weights[own].T, felt[own], out=load)
+            total[:, finger] = (loads.swapaxes(0, 1) @ _AREA_AXES[finger]).swapaxes(0, 1)
         return total
 
     def frames(
