@@ -70,7 +70,7 @@ class Arm:
         self._center = data.subtree_com[palm]
         self._weight = np.array([0.0, 0.0, -float(model.body_subtreemass[palm]) * np.linalg.norm(model.opt.gravity)])
         at = int(model.sensor("force").adr[0])
-        self._sensed = data.sensordata[at : at + 6]
+        self._force, self._torque = data.sensordata[at : at + 3], data.sensordata[at + 3 : at + 6]
         scale = np.repeat([parameters.force_bias, parameters.torque_bias], 3)
         self._rng = rng
         self._bias = scale * rng.standard_normal(6)
@@ -112,14 +112,14 @@ class Arm:
     @property
     def raw_force(self) -> float:
         """Norm of the force in the wrist, without the sensor's errors, the payload's weight included (N)."""
-        return math.hypot(*self._sensed[:3].tolist())
+        return math.hypot(*self._force.tolist())
 
     @property
     def tcp_force(self) -> Vector:
         """(6,) external force and torque at the flange, in the base frame, as measured (N, N m)."""
         rotation = self._data.site_xmat[self._site].reshape(3, 3)
         # The sensor gives what holds the hand up, the reaction to weight and external load.
-        force, torque = -rotation @ self._sensed[:3], -rotation @ self._sensed[3:]
+        force, torque = -rotation @ self._force, -rotation @ self._torque
         lever = self._center - self._data.site_xpos[self._site]
         error = self._errors[self._present]
         return np.concatenate([force - self._weight, torque - np.cross(lever, self._weight)]) + error

@@ -249,7 +249,7 @@ class Recess:
         """Tilting moment on the walls (N m)."""
         self._seat = self._overloaded = 0.0
         self._turning = False
-        self._pose = data.xmat[model.body("driver").id]
+        self._orientation = data.xmat[model.body("driver").id]
         self._address = {name: int(model.joint(name).qposadr[0]) for name in ("tip_x", "tip_y", "lift", "twist")}
         self._dof = {name: int(model.joint(name).dofadr[0]) for name in self._address}
         self._twist_range = model.jnt_range[model.joint("twist").id]
@@ -294,7 +294,7 @@ class Recess:
 
     def _measure(self) -> None:
         play, twist = self._limits
-        self.tilt = math.acos(max(-1.0, min(self._pose.item(8), 1.0)))
+        self.tilt = math.acos(max(-1.0, min(self._orientation.item(8), 1.0)))
         x, y, z = self._foot.tolist()
         self.force = math.sqrt(x * x + y * y + z * z)
         self.moment = self._lever * abs(self._sensors.item(play))
