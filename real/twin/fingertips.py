@@ -1,7 +1,7 @@
 """The fingertips of the scene: gives the contacts of each physics step to the taxels.
 
-A physics step only copies what MuJoCo sensed, contacts and poses. Contacts are taken into the fingertips' frames, and to
-the taxels, when somebody reads a tactile frame, for all frames since the last time at once: several times faster.
+A physics step only copies what MuJoCo sensed: contacts and poses. Contacts are taken into the fingertips' frames, and
+to the taxels, when somebody reads a tactile frame, for all frames since the last time at once: several times faster.
 """
 
 from __future__ import annotations

@@ -30,7 +30,8 @@ _CELLS = _CELL_ROWS * _CELL_COLUMNS
 _CHANNELS = TAXELS + 1  # The last one is the resultant.
 _CELL_WIDTH = 0.004  # How far a cell is felt (m): half the distance between cells.
 _REACH = 0.008  # A contact further than this from every taxel is on the shell, which feels nothing (m).
-_LOW, _HIGH = np.array([-128.0, -128.0, 0.0]), np.array([127.0, 127.0, 255.0])  # int8, int8, uint8 on the wire.
+# int8, int8, uint8 on the wire. For every channel, as gains below: NumPy is slow with arrays of three.
+_LOW, _HIGH = np.tile([-128.0, -128.0, 0.0], (_CHANNELS, 1)), np.tile([127.0, 127.0, 255.0], (_CHANNELS, 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,8 +203,9 @@ class Taxels:
         gain = 1 + parameters.gain_error * rng.standard_normal((tips, 1))
         cell = parameters.gain_error * rng.standard_normal((tips, _CELLS, 1))
         alive = rng.random((tips, TAXELS)) >= parameters.dead
-        self._alive = np.concatenate([alive, np.ones((tips, 1), bool)], axis=1)[..., None]
-        self._gain = np.empty((tips, _CHANNELS, 1))
+        self._alive = np.ones((tips, _CHANNELS, 3), bool)
+        self._alive[:, :TAXELS] = alive[..., None]
+        self._gain = np.empty((tips, _CHANNELS, 3))
         self._gain[:, :TAXELS] = (gain[..., None] + _CELL_SPREAD @ cell) / parameters.point_scale
         self._gain[:, TAXELS] = gain / parameters.resultant_scale
         self._spread = np.zeros((tips, _CHANNELS, _CELLS + 1))
