@@ -66,6 +66,7 @@ class Fingertips:
         first = int(model.sensor(f"{FINGERS[0]}_contacts").adr[0])
         shape = (len(FINGERS), CONTACT_SLOTS * CONTACT_SIZE + POSE_SIZE)
         self._sensed = data.sensordata[first : first + math.prod(shape)].reshape(shape)
+        self._normal_forces = _contacts(self._sensed)[..., _FORCE.start]
         self._noted: list[Vector] = []
         self._pending: list[tuple[Frame, list[Vector]]] = []
 
@@ -76,7 +77,7 @@ class Fingertips:
     @property
     def normal_force(self) -> Vector:
         """(5,) sum of the normal forces on each fingertip in the last physics step (N)."""
-        return np.abs(_contacts(self._sensed)[..., 1]).sum(axis=1)
+        return np.abs(self._normal_forces).sum(axis=1)
 
     def frame(self) -> Frame:
         """End a tactile frame: the taxels will have read what was noted since the last."""

@@ -202,7 +202,7 @@ class Screwdriver:
             fingertips: of the hand.
         """
         if self.released is None:
-            thumb, *others = fingertips.normal_force
+            thumb, *others = fingertips.normal_force.tolist()
             gripping = thumb > 0 and sum(others) > _GRIP_FORCE
             self._gripped = self._gripped + self._timestep if gripping else 0.0
             if self._gripped >= _GRIP_TIME or self._data.time >= self.parameters.hold_time:
