@@ -12,6 +12,8 @@ from real.robot import Vector
 from real.twin.parameters import Parameters, Uniform, parameter
 from real.twin.scene import ARM_JOINTS, HAND
 
+_DRAWN_AHEAD = 250  # steps whose sensor errors are drawn at once, which is far cheaper than one by one
+
 
 @dataclass(frozen=True, kw_only=True)
 class ArmParameters(Parameters):
@@ -68,25 +70,34 @@ class Arm:
         self._center = data.subtree_com[palm]
         self._weight = np.array([0.0, 0.0, -float(model.body_subtreemass[palm]) * np.linalg.norm(model.opt.gravity)])
         at = int(model.sensor("force").adr[0])
-        self._sensed = data.sensordata[at : at + 6]
+        self._force, self._torque = data.sensordata[at : at + 3], data.sensordata[at + 3 : at + 6]
         scale = np.repeat([parameters.force_bias, parameters.torque_bias], 3)
         self._rng = rng
         self._bias = scale * rng.standard_normal(6)
         self._noise = np.repeat([parameters.force_noise, parameters.torque_noise], 3)
         drift = parameters.force_drift * math.sqrt(model.opt.timestep / 600)
         self._drift = np.repeat([drift, drift * parameters.torque_bias / 2], 3)
-        self._error = self._bias
+        self._errors = self._bias[None]  # of the present step and those to come
+        self._present = 0
 
     def track(self, q: Vector, qd: Vector) -> None:
         """Set what the joints track in the next physics step: positions and velocities (6,)."""
-        self._ctrl[:] = q + self._velocity_lag * qd
+        np.multiply(self._velocity_lag, qd, out=self._ctrl)
+        self._ctrl += q
         self._feedforward[:] = self._load
 
     def after_step(self) -> None:
-        """Draw the sensor's error of this step."""
-        draws = self._rng.standard_normal((2, 6))
-        self._bias = self._bias + self._drift * draws[0]
-        self._error = self._bias + self._noise * draws[1]
+        """Go on to the sensor's error of this step."""
+        self._present += 1
+        if self._present == len(self._errors):
+            self._draw_errors()
+
+    def _draw_errors(self) -> None:
+        draws = self._rng.standard_normal((_DRAWN_AHEAD, 2, 6))
+        drifted = np.cumsum(np.vstack([self._bias, self._drift * draws[:, 0]]), axis=0)[1:]
+        self._bias = drifted[-1]
+        self._errors = drifted + self._noise * draws[:, 1]
+        self._present = 0
 
     @property
     def q(self) -> Vector:
@@ -101,13 +112,14 @@ class Arm:
     @property
     def raw_force(self) -> float:
         """Norm of the force in the wrist, without the sensor's errors, the payload's weight included (N)."""
-        return math.hypot(*self._sensed[:3])
+        return math.hypot(*self._force.tolist())
 
     @property
     def tcp_force(self) -> Vector:
         """(6,) external force and torque at the flange, in the base frame, as measured (N, N m)."""
         rotation = self._data.site_xmat[self._site].reshape(3, 3)
         # The sensor gives what holds the hand up, the reaction to weight and external load.
-        force, torque = -rotation @ self._sensed[:3], -rotation @ self._sensed[3:]
+        force, torque = -rotation @ self._force, -rotation @ self._torque
         lever = self._center - self._data.site_xpos[self._site]
-        return np.concatenate([force - self._weight, torque - np.cross(lever, self._weight)]) + self._error
+        error = self._errors[self._present]
+        return np.concatenate([force - self._weight, torque - np.cross(lever, self._weight)]) + error

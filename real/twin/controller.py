@@ -70,16 +70,26 @@ class ArmController:
         Raises:
             ValueError: a wrong shape, a number that is not finite, or out of range.
         """
-        target = check_joints(q, "the target")
+        goals = check_joints(q, "the target").tolist()
         for name, value, (low, high) in (("gain", gain, GAIN), ("lookahead", lookahead, LOOKAHEAD)):
             if not low <= value <= high:
                 raise ValueError(f"{name} of servoJ must be between {low:g} and {high:g}, got {value}")
         stiffness, horizon = gain * self.gain_factor, lookahead * self.lookahead_factor
 
         def command(dt: float) -> None:
-            acceleration = _limit(stiffness * (target - self.q - horizon * self.qd), MAX_ACCELERATION)
-            self.qd = _limit(self.qd + acceleration * dt, MAX_SPEED)
-            self.q = self.q + self.qd * dt
+            # Plain numbers: several times faster than arrays of six.
+            positions, velocities = self.q.tolist(), self.qd.tolist()
+            if positions == goals and not any(velocities):
+                return
+            for joint, (goal, position, velocity) in enumerate(zip(goals, positions, velocities, strict=True)):
+                acceleration = stiffness * (goal - position - horizon * velocity)
+                if abs(acceleration) > MAX_ACCELERATION:
+                    acceleration = math.copysign(MAX_ACCELERATION, acceleration)
+                velocity += acceleration * dt
+                if abs(velocity) > MAX_SPEED:
+                    velocity = math.copysign(MAX_SPEED, velocity)
+                velocities[joint], positions[joint] = velocity, position + velocity * dt
+            self.q, self.qd = np.array(positions), np.array(velocities)
 
         self._start(command)
 
@@ -124,7 +134,7 @@ class ArmController:
         Raises:
             ValueError: a wrong shape, a number that is not finite, or an acceleration that is not positive.
         """
-        target = _limit(check_joints(qd, "the velocities"), MAX_SPEED)
+        target = np.clip(check_joints(qd, "the velocities"), -MAX_SPEED, MAX_SPEED)
         _check_positive(acceleration, "acceleration")
         self._start(lambda dt: self._accelerate(target, acceleration, dt))
 
@@ -157,10 +167,6 @@ class ArmController:
         largest = float(np.abs(change).max())
         self.qd = self.qd + change * min(1.0, acceleration * dt / largest) if largest else self.qd
         self.q = self.q + self.qd * dt
-
-
-def _limit(values: Vector, bound: float) -> Vector:
-    return np.minimum(np.maximum(values, -bound), bound)  # several times faster than np.clip at this size
 
 
 def _check_positive(value: float, name: str) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dexscrew_envs.hands.xhand import FINGERS, JOINTS
 from real.robot import TAXELS, Vector
-from real.twin.fingertips import Fingertips
+from real.twin.fingertips import Fingertips, Frame
 from real.twin.parameters import LogUniform, Parameters, Uniform, parameter
 from real.twin.scene import HAND
 
@@ -78,10 +78,18 @@ class HandReading:
     """(12,) quantised joint positions (rad)."""
     current: Vector = field(default_factory=lambda: np.zeros(len(JOINTS)))
     """(12,) motor currents (mA)."""
-    tactile: NDArray[np.int16] = field(default_factory=lambda: np.zeros((len(FINGERS), TAXELS, 3), np.int16))
-    """(5, 120, 3) counts of the taxels."""
-    resultant: NDArray[np.int16] = field(default_factory=lambda: np.zeros((len(FINGERS), 3), np.int16))
-    """(5, 3) counts of the forces."""
+    frame: Frame | None = None
+    """What the taxels read, or None for nothing yet."""
+
+    @property
+    def tactile(self) -> NDArray[np.int16]:
+        """(5, 120, 3) counts of the taxels."""
+        return np.zeros((len(FINGERS), TAXELS, 3), np.int16) if self.frame is None else self.frame.counts[:, :TAXELS]
+
+    @property
+    def resultant(self) -> NDArray[np.int16]:
+        """(5, 3) counts of the forces."""
+        return np.zeros((len(FINGERS), 3), np.int16) if self.frame is None else self.frame.counts[:, TAXELS]
 
 
 class Hand:
@@ -117,12 +125,16 @@ class Hand:
         self._actuators = slice(first, first + len(JOINTS))
         model.dof_frictionloss[dofs] = np.where(_PROXIMAL, parameters.proximal_friction, parameters.distal_friction)
         start = data.qpos[self._qpos].copy()
-        self._target = self._followed = self._output = start
+        self._target, self._followed, self._output = start, start.copy(), start.copy()
+        self._work = np.empty_like(start)
         self._delayed: deque[tuple[float, Vector]] = deque()
         self._on_bus: HandReading | None = None
         self._arrival = self._next_reading = 0.0
         following_time = max(parameters.response_time - _MECHANICAL_TIME, model.opt.timestep)
-        self._blend = 1 - np.exp(-model.opt.timestep / following_time)
+        # Arrays, for NumPy converts a number anew whenever it meets one.
+        self._blend = np.full_like(start, 1 - np.exp(-model.opt.timestep / following_time))
+        self._slack = np.full_like(start, parameters.backlash)
+        self._ctrl = data.ctrl[self._actuators]
         self._lag = round(parameters.dead_time / model.opt.timestep) * model.opt.timestep
         self.configure(100, 1, 100, POSITION)
         self.reading = HandReading(q=self._quantised(start))
@@ -147,14 +159,15 @@ class Hand:
 
     def before_step(self) -> None:
         """Set the position loops' targets for the next physics step."""
-        now = self._data.time + 1e-9
-        while self._delayed and self._delayed[0][0] <= now:
+        while self._delayed and self._delayed[0][0] <= self._data.time + 1e-9:
             self._target = self._delayed.popleft()[1]
-        self._followed = self._followed + self._blend * (self._target - self._followed)
-        slack = self.parameters.backlash
-        low, high = self._followed - slack, self._followed + slack
-        self._output = np.minimum(np.maximum(self._output, low), high)
-        self._data.ctrl[self._actuators] = self._output
+        followed, output, work = self._followed, self._output, self._work
+        np.subtract(self._target, followed, out=work)
+        np.multiply(self._blend, work, out=work)
+        np.add(followed, work, out=followed)
+        np.maximum(output, np.subtract(followed, self._slack, out=work), out=output)
+        np.minimum(output, np.add(followed, self._slack, out=work), out=output)
+        self._ctrl[:] = output
 
     def after_step(self) -> None:
         """Take and bring readings as their times come."""
@@ -168,8 +181,8 @@ class Hand:
         now, parameters = self._data.time, self.parameters
         torque = self._data.actuator_force[self._actuators]
         current = np.round(torque / (parameters.torque_factor * _RATED_TORQUE) * RATED_CURRENT)
-        tactile, resultant = self._fingertips.frame()
-        self._on_bus = HandReading(now, self._quantised(self._data.qpos[self._qpos]), current, tactile, resultant)
+        q = self._quantised(self._data.qpos[self._qpos])
+        self._on_bus = HandReading(now, q, current, self._fingertips.frame())
         late = self._rng.random() < parameters.outlier_probability
         self._arrival = now + (0.1 if late else self._rng.normal(parameters.bus_time, parameters.bus_jitter))
         self._next_reading = max(self._next_reading + PERIOD, now)

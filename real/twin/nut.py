@@ -154,7 +154,8 @@ class Nut:
         self._data = data
         self._angle = int(model.joint("nut").qposadr[0])
         self._slide = int(model.joint("nut_z").qposadr[0])
-        self._stops = slice(int(model.sensor(_PLAY_JOINTS[0]).adr[0]), int(model.sensor(_PLAY_JOINTS[-1]).adr[0]) + 1)
+        first, last = (int(model.sensor(name).adr[0]) for name in (_PLAY_JOINTS[0], _PLAY_JOINTS[-1]))
+        self._stops = data.sensordata[first : last + 1]
         self._running_torque = parameters.running_torque
         self._ripple = Ripple(parameters.ripple, parameters.ripple_noise, rng)
         self._friction = ThreadFriction(
@@ -165,8 +166,8 @@ class Nut:
 
     def before_step(self) -> None:
         """Set the friction of the next physics step."""
-        x, y, roll, pitch = self._data.sensordata[self._stops]
-        running = self._running_torque * self._ripple(self._data.qpos[self._angle])
+        x, y, roll, pitch = self._stops.tolist()
+        running = self._running_torque * self._ripple(self._data.qpos.item(self._angle))
         self._friction.update(running, math.hypot(x, y), math.hypot(roll, pitch))
 
     def after_step(self, fingertips: Fingertips) -> None:

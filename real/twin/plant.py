@@ -261,7 +261,7 @@ class Plant:
 
     def zero_tactile(self) -> None:
         """Set the taxels' present readings to zero, but for what the vendor's reset leaves."""
-        self.fingertips.taxels.zero()
+        self.fingertips.zero()
 
     def trigger_protective_stop(self) -> None:
         """Stop the arm as its controller does when it meets a force; it stays stopped until `unlock`."""

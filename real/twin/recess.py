@@ -18,10 +18,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import mujoco
-import numpy as np
 
 from real.twin.parameters import Choice, LogUniform, Parameters, Uniform, parameter
 from real.twin.solids import VISUAL
@@ -108,12 +108,12 @@ class RecessParameters(Parameters):
         if self.blade not in ("ground", "tapered"):
             raise ValueError(f"unknown blade {self.blade!r}; choose from ground, tapered")
 
-    @property
+    @cached_property
     def form(self) -> Form:
         """Form of tip and recess."""
         return FORMS[self.recess]
 
-    @property
+    @cached_property
     def rubbing(self) -> tuple[str, ...]:
         """Joints along which the walls rub."""
         if self.form.wedged:
@@ -231,7 +231,9 @@ class Recess:
     """
 
     def __init__(self, model: mujoco.MjModel, data: mujoco.MjData, parameters: RecessParameters) -> None:
-        self._model, self._data, self.parameters = model, data, parameters
+        self._model, self.parameters = model, parameters
+        self._qpos, self._sensors, self._active = data.qpos, data.sensordata, data.eq_active
+        self._friction, self._armature = model.dof_frictionloss, model.dof_armature
         self._timestep = model.opt.timestep
         self.slips = 0
         """How often the tip turned over to another seat."""
@@ -247,17 +249,19 @@ class Recess:
         """Tilting moment on the walls (N m)."""
         self._seat = self._overloaded = 0.0
         self._turning = False
-        self._driver = model.body("driver").id
+        self._orientation = data.xmat[model.body("driver").id]
         self._address = {name: int(model.joint(name).qposadr[0]) for name in ("tip_x", "tip_y", "lift", "twist")}
         self._dof = {name: int(model.joint(name).dofadr[0]) for name in self._address}
-        self._twist = model.joint("twist").id
+        self._twist_range = model.jnt_range[model.joint("twist").id]
         centred = parameters.form.centred
         self._held = [model.equality(name).id for name in (("tip_x", "tip_y") if centred else ("tip_y",))]
         self._play = (
             model.tendon_range[model.tendon("play").id] if centred else model.jnt_range[model.joint("tilt_x").id]
         )
         self._lever = _REACH if centred else 1.0
-        self._sensed = {name: int(model.sensor(name).adr[0]) for name in ("foot", "play", "twist")}
+        foot = int(model.sensor("foot").adr[0])
+        self._foot = data.sensordata[foot : foot + 3]
+        self._limits = [int(model.sensor(name).adr[0]) for name in ("play", "twist")]
         self._rubbing = [self._dof[name] for name in parameters.rubbing]
         mujoco.mj_forward(model, data)
         self._measure()
@@ -265,38 +269,37 @@ class Recess:
     @property
     def seated(self) -> bool:
         """Whether the tip is in the recess."""
-        return bool(self._data.eq_active[self._held[0]])
+        return bool(self._active.item(self._held[0]))
 
     @property
     def lift(self) -> float:
         """Height of the tip over the recess's floor (m)."""
-        return float(self._data.qpos[self._address["lift"]])
+        return self._qpos.item(self._address["lift"])
 
     def before_step(self) -> None:
         """Set limits and friction of the next physics step from the forces of the last."""
-        loss, dof, parameters = self._model.dof_frictionloss, self._dof, self.parameters
+        friction, dof, parameters = self._friction, self._dof, self.parameters
         if not self.seated:
             self._open()
             return
         walls = 2 * (self.moment / parameters.recess_depth + self.torque / parameters.tip_contact_radius)
-        loss[dof["twist"]] = parameters.tip_friction * self.force * parameters.tip_contact_radius
-        self._model.dof_armature[self._rubbing] = 0.0
+        friction[dof["twist"]] = parameters.tip_friction * self.force * parameters.tip_contact_radius
         for name in parameters.rubbing:
-            loss[dof[name]] = parameters.tip_friction * (walls if name == "lift" else walls + self.force)
-            if name == "tip_x" or walls > 0:
-                self._model.dof_armature[dof[name]] = _WALL_INERTIA
+            friction[dof[name]] = parameters.tip_friction * (walls if name == "lift" else walls + self.force)
+            loaded = name == "tip_x" or walls > 0
+            self._armature[dof[name]] = _WALL_INERTIA if loaded else 0.0
         play = parameters.free_play(self.lift) * self._lever
-        self._play[:] = (0.0, play) if parameters.form.centred else (-play, play)
+        self._play[0], self._play[1] = 0.0 if parameters.form.centred else -play, play
         self._turn_over()
 
     def _measure(self) -> None:
-        data, sensed = self._data, self._data.sensordata
-        self.tilt = math.acos(max(-1.0, min(data.xmat[self._driver, 8], 1.0)))
-        foot = self._sensed["foot"]
-        self.force = float(np.linalg.norm(sensed[foot : foot + 3]))
-        self.moment = self._lever * abs(float(sensed[self._sensed["play"]]))
-        self.torque = abs(float(sensed[self._sensed["twist"]]))
-        self.ahead = float(-data.qpos[self._address["twist"]]) - self._seat
+        play, twist = self._limits
+        self.tilt = math.acos(max(-1.0, min(self._orientation.item(8), 1.0)))
+        x, y, z = self._foot.tolist()
+        self.force = math.sqrt(x * x + y * y + z * z)
+        self.moment = self._lever * abs(self._sensors.item(play))
+        self.torque = abs(self._sensors.item(twist))
+        self.ahead = -self._qpos.item(self._address["twist"]) - self._seat
 
     def _turn_over(self) -> None:
         """Let the twist go when the flanks hold no more, until the tip is in a seat again."""
@@ -312,7 +315,7 @@ class Recess:
             self._overloaded = self._overloaded + self._timestep if overloaded else 0.0
             self._turning = self._overloaded > _CAM_OUT_TIME
         reach = _OPEN if self._turning else parameters.backlash
-        self._model.jnt_range[self._twist] = (-self._seat - reach, -self._seat + reach)
+        self._twist_range[0], self._twist_range[1] = -self._seat - reach, -self._seat + reach
 
     def _seat_at(self, turned: int) -> None:
         self._seat += turned * self.parameters.form.seat_pitch
@@ -322,30 +325,29 @@ class Recess:
 
     def _open(self) -> None:
         """Let the driver be a free body."""
-        model = self._model
         for dof in self._dof.values():
-            model.dof_frictionloss[dof] = 0.0
-        model.dof_armature[self._rubbing] = 0.0
+            self._friction[dof] = 0.0
+        self._armature[self._rubbing] = 0.0
         self._play[:] = (0.0 if self.parameters.form.centred else -_OPEN, _OPEN)
-        model.jnt_range[self._twist] = (-self._seat - _OPEN, -self._seat + _OPEN)
+        self._twist_range[:] = -self._seat - _OPEN, -self._seat + _OPEN
 
     def give_up(self) -> None:
         """Let a driver that is lost lie where it falls: at 90 degrees of tilt two of its hinges align."""
         first = self._dof["twist"]
-        self._model.dof_armature[first : first + 3] = _LOST_INERTIA
+        self._armature[first : first + 3] = _LOST_INERTIA
         self._model.dof_damping[first : first + 3] = _LOST_DAMPING
-        self._data.eq_active[self._held] = 0
+        self._active[self._held] = 0
 
     def after_step(self) -> None:
         """Let go of a tip that leaves the recess, and take one that comes back."""
-        data, parameters = self._data, self.parameters
+        parameters = self.parameters
         self._measure()
-        x, y = (float(data.qpos[self._address[name]]) for name in ("tip_x", "tip_y"))
+        x, y = self._qpos.item(self._address["tip_x"]), self._qpos.item(self._address["tip_y"])
         if self.seated:
             aside = not parameters.form.centred and abs(x) > _SLOT_LENGTH / 2
             thrown = self.moment > parameters.moment_capacity(self.force)
             if aside or thrown or self.lift > parameters.recess_depth:
-                data.eq_active[self._held] = 0
+                self._active[self._held] = 0
             return
         if parameters.form.wedged and self.force < _SEATING_FORCE:
             return
@@ -355,4 +357,4 @@ class Recess:
         near = math.hypot(along, y) < _ENTRY
         if aligned and near and self.lift <= parameters.recess_depth and self.tilt <= parameters.free_play(self.lift):
             self._seat_at(turned)
-            data.eq_active[self._held] = 1
+            self._active[self._held] = 1

@@ -37,6 +37,8 @@ CONTACT_SLOTS = 6
 """Contacts of a fingertip that are sensed; with more, the strongest are."""
 CONTACT_SIZE = 13
 """Numbers of a sensed contact: found 1, force 3, position 3, normal 3, first tangent 3."""
+POSE_SIZE = 12
+"""Numbers of a fingertip's sensed pose, which follow its contacts: position of its link 3, axes x, y and z 9."""
 
 
 def build_scene(
@@ -123,6 +125,9 @@ def _add_sensors(spec: mujoco.MjSpec) -> None:
             name=f"{finger}_contacts", type=sensor.mjSENS_CONTACT, objtype=kind.mjOBJ_BODY, objname=f"{HAND}{finger}_2",
             intprm=[wanted, strongest, CONTACT_SLOTS],
         )  # fmt: skip
+        pose = (sensor.mjSENS_FRAMEPOS, sensor.mjSENS_FRAMEXAXIS, sensor.mjSENS_FRAMEYAXIS, sensor.mjSENS_FRAMEZAXIS)
+        for type_ in pose:
+            spec.add_sensor(type=type_, objtype=kind.mjOBJ_XBODY, objname=f"{HAND}{finger}_2")
 
 
 def _decorate(spec: mujoco.MjSpec) -> None:

@@ -191,7 +191,7 @@ class Screwdriver:
         """Set what recess and screw hold in the next physics step."""
         parameters = self.parameters
         self.recess.before_step()
-        angle = self._data.qpos[self._angle]
+        angle = self._data.qpos.item(self._angle)
         progress = min(max(-angle / (2 * math.pi * parameters.turns), 0.0), 1.0)
         self._friction.update(parameters.running_torque * self._ripple(angle) + parameters.torque_rise * progress)
 
@@ -202,7 +202,7 @@ class Screwdriver:
             fingertips: of the hand.
         """
         if self.released is None:
-            thumb, *others = fingertips.normal_force
+            thumb, *others = fingertips.normal_force.tolist()
             gripping = thumb > 0 and sum(others) > _GRIP_FORCE
             self._gripped = self._gripped + self._timestep if gripping else 0.0
             if self._gripped >= _GRIP_TIME or self._data.time >= self.parameters.hold_time:

@@ -10,10 +10,14 @@ one side to the other.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from dexscrew_envs.hands.xhand import FINGERS
 from real.robot import TAXELS, Vector
@@ -26,7 +30,8 @@ _CELLS = _CELL_ROWS * _CELL_COLUMNS
 _CHANNELS = TAXELS + 1  # The last one is the resultant.
 _CELL_WIDTH = 0.004  # How far a cell is felt (m): half the distance between cells.
 _REACH = 0.008  # A contact further than this from every taxel is on the shell, which feels nothing (m).
-_LOW, _HIGH = np.array([-128, -128, 0]), np.array([127, 127, 255])  # int8, int8, uint8 on the wire.
+# int8, int8, uint8 on the wire. For every channel, as gains below: NumPy is slow with arrays of three.
+_LOW, _HIGH = np.tile([-128.0, -128.0, 0.0], (_CHANNELS, 1)), np.tile([127.0, 127.0, 255.0], (_CHANNELS, 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +160,7 @@ def _axes(normal: Vector, distal: Vector) -> Vector:
 
 
 def _geometry() -> tuple[Vector, Vector, Vector, Vector, Vector]:
-    """Return positions, normals, areas and axes of all taxels, and how cells spread over points (5, 120, 20)."""
+    """Return positions and normals of all taxels, areas and axes of all channels, and how cells spread over points."""
     positions, normals, areas, axes, spreads = [], [], [], [], []
     for pad in _PADS:
         position, normal, area = pad.points(ROWS, COLUMNS)
@@ -166,20 +171,20 @@ def _geometry() -> tuple[Vector, Vector, Vector, Vector, Vector]:
         spread = np.exp(-(distances**2) / (2 * _CELL_WIDTH**2))
         positions.append(position)
         normals.append(normal)
-        areas.append(area)
+        areas.append(np.append(area, 0.0))
         axes.append(_axes(facing, distal / np.linalg.norm(distal)))
         spreads.append(spread / np.linalg.norm(spread, axis=1, keepdims=True))  # Keeps the cells' variance.
     return np.array(positions), np.array(normals), np.array(areas), np.array(axes), np.array(spreads)
 
 
 POSITIONS, NORMALS, _AREAS, _AXES, _CELL_SPREAD = _geometry()
-_SQUARES = (POSITIONS**2).sum(axis=-1)
+_AREA_AXES = _AXES.swapaxes(2, 3).copy()
+_AREA_AXES[:, :TAXELS] *= _AREAS[:, :TAXELS, None, None]
+"""What takes the force per area, a row in the link's frame, to the force on a taxel, a row in its axes."""
 
 
 class Taxels:
     """The sensors of all fingertips, in the frames of their links (`thumb_2`, `index_2` and so on).
-
-    A physics step only notes its contacts; the work is done once a frame.
 
     Args:
         parameters: of the sensors.
@@ -198,101 +203,114 @@ class Taxels:
         gain = 1 + parameters.gain_error * rng.standard_normal((tips, 1))
         cell = parameters.gain_error * rng.standard_normal((tips, _CELLS, 1))
         alive = rng.random((tips, TAXELS)) >= parameters.dead
-        self._alive = np.concatenate([alive, np.ones((tips, 1), bool)], axis=1)[..., None]
-        self._gain = np.empty((tips, _CHANNELS, 1))
+        self._alive = np.ones((tips, _CHANNELS, 3), bool)
+        self._alive[:, :TAXELS] = alive[..., None]
+        self._gain = np.empty((tips, _CHANNELS, 3))
         self._gain[:, :TAXELS] = (gain[..., None] + _CELL_SPREAD @ cell) / parameters.point_scale
         self._gain[:, TAXELS] = gain / parameters.resultant_scale
         self._spread = np.zeros((tips, _CHANNELS, _CELLS + 1))
         self._spread[:, :TAXELS, :_CELLS] = _CELL_SPREAD
         self._spread[:, TAXELS, _CELLS] = 1.0
+        # The Gaussian's exponent -|p - t|^2 / 2 w^2 at taxel t is (p, |p|^2, 1) times this.
+        narrow = 1 / (2 * parameters.width**2)
+        squares = (POSITIONS**2).sum(axis=-1, keepdims=True)
+        terms = np.concatenate([2 * POSITIONS, -np.ones_like(squares), -squares], axis=-1)
+        self._exponents = np.zeros((tips, terms.shape[2], _CHANNELS))
+        self._exponents[..., :TAXELS] = (narrow * terms).swapaxes(1, 2)
+        self._least = math.exp(-narrow * _REACH**2)  # of a contact's largest weight, if it is felt
         shape = (tips, _CHANNELS, 3)
         self._load = np.zeros(shape)  # After the lag (N).
         self._held = np.zeros(shape)  # After the hysteresis (N).
         self._peak = np.zeros(shape)
         self._crept = np.zeros(shape)
-        self._offset = self._draw_bias()  # Bias and drift (counts).
-        self._fingers: list[int] = []
-        self._positions: list[ArrayLike] = []
-        self._forces: list[ArrayLike] = []
-        self._durations: list[float] = []
-        self._elapsed = 0.0
+        self._bias = self._draw_bias()  # (counts)
+        self._drift = np.zeros((tips, _CELLS + 1, 3))  # of cells and resultants (counts)
 
-    def _correlated(self) -> Vector:
-        """Draw a standard normal number for each channel, correlated as the cells are."""
-        return self._spread @ self._rng.standard_normal((len(FINGERS), _CELLS + 1, 3))
+    def _draw_cells(self) -> Vector:
+        """Draw a standard normal number for each cell and resultant."""
+        return self._rng.standard_normal((len(FINGERS), _CELLS + 1, 3))
 
     def _draw_bias(self) -> Vector:
-        bias = self._correlated()
+        bias = self._spread @ self._draw_cells()
         bias[:, :TAXELS] *= self.parameters.bias
         bias[:, TAXELS] *= self.parameters.resultant_bias
         return bias
 
-    def add(self, finger: int, position: ArrayLike, force: ArrayLike) -> None:
-        """Note a contact of the present physics step.
+    def _spread_forces(
+        self, count: int, fingers: NDArray[np.intp], frames: NDArray[np.intp], positions: Vector, forces: Vector
+    ) -> Vector:
+        """Return the force on each channel in each frame, in the channel's axes (count, 5, 121, 3) (N)."""
+        total = np.zeros((count, len(FINGERS), _CHANNELS, 3))
+        terms = np.column_stack([positions, (positions * positions).sum(axis=1), np.ones(len(positions))])
+        groups = np.searchsorted(fingers * count + frames, np.arange(len(FINGERS) * count + 1)).tolist()
+        for finger in range(len(FINGERS)):
+            bounds = groups[finger * count : (finger + 1) * count + 1]
+            if bounds[0] == bounds[-1]:
+                continue
+            rows = slice(bounds[0], bounds[-1])
+            # A fingertip is more than five widths thick: its far side gets nothing.
+            weights = np.exp(terms[rows] @ self._exponents[finger])
+            felt = forces[rows] * (weights[:, :TAXELS].max(axis=1) > self._least)[:, None]
+            weights /= np.maximum(weights @ _AREAS[finger], 1e-300)[:, None]
+            weights[:, TAXELS] = 1.0  # The resultant takes everything.
+            loads = np.empty((count, _CHANNELS, 3))
+            for load, (begin, end) in zip(loads, pairwise(bounds), strict=True):
+                own = slice(begin - rows.start, end - rows.start)
+                np.matmul(weights[own].T, felt[own], out=load)
+            total[:, finger] = (loads.swapaxes(0, 1) @ _AREA_AXES[finger]).swapaxes(0, 1)
+        return total
+
+    def frames(
+        self,
+        seconds: Sequence[float],
+        fingers: NDArray[np.intp],
+        frames: NDArray[np.intp],
+        positions: Vector,
+        forces: Vector,
+    ) -> list[Callable[[], NDArray[np.int16]]]:
+        """Take frames, which the sensors do every 12 ms; several at once cost far less than one by one.
 
         Args:
-            finger: index in `FINGERS`.
-            position: (3,) of the contact in the frame of the fingertip's link (m).
-            force: (3,) on the fingertip in the same frame (N).
-        """
-        self._fingers.append(finger)
-        self._positions.append(position)
-        self._forces.append(force)
-
-    def step(self, dt: float) -> None:
-        """End a physics step of `dt` seconds."""
-        self._durations.extend([dt] * (len(self._fingers) - len(self._durations)))
-        self._elapsed += dt
-
-    def _mean_forces(self) -> Vector:
-        """Return the mean force of the frame in each channel's axes (5, 121, 3) (N)."""
-        forces = np.zeros((len(FINGERS), _CHANNELS, 3))
-        if not self._fingers:
-            return forces
-        finger, position, force = map(np.array, (self._fingers, self._positions, self._forces))
-        force = force * (np.array(self._durations) / self._elapsed)[:, None]
-        for k in set(self._fingers):
-            rows = finger == k
-            p = position[rows]
-            squares = (p * p).sum(axis=1)[:, None] + _SQUARES[k] - 2 * p @ POSITIONS[k].T
-            # A fingertip is more than five widths thick: its far side gets nothing.
-            weights = _AREAS[k] * np.exp(squares / (-2 * self.parameters.width**2))
-            felt = squares.min(axis=1) < _REACH**2
-            f = force[rows] * felt[:, None]
-            forces[k, :TAXELS] = weights.T @ (f / np.maximum(weights.sum(axis=1), 1e-300)[:, None])
-            forces[k, TAXELS] = f.sum(axis=0)
-        return np.einsum("fpij,fpj->fpi", _AXES, forces)
-
-    def frame(self) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
-        """End a frame, which the sensors take every 12 ms.
+            seconds: of each frame, since the one before.
+            fingers: (n,) indices in `FINGERS` of what touched in that time, ascending.
+            frames: (n,) in which frame it did so, from 0; ascending for each finger.
+            positions: (n, 3) of these contacts in the frames of the fingertips' links (m).
+            forces: (n, 3) on the fingertips in the same frames, averaged over the frame's time (N).
 
         Returns:
-            Counts of the taxels (5, 120, 3) and of the resultants (5, 3): two shear axes (-128 to 127), towards the
-            fingertip and across, and the pressure (0 to 255).
+            For each frame a function that computes its counts (5, 121, 3), those of the resultant last: two shear axes
+            (-128 to 127), towards the fingertip and across, and the pressure (0 to 255).
         """
-        parameters, dt = self.parameters, self._elapsed
-        if dt > 0:
-            self._load += (1 - np.exp(-dt / parameters.lag)) * (self._mean_forces() - self._load)
-            self._peak = np.maximum(self._peak * np.exp(-dt / parameters.creep_time), np.abs(self._load))
-            slack = parameters.hysteresis / 2 * self._peak
-            self._held = np.minimum(np.maximum(self._held, self._load - slack), self._load + slack)
-            self._crept += (1 - np.exp(-dt / parameters.creep_time)) * (self._held - self._crept)
-            self._offset += parameters.drift * np.sqrt(dt / 10.0) * self._correlated()
-            self._forget()
-        noise = self._correlated() + self._rng.standard_normal(self._offset.shape)
-        counts = np.rint(self._reading() + parameters.noise * np.sqrt(0.5) * noise)
-        counts = (np.minimum(np.maximum(counts, _LOW), _HIGH) * self._alive).astype(np.int16)
-        return counts[:, :TAXELS], counts[:, TAXELS]
+        total = self._spread_forces(len(seconds), fingers, frames, positions, forces)
+        return [self._take(duration, load) for duration, load in zip(seconds, total, strict=True)]
 
-    def _forget(self) -> None:
-        for noted in (self._fingers, self._positions, self._forces, self._durations):
-            noted.clear()
-        self._elapsed = 0.0
+    def _take(self, seconds: float, load: Vector) -> Callable[[], NDArray[np.int16]]:
+        """Take a frame under a load (5, 121, 3)."""
+        parameters = self.parameters
+        fading = math.exp(-seconds / parameters.creep_time)
+        self._load += (1 - math.exp(-seconds / parameters.lag)) * (load - self._load)
+        self._peak = np.maximum(fading * self._peak, np.abs(self._load))
+        slack = parameters.hysteresis / 2 * self._peak
+        # Counts are computed later, if at all, from these arrays: they are replaced, never written.
+        self._held = np.minimum(np.maximum(self._held, self._load - slack), self._load + slack)
+        self._crept = self._crept + (1 - fading) * (self._held - self._crept)
+        self._drift = self._drift + parameters.drift * math.sqrt(seconds / 10.0) * self._draw_cells()
+        cells, points = self._draw_cells(), self._rng.standard_normal(self._bias.shape)
+        return partial(self._counts, self._held, self._crept, self._bias, self._drift, cells, points)
 
-    def _reading(self) -> Vector:
-        """Return what the channels read, before noise and rounding (counts)."""
-        return self._gain * (self._held + self.parameters.creep * self._crept) + self._offset
+    def _pressed(self, held: Vector, crept: Vector) -> Vector:
+        """Return what the load makes the channels read (counts)."""
+        return self._gain * (held + self.parameters.creep * crept)
+
+    def _counts(
+        self, held: Vector, crept: Vector, bias: Vector, drift: Vector, cells: Vector, points: Vector
+    ) -> NDArray[np.int16]:
+        """Return the counts of a frame, from what `_take` kept for it."""
+        noise = self.parameters.noise * math.sqrt(0.5)
+        reading = self._pressed(held, crept) + bias + self._spread @ (drift + noise * cells) + noise * points
+        return (np.minimum(np.maximum(np.rint(reading), _LOW), _HIGH) * self._alive).astype(np.int16)
 
     def zero(self) -> None:
         """Make the present readings zero, but for what the vendor's zeroing leaves."""
-        self._offset += self._draw_bias() - self._reading()
+        self._bias = self._draw_bias() - self._pressed(self._held, self._crept)
+        self._drift = np.zeros_like(self._drift)

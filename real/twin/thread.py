@@ -111,9 +111,9 @@ class ThreadFriction:
         breakaway: float,
     ) -> None:
         self._dof = int(model.joint(hinge).dofadr[0])
-        self._friction, self._velocity, self._sensors = model.dof_frictionloss, data.qvel, data.sensordata
-        self._axial = int(model.sensor(f"{name}_axial").adr[0])
-        self._seat = int(model.sensor(f"{name}_seat").adr[0])
+        self._friction, self._velocity = model.dof_frictionloss, data.qvel
+        axial, seat = (int(model.sensor(f"{name}_{force}").adr[0]) for force in ("axial", "seat"))
+        self._sensed = data.sensordata[axial : seat + 1]
         flank = friction / math.cos(FLANK) * geometry.diameter / 2
         self._per_axial = flank / math.cos(geometry.lead_angle) ** 2
         self._per_lateral = flank
@@ -129,15 +129,15 @@ class ThreadFriction:
             lateral: force across the axis (N).
             moment: tilting moment (N m).
         """
-        sensors = self._sensors
+        axial, seat = self._sensed.tolist()
         torque = (
             running
-            + self._per_axial * abs(sensors[self._axial])
+            + self._per_axial * abs(axial)
             + self._per_lateral * lateral
             + self._per_moment * moment
-            + self._per_seat * abs(sensors[self._seat])
+            + self._per_seat * abs(seat)
         )
-        if abs(self._velocity[self._dof]) < _BREAKAWAY_SPEED:
+        if abs(self._velocity.item(self._dof)) < _BREAKAWAY_SPEED:
             torque *= self._breakaway
         self._friction[self._dof] = max(torque, _MIN_FRICTION)
 

@@ -15,8 +15,32 @@ DT = 0.012
 PAD_CENTRE = 64  # Row 6 of 12, column 4 of 10.
 
 
+class Sensor(Taxels):
+    """Taxels that are given their contacts one by one, and read at once."""
+
+    noted, steps = (), ()
+
+    def add(self, finger, position, force):
+        """Note a contact of the present step."""
+        self.noted = (*self.noted, (finger, len(self.steps), position, force))
+
+    def step(self, dt):
+        """End a step."""
+        self.steps = (*self.steps, dt)
+
+    def frame(self):
+        """End a frame; return the counts of taxels and resultants."""
+        seconds, noted = sum(self.steps), sorted(self.noted, key=lambda row: row[0])
+        fingers = np.array([row[0] for row in noted], int)
+        positions = np.array([row[2] for row in noted], float).reshape(-1, 3)
+        forces = np.array([self.steps[row[1]] / seconds * np.array(row[3]) for row in noted]).reshape(-1, 3)
+        (read,) = self.frames([seconds], fingers, np.zeros_like(fingers), positions, forces)
+        self.noted, self.steps = (), ()
+        return read()[:, :120], read()[:, 120]
+
+
 def taxels(seed=0, **changes):
-    return Taxels(TaxelParameters(**(IDEAL | changes)), np.random.default_rng(seed))
+    return Sensor(TaxelParameters(**(IDEAL | changes)), np.random.default_rng(seed))
 
 
 def press(sensor, finger, point, force, frames=1):
@@ -186,7 +210,7 @@ def test_zeroing_leaves_a_small_residual():
 
 def test_same_seed_same_counts_and_another_seed_others():
     def run(seed):
-        sensor = Taxels(TaxelParameters.draw(np.random.default_rng(7), "hard"), np.random.default_rng(seed))
+        sensor = Sensor(TaxelParameters.draw(np.random.default_rng(7), "hard"), np.random.default_rng(seed))
         return [press(sensor, 3, PAD_CENTRE, 2.0)[0] for _ in range(5)]
 
     np.testing.assert_array_equal(run(1), run(1))
@@ -198,6 +222,23 @@ def test_a_frame_without_a_step_repeats_the_reading():
     press(sensor, 1, PAD_CENTRE, 3.0)
     first, second = sensor.frame(), sensor.frame()
     np.testing.assert_array_equal(first[0], second[0])
+
+
+def test_frames_read_the_same_whether_taken_at_once_or_one_by_one_and_whenever_they_are_read():
+    def sensor():
+        return Taxels(TaxelParameters.draw(np.random.default_rng(7), "hard"), np.random.default_rng(0))
+
+    rng = np.random.default_rng(1)
+    fingers, frames = np.array([0, 0, 0, 1, 1, 4, 4]), np.array([0, 0, 3, 2, 2, 1, 3])
+    positions = POSITIONS[fingers, rng.integers(120, size=7)]
+    forces = rng.normal(scale=3.0, size=(7, 3))
+    at_once = sensor().frames([DT] * 4, fingers, frames, positions, forces)
+    single = sensor()
+    for k in range(4):
+        rows = frames == k
+        (read,) = single.frames([DT], fingers[rows], np.zeros(rows.sum(), int), positions[rows], forces[rows])
+        np.testing.assert_array_equal(read(), at_once[k]())
+    assert np.abs(at_once[3]()[[0, 4]]).max() > 10
 
 
 @pytest.mark.parametrize("stratum", STRATA)
