@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
-from importlib.resources import files
 from pathlib import Path
 
 import mujoco
 import numpy as np
 import pytest
+
+from dexscrew_envs.hands import XHAND_LEFT
 
 DATA = json.loads((Path(__file__).parent / "xhand_joints.json").read_text())
 CHAIN = DATA["joints"]
@@ -20,7 +21,7 @@ TIPS = ("thumb", "index", "mid", "ring", "pinky")
 
 @pytest.fixture(scope="module")
 def model():
-    return mujoco.MjModel.from_xml_path(str(files("dexscrew_envs") / "hands" / "assets" / "xhand_left.xml"))
+    return XHAND_LEFT.spec().compile()
 
 
 def elementary(axis, angle):

@@ -1,11 +1,8 @@
-from pathlib import Path
-
 import mujoco
 import numpy as np
 import pytest
 
-import dexscrew_envs
-from dexscrew_envs.hands.xhand import FINGERS
+from dexscrew_envs.hands.xhand import FINGERS, XHAND_LEFT
 from real.twin.parameters import STRATA
 from real.twin.taxels import NORMALS, POSITIONS, TaxelParameters, Taxels
 
@@ -54,7 +51,7 @@ def press(sensor, finger, point, force, frames=1):
 
 
 def test_points_lie_on_the_pads_of_the_hand_model():
-    model = mujoco.MjModel.from_xml_path(str(Path(dexscrew_envs.__file__).parent / "assets" / "xhand_left.xml"))
+    model = XHAND_LEFT.spec().compile()
     for k, finger in enumerate(FINGERS):
         body = model.body(f"{finger}_2").id
         pad = [g for g in range(model.ngeom) if model.geom_bodyid[g] == body and model.geom_rgba[g].sum() > 0]
