@@ -229,6 +229,7 @@ def _evaluate(args: Args) -> int:
         **conditions(policy, randomize=args.randomize, noise=args.noise, push=args.push, fields=fields),
     )  # fmt: skip
     with closing(env):
+        policy.check_task(env.task)
         failure = None
         if args.video is None:
             score = evaluate(policy, env, seed=args.seed)

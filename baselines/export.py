@@ -23,6 +23,7 @@ from baselines.contract import contract
 from dexscrew_envs import ambient, extras, program
 from dexscrew_envs.files import check_folder, claimed, write_bytes, write_json
 from dexscrew_envs.program import Status
+from dexscrew_envs.tasks import make_task
 
 TOLERANCE = 1e-5
 """The exported networks must give the policy's actions to within this."""
@@ -49,6 +50,7 @@ def export(policy: policies.ActorPolicy, folder: Path) -> dict[str, float]:
         The largest difference of each format's actions from the policy's on random observations.
 
     Raises:
+        ValueError: the task is no longer what the policy was made for.
         RuntimeError: a format's actions differ by more than `TOLERANCE`; nothing was written.
         ImportError: the packages of the extra `export` are missing.
     """
@@ -58,6 +60,7 @@ def export(policy: policies.ActorPolicy, folder: Path) -> dict[str, float]:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise ImportError(extras.missing(error.name or "onnx", "exporting")) from error
+    policy.check_task(make_task(policy.task, **policy.task_fields))
     network = _Positional(policy).eval()
     generator = torch.Generator().manual_seed(0)
     probe = {

@@ -19,6 +19,7 @@ import gymnasium
 import torch
 from torch import Tensor
 
+from baselines.interface import check_interface, interface
 from baselines.networks import Actor, Trunk
 from baselines.stored import check_parts, check_version
 from dexscrew_envs import ambient, files, siblings
@@ -29,7 +30,10 @@ siblings.check("baselines", "dexscrew_envs")
 
 _SHIPPED = Path(__file__).parent / "checkpoints"
 FORMAT = "dexscrew-policy"
-VERSION = 1
+VERSION = 2
+"""2 holds the meaning of actions, see `baselines.interface`; files of version 1 are read as the task is today."""
+_VERSIONS = {FORMAT: (1, VERSION)}
+"""Oldest and current version of each format; of others 1."""
 _LARGEST = 100_000
 _PARTS = ("task", "task_fields", "shapes", "widths", "state", "card")
 _REMEDY = "train it again, or use it with the version that wrote it"
@@ -66,17 +70,35 @@ class ActorPolicy:
         task: name of its task.
         card: how it was made: command, seed, steps, score, versions.
         task_fields: fields of the task in which its training differed.
+        made_for: what its actions mean, as `interface` returns it; None takes what they mean in the task.
     """
 
     def __init__(
-        self, actor: Actor, task: str, card: Mapping[str, Any], task_fields: Mapping[str, Any] | None = None
+        self,
+        actor: Actor,
+        task: str,
+        card: Mapping[str, Any],
+        task_fields: Mapping[str, Any] | None = None,
+        made_for: Mapping[str, Any] | None = None,
     ) -> None:
         self.actor = actor.eval()
         self.task = task
         self.card = dict(card)
         self.task_fields = dict(task_fields or {})
+        self._made_for = made_for
         self.shapes = actor.body.shapes
         self.observe = tuple(self.shapes)
+
+    @property
+    def interface(self) -> dict[str, Any]:
+        """What its actions mean; see `baselines.interface`."""
+        if self._made_for is None:
+            self._made_for = interface(make_task(self.task, **self.task_fields))
+        return dict(self._made_for)
+
+    def check_task(self, task: Task) -> None:
+        """Raise ValueError unless actions mean in this task what they mean to the policy."""
+        check_interface(self.interface, task)
 
     def reset(self, mask: Tensor | None = None) -> None:
         """Begin new episodes; an actor without memory has nothing to forget."""
@@ -124,6 +146,7 @@ def save(policy: ActorPolicy, path: Path) -> None:
         "kind": "actor",
         "task": policy.task,
         "task_fields": policy.task_fields,
+        "interface": policy.interface,
         "shapes": {key: list(shape) for key, shape in policy.shapes.items()},
         "widths": {key: list(value) for key, value in policy.actor.body.widths.items()},
         "state": {key: value.cpu() for key, value in policy.actor.state_dict().items()},
@@ -194,7 +217,8 @@ def read(path: Path, expected_format: str, parts: Sequence[str] = (), remedy: st
     if not isinstance(content, dict) or content.get("format") != expected_format:
         raise ValueError(f"{path} is not a {expected_format} file")
     what = f"a {expected_format} file"
-    check_version(content.get("version"), VERSION, path, what, remedy)
+    oldest, current = _VERSIONS.get(expected_format, (1, 1))
+    check_version(content.get("version"), current, path, what, remedy, oldest)
     return check_parts(content, parts, path, what, remedy)
 
 
@@ -213,7 +237,9 @@ def _check_content(content: Mapping[str, Any]) -> Task:
         raise ValueError(f"it was made for the task {content['task']!r}, which does not exist")
     if content.get("kind", "actor") != "actor":
         raise ValueError(f"it holds a policy of the kind {content['kind']!r}, and this version knows 'actor' only")
-    for part in ("task_fields", "card", "shapes", "widths"):
+    if content["version"] > 1 and "interface" not in content:
+        raise ValueError("it lacks 'interface', the meaning of its actions")
+    for part in ("task_fields", "card", "shapes", "widths", *(["interface"] if content["version"] > 1 else [])):
         if not isinstance(content[part], dict) or not all(isinstance(key, str) for key in content[part]):
             raise ValueError(f"its {part} are not values by name")
     # Files from before hands were records have the one joint with limits of its own under its own name.
@@ -268,7 +294,7 @@ def load(name: str | Path, hand: str = "") -> ActorPolicy:
         raise ValueError(
             f"{name} is of another version of DexScrew, whose networks are built otherwise ({reason}); {_REMEDY}"
         ) from error
-    return ActorPolicy(actor, content["task"], content["card"], content["task_fields"])
+    return ActorPolicy(actor, content["task"], content["card"], content["task_fields"], content.get("interface"))
 
 
 __all__ = [

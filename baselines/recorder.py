@@ -13,7 +13,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from baselines import distributed, policies
 from baselines.on_policy import TensorOnPolicy
 from baselines.progress import Progress
-from baselines.run_folder import CHECKPOINT_FORMAT
+from baselines.run_folder import CHECKPOINT_FORMAT, CHECKPOINT_VERSION
 from dexscrew_envs import program
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 
@@ -86,7 +86,7 @@ class Recorder(BaseCallback):
             )
         content = {
             "format": CHECKPOINT_FORMAT,
-            "version": policies.VERSION,
+            "version": CHECKPOINT_VERSION,
             "steps": model.num_timesteps,
             "learning_rate": model.current_learning_rate,
             "policy": model.policy.state_dict(),

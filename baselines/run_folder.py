@@ -17,6 +17,7 @@ from baselines.stored import read_json
 from dexscrew_envs.files import BusyError, claimed, holds_nothing, plain, write_json
 
 CHECKPOINT_FORMAT = "dexscrew-checkpoint"
+CHECKPOINT_VERSION = 1
 _PARTS = (
     "steps", "learning_rate", "policy", "optimizer", "seconds", "torch_rng", "env_rng", "invalid_physics", "curve",
 )  # fmt: skip

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 
-def check_version(found: Any, current: int, path: Path | str, what: str, remedy: str) -> None:
-    """Raise ValueError unless a file has the current version of its format.
+def check_version(
+    found: Any, current: int, path: Path | str, what: str, remedy: str, oldest: int | None = None
+) -> None:
+    """Raise ValueError unless a file has the current version of its format, or an older one that is still read.
 
     Args:
         found: the version in the file.
@@ -17,6 +19,7 @@ def check_version(found: Any, current: int, path: Path | str, what: str, remedy:
         path: of the file.
         what: what the file is, such as "a policy".
         remedy: what to do about a file of an older version.
+        oldest: the oldest version that is read; None takes the current one.
     """
     if isinstance(found, bool) or not isinstance(found, int):
         raise ValueError(f"{path} is damaged: version {found!r} of {what}, expected {current}; {remedy}")
@@ -25,7 +28,7 @@ def check_version(found: Any, current: int, path: Path | str, what: str, remedy:
             f"{path} is {what} of a newer version of DexScrew: its format has version {found}, expected {current}; "
             "update this installation"
         )
-    if found < current:
+    if found < (current if oldest is None else oldest):
         raise ValueError(
             f"{path} is {what} of an older version of DexScrew: its format has version {found}, expected {current}; "
             f"{remedy}"

@@ -14,7 +14,7 @@ import tyro
 from dexscrew_envs.reference import attribute_docstrings
 from dexscrew_envs.tasks import Task
 
-_FIXED = ("name", "shapes", "hand")
+_FIXED = ("name", "shapes", "hand", "on_robot")
 
 
 def _options() -> list[tuple[str, Any, Any]]:

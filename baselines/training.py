@@ -45,7 +45,7 @@ class TrainConfig:
     """What all agents share. Defaults are for a laptop; the paper trains 8,192 environments for 1.5e9 steps."""
 
     task: str = "nut"
-    """nut or screwdriver."""
+    """Name of the task, such as nut or screwdriver."""
     hand: str = XHAND_LEFT.name
     """Name of the hand, or a Python file that makes one; see docs/extend.md."""
     steps: int = 2_000_000

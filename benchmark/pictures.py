@@ -21,6 +21,9 @@ from dexscrew_envs import program
 from dexscrew_envs.program import Status
 from dexscrew_envs.tasks import TASKS
 
+_TASKS = tuple(task.name for task in TASKS.values() if task.on_robot)
+"""The paper's tasks, which have results to draw."""
+
 
 @dataclass(kw_only=True)
 class Args:
@@ -37,7 +40,7 @@ def draw_all(folder: Path) -> list[Path]:
         ValueError: a JSON file is missing, or is not one that this version can draw.
     """
     drawn = []
-    for task in TASKS:
+    for task in _TASKS:
         for name, draw in (
             (f"{task}-oracle", _oracles),
             (f"{task}-student", _student),
@@ -94,7 +97,7 @@ def _dependence(folder: Path, task: str, path: Path) -> None:
 
 def _longer(folder: Path, _: str, path: Path) -> None:
     runs = _read(folder / "ablation-longer.json")
-    last = {name: max(run["steps"] for run in runs if run["task"] == name) for name in TASKS}
+    last = {name: max(run["steps"] for run in runs if run["task"] == name) for name in _TASKS}
     oracles = [{**run, "agent": "oracle"} for run in _read(folder / "oracle.json")]
     lines = [
         (run["task"], run["agent"], COLORS[run["agent"]], _until(run["curve"], last[run["task"]]))
@@ -141,7 +144,7 @@ def _draw_turns(path: Path, title: str, lines: Iterable[tuple[str, str, Any, lis
     lines = list(lines)
     unit, label = step_unit(max(rows[-1]["steps"] for *_, rows in lines))
     with picture(path, (11, 3.8), f"{title} (last training episodes, with exploration noise)", 2) as (figure, axes):
-        for axis, task in zip(axes, TASKS, strict=True):
+        for axis, task in zip(axes, _TASKS, strict=True):
             here = [line for line in lines if line[0] == task]
             named: set[str] = set()
             for _, name, color, rows in here:

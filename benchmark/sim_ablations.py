@@ -46,7 +46,7 @@ class Args:
     """Train and score the four methods with equal budgets; a call that was interrupted goes on."""
 
     task: str = "screwdriver"
-    """nut or screwdriver."""
+    """Name of the task, such as nut or screwdriver."""
     seeds: int = 5
     """Training seeds of each method."""
     steps: int = 1_000_000

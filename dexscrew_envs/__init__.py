@@ -4,6 +4,7 @@ Importing this package registers the environments with Gymnasium and loads nothi
 """
 
 from dexscrew_envs import opengl, program, siblings
+from dexscrew_envs.tasks import TASKS
 
 __version__ = "0.1.0"
 
@@ -13,16 +14,18 @@ def _register() -> None:
         import gymnasium
     except ModuleNotFoundError:  # the computer of a hand server needs no more than its few packages
         return
-    for task, name in (("nut", "Nut"), ("screwdriver", "Screwdriver")):
+    for task in TASKS.values():
+        name, arguments = task.name.title().replace("_", ""), {"task": task.name}
         gymnasium.register(
             id=f"DexScrew-{name}-v0",
             entry_point="dexscrew_envs.env:DexScrewEnv",
             vector_entry_point="dexscrew_envs.vector_env:DexScrewVectorEnv",
-            kwargs={"task": task},
+            kwargs=arguments,
         )
-        gymnasium.register(
-            id=f"DexScrew-{name}Real-v0", entry_point="dexscrew_envs.robot:DexScrewRealEnv", kwargs={"task": task}
-        )
+        if task.on_robot:
+            gymnasium.register(
+                id=f"DexScrew-{name}Real-v0", entry_point="dexscrew_envs.robot:DexScrewRealEnv", kwargs=arguments
+            )
 
 
 opengl.prepare()

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dexscrew_envs.hands import Hand
-from dexscrew_envs.shapes import SYMMETRY, convex_parts, surface_points
+from dexscrew_envs.shapes import SHAPES, convex_parts, surface_points
 from dexscrew_envs.tasks import Task
 
 NUT_JOINT = "nut"
@@ -148,7 +148,7 @@ def _add_object(spec: mujoco.MjSpec, task: Task, meshes: list[str]) -> None:
     nut.add_joint(
         name=NUT_JOINT,
         type=mujoco.mjtJoint.mjJNT_HINGE,
-        axis=[0, 0, -1],
+        axis=[0, 0, -task.turn],
         range=[0, 2 * np.pi * task.joint_turns],
         limited=mujoco.mjtLimited.mjLIMITED_TRUE,
         damping=[task.joint_damping, 0, 0],
@@ -212,7 +212,7 @@ def _variants(
     height = np.zeros((len(scale), 3))
     height[:, 2] = task.joint_height * scale
     shape_index = np.repeat(np.arange(len(shapes)), len(scales))
-    symmetry = np.array([SYMMETRY[shape] for shape in shapes], dtype=np.float64)[shape_index]
+    symmetry = np.array([SHAPES[shape].symmetry for shape in shapes], dtype=np.float64)[shape_index]
     return Variants(shapes, shape_index, scale, symmetry, np.array(points), geoms, values, height, np.array(inertia))
 
 

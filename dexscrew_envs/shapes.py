@@ -7,6 +7,8 @@ of the triangle, square and cross, and of both handles, were measured on the aut
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -14,14 +16,9 @@ from numpy.typing import NDArray
 
 Vertices = NDArray[np.float64]
 
-SYMMETRY = {
-    "triangle": 3, "square": 4, "hexagon": 6, "cross": 4, "octagon": 8, "dodecagon": 12, "spheres": 12,
-}  # fmt: skip
-"""Order of each shape's rotational symmetry: turned by 360 degrees over this, it looks the same. The stack of spheres
-looks the same at any angle."""
-
 _THIN = (0.0, 0.014)  # a 14 mm nut on top of the bolt
-_THICK = (-0.08, 0.0175)  # the training nut: 15 mm stretched 6.5 times around the bolt
+THICK = (-0.08, 0.0175)
+"""Lower and upper end of the training nut (m): 15 mm, stretched 6.5 times around the bolt."""
 _HANDLE = (0.01, 0.11)
 
 
@@ -70,6 +67,42 @@ def _sphere(radius: float, height: float, count: int = 120) -> Vertices:
     return radius * np.column_stack([ring * np.cos(angle), ring * np.sin(angle), z]) + [0.0, 0.0, height]
 
 
+def _cross() -> tuple[Vertices, ...]:
+    """Two bars of 44 x 20 mm, since a cross is not convex."""
+    bar = _bar(0.044, 0.020, 0.003)
+    return prism(bar, _THIN), prism(np.column_stack([-bar[:, 1], bar[:, 0]]), _THIN)
+
+
+def _spheres() -> tuple[Vertices, ...]:
+    """Five spheres, 18.75 mm apart, that fill the handle's height."""
+    heights = np.linspace(_HANDLE[0] + 0.0125, _HANDLE[1] - 0.0125, 5)
+    return tuple(_sphere(0.0125, height) for height in heights)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A shape of a nut or handle."""
+
+    symmetry: int
+    """Order of its rotational symmetry: turned by 360 degrees over this, it looks the same."""
+    parts: Callable[[], tuple[Vertices, ...]]
+    """Makes its convex parts, each (V, 3), in the nut's frame at scale 1 (m)."""
+
+
+SHAPES: dict[str, Shape] = {
+    # Side 45 mm.
+    "triangle": Shape(3, lambda: (prism(rounded_polygon(regular_polygon(3, 0.045 / np.sqrt(3)), 0.005, 10), THICK),)),
+    # Side 45 mm, corners on the axes.
+    "square": Shape(4, lambda: (prism(rounded_polygon(regular_polygon(4, 0.045 / np.sqrt(2)), 0.010, 9), _THIN),)),
+    "hexagon": Shape(6, lambda: (prism(rounded_polygon(regular_polygon(6, 0.036 / np.sqrt(3)), 0.002, 4), _THIN),)),
+    "cross": Shape(4, _cross),
+    "octagon": Shape(8, lambda: (prism(regular_polygon(8, 0.0125), _HANDLE),)),
+    "dodecagon": Shape(12, lambda: (prism(regular_polygon(12, 0.0125), _HANDLE),)),
+    "spheres": Shape(12, _spheres),  # it looks the same at any angle
+}
+"""Every shape by its name. A task's module may add its own."""
+
+
 @cache
 def convex_parts(shape: str) -> tuple[Vertices, ...]:
     """Return the convex parts of a shape, each (V, 3), in the nut's frame at scale 1 (m).
@@ -77,23 +110,9 @@ def convex_parts(shape: str) -> tuple[Vertices, ...]:
     Raises:
         KeyError: there is no such shape.
     """
-    if shape == "triangle":  # side 45 mm
-        return (prism(rounded_polygon(regular_polygon(3, 0.045 / np.sqrt(3)), 0.005, 10), _THICK),)
-    if shape == "square":  # side 45 mm, corners on the axes
-        return (prism(rounded_polygon(regular_polygon(4, 0.045 / np.sqrt(2)), 0.010, 9), _THIN),)
-    if shape == "hexagon":
-        return (prism(rounded_polygon(regular_polygon(6, 0.036 / np.sqrt(3)), 0.002, 4), _THIN),)
-    if shape == "cross":  # not convex: two bars of 44 x 20 mm
-        bar = _bar(0.044, 0.020, 0.003)
-        return (prism(bar, _THIN), prism(np.column_stack([-bar[:, 1], bar[:, 0]]), _THIN))
-    if shape == "octagon":
-        return (prism(regular_polygon(8, 0.0125), _HANDLE),)
-    if shape == "dodecagon":
-        return (prism(regular_polygon(12, 0.0125), _HANDLE),)
-    if shape == "spheres":  # five spheres, 18.75 mm apart, that fill the handle's height
-        heights = np.linspace(_HANDLE[0] + 0.0125, _HANDLE[1] - 0.0125, 5)
-        return tuple(_sphere(0.0125, height) for height in heights)
-    raise KeyError(f"there is no shape {shape!r}")
+    if shape not in SHAPES:
+        raise KeyError(f"there is no shape {shape!r}")
+    return SHAPES[shape].parts()
 
 
 def surface_points(triangles: Vertices, count: int = 100) -> Vertices:

@@ -94,7 +94,7 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
         render_mode: str | None = None,
         render_size: tuple[int, int] = (480, 640),
     ) -> None:
-        if not isinstance(task, str):
+        if not isinstance(task, str) or task not in SHAPES:
             raise ValueError(f"unknown task {task!r}; choose from {', '.join(SHAPES)}")
         self.task = make_task(task)
         if not isinstance(action, str) or action not in ("hand", "full"):
@@ -301,9 +301,10 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
 
     def _observe(self, reading: Reading) -> Observation:
         arm, hand = reading.arm, reading.hand
+        end = len(self._history) - self.task.proprio_delay
         age = np.array([reading.time - arm.time, reading.time - hand.time, reading.time - hand.tactile_time])
         values = {
-            "proprio": self._history[-PROPRIO_STEPS:].copy(),
+            "proprio": self._history[end - PROPRIO_STEPS : end].copy(),
             "history": self._history.copy(),
             "hand_q": hand.q.copy(),
             "arm_q": arm.q.copy(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from baselines import policies
-from dexscrew_envs.hands import XHAND_LEFT
+from dexscrew_envs.tasks import make_task
 
 
 def load_skill(path: str) -> policies.ActorPolicy:
@@ -13,13 +13,14 @@ def load_skill(path: str) -> policies.ActorPolicy:
         path: of a policy file, or the name of a shipped policy.
 
     Raises:
-        ValueError: there is no such policy, it needs privileged information, or it is for another hand; the message
-            says what to do.
+        ValueError: there is no such policy, it needs privileged information, or its actions mean
+            something else than the robot's; the message says what.
     """
     policy = policies.load(path)
-    hand = policy.task_fields.get("hand", XHAND_LEFT.name)
-    if hand != XHAND_LEFT.name:
-        raise ValueError(f"{path} was trained with the hand {hand!r}, and the robot has {XHAND_LEFT.name!r}")
+    try:
+        policy.check_task(make_task(policy.task))
+    except ValueError as error:
+        raise ValueError(f"{path} cannot run on the robot: {error}") from None
     unknown = [key for key in policy.observe if key not in ("proprio", "history")]
     if unknown:
         raise ValueError(

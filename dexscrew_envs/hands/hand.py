@@ -28,7 +28,7 @@ class Finger:
     """Joints that take the finger away from the object, and the direction of each: 1, -1, or less for a slower one."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Hand:
     """A hand. There is one of each: hands are compared by identity, copied as themselves, and pickled by name.
 
@@ -73,6 +73,9 @@ class Hand:
     def finger_names(self) -> tuple[str, ...]:
         """Names of the fingers, in their order."""
         return tuple(finger.name for finger in self.fingers)
+
+    def __repr__(self) -> str:
+        return f"<Hand {self.name}>"
 
     def __copy__(self) -> Hand:
         return self

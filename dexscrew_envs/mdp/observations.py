@@ -177,7 +177,7 @@ def privileged_bounds(task: Task) -> Tensor:
 def privileged(task: Task, state: State, episode: Episode, constants: Constants, bounds: Tensor) -> Tensor:
     """Return the privileged observation (N, P) of the state."""
     symmetry = constants.symmetry[:, 0]
-    angle, orientation = up_to_symmetry(state.nut_angle, state.nut_quat, symmetry)
+    angle, orientation = up_to_symmetry(state.nut_angle, state.nut_quat, symmetry, task.turn)
     phase = symmetry * angle
     values = {
         "object_position": constants.object_pos,
@@ -208,20 +208,21 @@ def privileged(task: Task, state: State, episode: Episode, constants: Constants,
     return torch.cat([values[name] for name in task.privileged], dim=1).clamp(-bounds, bounds)
 
 
-def up_to_symmetry(angle: Tensor, quat: Tensor, symmetry: Tensor) -> tuple[Tensor, Tensor]:
+def up_to_symmetry(angle: Tensor, quat: Tensor, symmetry: Tensor, turn: int = 1) -> tuple[Tensor, Tensor]:
     """Return angle (N,) and orientation (N, 4) of nuts turned back by whole periods of their symmetry.
 
     Of all poses in which a nut looks the same this is the one nearest to the start of its joint. A network need then
     not learn by itself that corners recur.
 
     Args:
-        angle: (N,) angle of the joint, about the nut's own -z axis (rad).
+        angle: (N,) angle of the joint, about the nut's own axis (0, 0, -turn) (rad).
         quat: (N, 4) orientation of the nut, (w, x, y, z).
         symmetry: (N,) order of the nut's rotational symmetry.
+        turn: the task's direction, 1 or -1.
     """
     period = 2 * math.pi / symmetry
     periods = period * torch.round(angle / period)
-    cos, sin = torch.cos(periods / 2), torch.sin(periods / 2)
+    cos, sin = torch.cos(periods / 2), turn * torch.sin(periods / 2)
     w, x, y, z = quat.unbind(1)
     turned = torch.stack([w * cos - z * sin, x * cos + y * sin, y * cos - x * sin, z * cos + w * sin], dim=1)
     return angle - periods, torch.where(turned[:, :1] < 0, -turned, turned)

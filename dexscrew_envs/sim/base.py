@@ -85,7 +85,7 @@ class State(Rows):
     torque: Tensor
     """(N, A) joint torques (N m)."""
     nut_angle: Tensor
-    """(N,) angle of the nut since the episode began; positive is clockwise seen from above (rad)."""
+    """(N,) angle of the nut since the episode began, positive in the task's direction (rad)."""
     nut_speed: Tensor
     """(N,) its velocity (rad/s)."""
     nut_pos: Tensor

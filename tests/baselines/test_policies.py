@@ -13,6 +13,7 @@ from fakes import SHAPES
 
 from baselines import policies
 from baselines.policies import ActorPolicy
+from dexscrew_envs.tasks import make_task
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 
 
@@ -276,12 +277,12 @@ def test_a_malicious_object_is_refused_and_not_executed(saved, tmp_path, write, 
     [
         (
             0,
-            r"of an older version of DexScrew: .*version 0, expected 1; train it again, or use it with the version",
+            r"of an older version of DexScrew: .*version 0, expected 2; train it again, or use it with the version",
         ),
-        (2, r"of a newer version of DexScrew: .*version 2, expected 1; update this installation"),
-        ("1", r"is damaged: version '1' .*expected 1"),
-        (None, r"is damaged: version None .*expected 1"),
-        (True, r"is damaged: version True .*expected 1"),
+        (3, r"of a newer version of DexScrew: .*version 3, expected 2; update this installation"),
+        ("1", r"is damaged: version '1' .*expected 2"),
+        (None, r"is damaged: version None .*expected 2"),
+        (True, r"is damaged: version True .*expected 2"),
     ],
 )
 def test_another_version_is_named_as_older_or_newer_with_what_to_do(saved, tmp_path, version, expected):
@@ -290,6 +291,31 @@ def test_another_version_is_named_as_older_or_newer_with_what_to_do(saved, tmp_p
     with pytest.raises(ValueError, match=expected) as caught:
         policies.load(path)
     assert str(path) in str(caught.value)
+
+
+def test_a_file_of_the_first_version_is_read_as_the_task_is_today(saved, tmp_path):
+    content = content_of(saved)
+    del content["interface"]
+    content |= {"version": 1, "task_fields": {"thumb_bend_range": (0.1, 1.5), "action_scale": 0.03}}
+    torch.save(content, tmp_path / "first.pt")
+    policy = policies.load(tmp_path / "first.pt")
+    assert policy.task_fields["target_ranges"] == (("thumb_bend", 0.1, 1.5),)
+    assert policy.interface["scale_rad"] == 0.03 and policy.interface["range_rad"][9] == [0.1, 1.5]
+
+
+def test_a_file_of_this_version_without_the_meaning_of_its_actions_is_refused(saved, tmp_path):
+    content = content_of(saved)
+    del content["interface"]
+    torch.save(content, tmp_path / "lacking.pt")
+    with pytest.raises(ValueError, match="it lacks 'interface', the meaning of its actions"):
+        policies.load(tmp_path / "lacking.pt")
+
+
+def test_every_shipped_policy_says_what_its_actions_mean():
+    for name in policies.shipped():
+        policy = policies.load(name)
+        assert policy._made_for is not None, name
+        policy.check_task(make_task(policy.task, **policy.task_fields))
 
 
 @pytest.mark.parametrize(

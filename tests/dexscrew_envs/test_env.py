@@ -15,10 +15,11 @@ import torch
 from gymnasium.utils.env_checker import check_env
 
 from dexscrew_envs.env import DexScrewEnv
+from dexscrew_envs.tasks import TASKS
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 
 ROOT = Path(__file__).parents[2]
-IDS = ("DexScrew-Nut-v0", "DexScrew-Screwdriver-v0")
+IDS = tuple(f"DexScrew-{name.title()}-v0" for name in TASKS)
 REGISTERED = sorted([*IDS, "DexScrew-NutReal-v0", "DexScrew-ScrewdriverReal-v0"])
 
 

@@ -4,16 +4,14 @@ import numpy as np
 import pytest
 
 from dexscrew_envs.shapes import (
-    SYMMETRY,
+    SHAPES,
     convex_parts,
     prism,
     regular_polygon,
     rounded_polygon,
     surface_points,
 )
-from dexscrew_envs.tasks import NUT, SCREWDRIVER
-
-SHAPES = (*NUT.shapes, *SCREWDRIVER.shapes)
+from dexscrew_envs.tasks import TASKS
 
 
 def directions(angles_in_degrees):
@@ -125,14 +123,14 @@ def test_spheres_fill_the_height_of_the_handle():
 def test_shape_looks_the_same_after_a_period_of_its_symmetry(shape):
     angles = np.arange(0, 360, 1.0)
     reach = np.max([support(part, angles) for part in convex_parts(shape)], axis=0)
-    period = 360 // SYMMETRY[shape]
+    period = 360 // SHAPES[shape].symmetry
     np.testing.assert_allclose(np.roll(reach, period), reach, atol=1e-9)
     smaller = [turn for turn in range(5, period, 5) if np.allclose(np.roll(reach, turn), reach, atol=1e-6)]
     assert not smaller, "the symmetry is of a higher order"
 
 
 def test_every_shape_has_a_symmetry():
-    assert set(SYMMETRY) == set(SHAPES)
+    assert {shape for task in TASKS.values() for shape in task.shapes} == set(SHAPES)
 
 
 def test_unknown_shape_raises():

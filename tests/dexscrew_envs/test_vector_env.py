@@ -194,7 +194,7 @@ def test_targets_stay_within_the_limits(make_env, task):
     env = make_env(task, 2, autoreset=False)
     env.reset(seed=0)
     lower, upper = (torch.as_tensor(side, dtype=torch.float32) for side in env.sim.scene.model.jnt_range[:12].T)
-    bend = {"nut": (0.0, 1.83), "screwdriver": (0.6, 1.73)}[task]
+    ((_, *bend),) = env.task.target_ranges
     moving = [k for k in range(12) if k not in env.task.locked_joints]
     for sign, side in ((1.0, upper), (-1.0, lower)):
         for _ in range(65):

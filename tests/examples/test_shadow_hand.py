@@ -54,7 +54,7 @@ def test_it_trains_distils_and_exports(hand, tmp_path, capsys):
     contract = json.loads((tmp_path / "out" / "contract.json").read_text())
     assert [joint["name"] for joint in contract["joints"]] == list(hand.joints)
     assert contract["output"]["shape"] == ["batch", 22]
-    with pytest.raises(ValueError, match="trained with the hand 'shadow_right', and the robot has 'xhand_left'"):
+    with pytest.raises(ValueError, match="made for the hand shadow_right, and here it is xhand_left"):
         load_skill(str(pupil / "policy.pt"))
 
 

@@ -40,7 +40,7 @@ def test_flange_agrees_with_the_controller_s_kinematics(scene):
         np.testing.assert_allclose(matrix_to_pose(frame), forward(data.qpos[:6]), atol=1e-6)
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", SHAPES)
 def test_palm_starts_where_the_simplified_task_has_it(scene, task):
     model, data = scene
     data.qpos[:6] = START_ARM
@@ -60,7 +60,7 @@ def test_start_is_a_solution_of_the_inverse_kinematics():
     np.testing.assert_allclose(q, START_ARM, atol=1e-5)
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", SHAPES)
 def test_object_stands_to_the_palm_as_in_the_simplified_task(task):
     settings = make_task(task, randomize=False)
     spec, _ = build_scene(settings, Plant.TIMESTEP)
@@ -112,3 +112,8 @@ def test_scene_takes_the_task_s_object_position():
     task = make_task("nut", randomize=False)
     _, base = build_scene(replace(task, object_position=(0.0, 0.0, 0.0)), Plant.TIMESTEP)
     np.testing.assert_allclose(base.pos, TASK_POSITION)
+
+
+def test_the_twin_has_the_objects_of_the_tasks_that_are_on_the_robot():
+    assert {name for name, task in TASKS.items() if task.on_robot} == set(SHAPES)
+    assert all(set(SHAPES[name]) <= set(TASKS[name].shapes) for name in SHAPES)

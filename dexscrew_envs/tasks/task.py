@@ -1,22 +1,21 @@
-"""The two tasks: every number of the simplified simulation, in one readable place.
+"""A task: every number of one simplified simulation, with its source or the reason for another.
 
 A task is a frozen dataclass; `dataclasses.replace(NUT, reset_distance=0.12)` makes a variant of it, and every field is
-also a keyword of `gymnasium.make`. `docs/tasks.md` is generated from this file. Numbers are those of the paper
-"Learning Dexterous Manipulation Skills from Imperfect Simulations" and of its authors' release; a docstring that
-begins with "Ours:" marks a number that differs from theirs, and says why.
+also a keyword of `gymnasium.make`. `docs/tasks.md` is generated from here. Numbers are those of the paper "Learning
+Dexterous Manipulation Skills from Imperfect Simulations" and of its authors' release; a docstring that begins with
+"Ours:" marks a number that differs from theirs, and says why.
 Units are metres, radians, seconds, newtons and kilograms; the world frame has z up, with the object's base at z = 0.
-Both tasks call the turning part (nut or screwdriver handle) the nut, and what it turns on the bolt.
+All tasks call the turning part (nut, screwdriver handle, cap) the nut, and what it turns on the bolt.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from dexscrew_envs.hands import XHAND_LEFT, Hand, get_hand
-from dexscrew_envs.task_checks import check_task
+from dexscrew_envs.hands import XHAND_LEFT, Hand
+from dexscrew_envs.tasks.checks import check_task
 
 Range = tuple[float, float]
 Vector3 = tuple[float, float, float]
@@ -31,6 +30,8 @@ class Task:
 
     name: str
     """Name of the task, as in `--task`."""
+    on_robot: bool = False
+    """Whether the robot's environment has the task, too, and its twin the object."""
     hand: Hand = XHAND_LEFT
     """The hand. Numbers below that depend on it, such as the start pose, come from its record; see `hands/`."""
 
@@ -52,7 +53,9 @@ class Task:
     bolt_height: float
     """Height of the bolt or shaft above the base (m)."""
     joint_height: float
-    """Height of the nut's frame, which is the frame of its revolute joint (m); the joint's axis is (0, 0, -1)."""
+    """Height of the nut's frame, which is the frame of its revolute joint (m); the joint's axis is (0, 0, -turn)."""
+    turn: int = 1
+    """Direction that counts as positive: 1 is clockwise seen from above, as a nut is fastened; -1 is the other."""
     joint_turns: float = 100.0
     """Range of the nut's joint in turns; an episode starts at 0."""
     joint_friction: Range
@@ -245,102 +248,12 @@ DEVIATIONS: Mapping[str, str] = {
 }
 """What differs from the paper and its release and is no field of a task."""
 
-_OBJECT_SLICES = (
+OBJECT_SLICES = (
     "object_position", "object_scale", "object_mass", "object_friction", "object_center_of_mass",
     "object_orientation", "object_linear_velocity", "object_angular_velocity", "object_restitution",
     "fingertip_position", "fingertip_orientation", "fingertip_linear_velocity", "fingertip_angular_velocity",
     "nut_contact_force", "nut_position", "nut_joint_velocity", "nut_joint_angle", "nut_phase", "nut_joint_friction",
 )  # fmt: skip
-_CONTROLLER_SLICES = ("kp", "kd", "start_pose", "hand_orientation", "hand_position")
-
-NUT = Task(
-    name="nut",
-    shape="triangle",
-    shapes=("triangle", "square", "hexagon", "cross"),
-    bolt_radius=0.0125,
-    bolt_height=0.1,
-    joint_height=0.1,
-    joint_friction=(0.01, 0.03),
-    object_position=(0.0175, 0.06, 0.0),
-    scales=(0.95, 1.0, 1.05),
-    rotate_weight=6.0,
-    pose_weight=-0.5,
-    torque_weight=-0.1,
-    overspeed_threshold=(10.0, 10.0),
-    reset_distance=0.07,
-    student_reset_distance=0.12,
-    idle_window=70,
-    privileged=_OBJECT_SLICES + _CONTROLLER_SLICES,
-    **XHAND_LEFT.tasks["nut"],
-)
-"""Turn a nut: a thick triangular prism, which teaches gaits that clear the corners of thinner nuts."""
-
-SCREWDRIVER = Task(
-    name="screwdriver",
-    shape=("octagon", "dodecagon"),
-    shapes=("octagon", "dodecagon", "spheres"),
-    bolt_radius=0.00625,
-    bolt_height=0.02,
-    joint_height=0.01,
-    joint_friction=(0.01, 0.02),
-    object_position=(0.009, 0.06, 0.0),
-    object_tilt=5.0,
-    scales=(0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2, 1.25),
-    rotate_weight=2.5,
-    pose_weight=-0.1,
-    torque_weight=-3.0,
-    overspeed_threshold=(7.5, 15.0),
-    reset_distance=0.1,
-    student_reset_distance=0.15,
-    idle_window=60,
-    privileged=_OBJECT_SLICES,
-    **XHAND_LEFT.tasks["screwdriver"],
-)
-"""Turn the handle of a screwdriver: prisms of 8 and 12 sides, which turn by friction."""
-
-TASKS: Mapping[str, Task] = {task.name: task for task in (NUT, SCREWDRIVER)}
-
-
-def make_task(task: str | Task, *, randomize: bool = True, **changes: Any) -> Task:
-    """Return a task, given itself or by its name, with some of its fields changed.
-
-    Another hand (`hand`, itself or by its name) brings its own fields of the task; those in `changes` come first.
-
-    Raises:
-        ValueError: the task, a shape or a value is unknown; the message names what is known. Or the hand has no numbers
-            for the task.
-        TypeError: a field is unknown.
-    """
-    if not isinstance(task, Task):
-        if not isinstance(task, str) or task not in TASKS:
-            raise ValueError(f"unknown task {task!r}; choose from {', '.join(TASKS)}")
-        task = TASKS[task]
-    if not isinstance(randomize, bool):
-        raise ValueError(f"randomize must be True or False, got {randomize!r}")
-    known = [field.name for field in fields(Task) if field.name not in ("name", "shapes")]
-    for field in changes:
-        if field not in known:
-            close = difflib.get_close_matches(field, known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else f"; the fields are {', '.join(known)}"
-            raise TypeError(f"the {task.name} task has no field {field!r}{hint}")
-    values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in changes.items()}
-    if "hand" in values:
-        task = _with_hand(task, values.pop("hand"))
-    base = task if randomize else task.without_randomization()
-    return replace(base, **values)
-
-
-def _with_hand(task: Task, hand: str | Hand) -> Task:
-    if not isinstance(hand, (str, Hand)):
-        raise ValueError(f"{task.name}: hand must be a Hand or the name of one, got {hand!r}")
-    try:
-        hand = hand if isinstance(hand, Hand) else get_hand(hand)
-    except ValueError as error:
-        raise ValueError(f"{task.name}: {error}") from None
-    if hand is task.hand:
-        return task
-    if task.name not in hand.tasks:
-        raise ValueError(f"the hand {hand.name!r} has no numbers for the task {task.name!r}, only for "
-                         f"{', '.join(hand.tasks) or 'none'}")  # fmt: skip
-    own = {"locked_joints": (), "target_ranges": (), **hand.tasks[task.name]}
-    return replace(task, hand=hand, **own)
+"""What the privileged observation says of object and fingertips."""
+CONTROLLER_SLICES = ("kp", "kd", "start_pose", "hand_orientation", "hand_position")
+"""What it says of the controller and of where the hand stands."""

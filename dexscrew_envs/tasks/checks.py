@@ -8,7 +8,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dexscrew_envs.tasks import Task
+    from dexscrew_envs.tasks.task import Task
 
 _POSITIVE = (
     "timestep", "substeps", "episode_steps", "reset_distance", "student_reset_distance", "idle_window", "action_scale",
@@ -45,6 +45,8 @@ def check_task(task: Task) -> None:
             numbers = value if isinstance(value, tuple) else (value,)
             if not numbers or not possible(min(numbers), max(numbers)):
                 raise ValueError(f"{task.name}: {name} must {words}, got {value!r}")
+    if task.turn not in (1, -1):
+        raise ValueError(f"{task.name}: turn must be 1 or -1, got {task.turn!r}")
     joints = len(task.hand.joints)
     if len(task.start_pose) != joints:
         raise ValueError(
@@ -92,7 +94,7 @@ def _are_names(value: Any) -> bool:
 
 def _check_numbers(task: Task, name: str, kind: str) -> None:
     """Raise ValueError unless a field holds finite numbers, as many as its type says, and a range in its order."""
-    if "str" in kind or kind in ("Hand", "tuple[JointRange, ...]"):
+    if "str" in kind or kind in ("bool", "Hand", "tuple[JointRange, ...]"):
         return
     value = getattr(task, name)
     count, words = {
