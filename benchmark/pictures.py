@@ -51,6 +51,7 @@ def draw_all(folder: Path) -> list[Path]:
             drawn.append(_draw(draw, folder, task, folder / f"{name}.png"))
     drawn.append(_draw(_longer, folder, "", folder / "ablation-longer.png"))
     drawn.append(_draw(_engines, folder, "", folder / "engines.png"))
+    drawn.append(_draw(_other, folder, "", folder / "other.png"))
     drawn.append(_draw(_gpu, folder, "", folder / "gpu.png"))
     drawn += [
         _draw(_trials, folder, path.stem, path.with_suffix(".png")) for path in sorted(folder.glob("twin-*.json"))
@@ -114,6 +115,11 @@ def _engines(folder: Path, _: str, path: Path) -> None:
     ]
     lines += [(name, "warp, one seed", CONDITION_COLORS[3], run["curve"]) for name, run in trainings.items()]
     _draw_turns(path, "Oracles on either engine, one line per run", lines)
+
+
+def _other(folder: Path, _: str, path: Path) -> None:
+    curves = {run["name"]: run["curve"] for run in _read(folder / "other.json")}
+    draw_learning(path, "oracles of another hand and another task, seed 0", curves, CONDITION_COLORS[1::2], [])
 
 
 def _gpu(folder: Path, _: str, path: Path) -> None:
