@@ -37,7 +37,7 @@ from real.env import DexScrewRealEnv
 from real.skill import load_skill
 from real.twin.parameters import STRATA
 from real.twin.plant import EDITION, SHAPES
-from real.twin.robot import TwinConfig
+from real.twin.robot import TwinConfig, TwinRobot
 from real.wrist import ScriptedWrist
 
 TRIAL_SECONDS = {"nut": 240.0, "screwdriver": 300.0}
@@ -89,7 +89,8 @@ def run_trial(args: Args, shape: str, stratum: str, seed: int) -> dict[str, Any]
     with closing(env):
         env.episode_steps = round(TRIAL_SECONDS[policy.task] / env.task.control_dt)
         observation, info = env.reset(seed=seed)
-        plant = env.plant
+        assert isinstance(env.robot, TwinRobot)
+        plant = env.robot.plant
         arm = plant.start_arm_q.copy()
         wrist = ScriptedWrist(arm, np.random.default_rng([seed, 1])) if args.wrist == "scripted" else None
         policy.reset()

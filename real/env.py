@@ -15,11 +15,9 @@ from dexscrew_envs import arguments
 from dexscrew_envs.hands.xhand import FINGERS, JOINTS
 from dexscrew_envs.mdp.observations import HISTORY_STEPS, PROPRIO_STEPS
 from dexscrew_envs.rendering import FrameRenderer, check_size
-from dexscrew_envs.tasks import make_task
-from real.robot import TAXELS, Reading, Robot, RobotError, Vector
+from dexscrew_envs.tasks import TASKS, Task, make_task
+from real.robot import TAXELS, Following, Reading, Robot, RobotError, Vector
 from real.safety import SafetyLayer, SafetyLimits, SafetyTrip, fingertip_forces
-from real.twin.plant import SHAPES, Plant
-from real.twin.robot import TwinConfig, TwinRobot
 
 Observation = dict[str, np.ndarray]
 ALL_OBSERVE = (
@@ -28,7 +26,10 @@ ALL_OBSERVE = (
 _START_TIMEOUT = 5.0
 _START_TOLERANCE = 0.4  # the start pose presses fingertips against the object by up to 0.3 rad
 _MAX_AGE = 3600.0
-_METHODS = "connect", "read", "command", "wait", "stop", "recover", "close"  # of a `Robot`
+_METHODS = (
+    "check_task", "connect", "start_trial", "read", "command", "wait", "render_state", "stop", "recover", "close",
+)  # fmt: skip
+"""Of a `Robot`."""
 
 
 class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
@@ -94,8 +95,9 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
         render_mode: str | None = None,
         render_size: tuple[int, int] = (480, 640),
     ) -> None:
-        if not isinstance(task, str) or task not in SHAPES:
-            raise ValueError(f"unknown task {task!r}; choose from {', '.join(SHAPES)}")
+        known = [name for name, other in TASKS.items() if other.on_robot]
+        if not isinstance(task, str) or task not in known:
+            raise ValueError(f"unknown task {task!r}; choose from {', '.join(known)}")
         self.task = make_task(task)
         if not isinstance(action, str) or action not in ("hand", "full"):
             raise ValueError(f"unknown action {action!r}; choose 'hand' or 'full'")
@@ -108,8 +110,8 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
         self.render_mode = arguments.render_mode(render_mode)
         self._render_size = render_size
         self._renderer: Any = None
-        self.robot, self.plant = _make_robot(robot, task, shape)
-        if render_mode is not None and self.plant is None:
+        self.robot = _make_robot(robot, self.task, shape)
+        if render_mode is not None and self.robot.render_state() is None:
             raise ValueError("only a twin in this process can be drawn; leave render_mode out")
         self.limits = limits or SafetyLimits()
         self._make_spaces()
@@ -125,7 +127,7 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
         self._steps: int | None = None
         try:
             self.robot.connect()
-            self.safety = SafetyLayer(self.robot, self.limits, self.task.control_dt, real_time=self.plant is None)
+            self.safety = SafetyLayer(self.robot, self.limits, self.task.control_dt, real_time=self.robot.real_time)
         except BaseException:  # Ctrl-C too: nobody gets an environment to close
             self.closed = True
             self.robot.close()
@@ -172,23 +174,20 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
         arguments.options(options)
         super().reset(seed=arguments.seed(seed))
         self._free_renderer()  # a twin's trial is another model
-        if self.plant is not None:
-            self.plant.reset(int(self.np_random.integers(2**31)) if seed is None else seed)
-            self.robot.connect()
+        begun = self.robot.start_trial(int(self.np_random.integers(2**31)) if seed is None else seed)
+        if begun is not None:
+            self._target = np.clip(begun, self._lower, self._upper)
+            reading = self.safety.reset(self._target)
+            self._hold = reading.arm.q.copy()
         else:
-            self.robot.recover()
-        reading = self.safety.reset()
-        self._hold = reading.arm.q.copy()
-        if self.plant is not None:
-            self._target = np.clip(self.plant.start_hand_q, self._lower, self._upper)
-            self.safety.hand_target = self._target.copy()
-        else:
+            reading = self.safety.reset()
+            self._hold = reading.arm.q.copy()
             self._go_to_start()
             reading = self.safety.reset()  # a finger that met the object begins where it stands, as in simulation
             self._target = np.clip(reading.hand.q, self._lower, self._upper)
         self.skill_active = self.action == "hand"
         self._history = np.tile(np.concatenate([reading.hand.q, self._target]).astype(np.float32), (HISTORY_STEPS, 1))
-        self._start_turns = reading.turns
+        self._start_turns = 0.0 if reading.progress is None else reading.progress.turns
         self._rotations = 0.0
         self._steps = 0
         return self._observe(reading), self._info(reading, self._target, self._hold, self.task.control_dt)
@@ -241,11 +240,11 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
 
     def render(self) -> np.ndarray | None:
         """Return an RGB frame (height, width, 3), uint8, or None without a render mode."""
-        if self.render_mode is None or self.plant is None:
+        if self.render_mode is None or (state := self.robot.render_state()) is None:
             return None
         if self._renderer is None:
-            self._renderer = FrameRenderer(self.plant.model, *self._render_size, camera="side")
-        return self._renderer.draw(self.plant.model, self.plant.data)
+            self._renderer = FrameRenderer(state[0], *self._render_size, camera="side")
+        return self._renderer.draw(*state)
 
     def close(self) -> None:
         """Stop the robot, close its connections and free the renderer, each even if another fails."""
@@ -318,47 +317,38 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
         return {key: values[key] for key in self.observe}
 
     def _info(self, reading: Reading, hand: Vector, arm: Vector, period: float) -> dict[str, Any]:
-        known = reading.turns is not None and self._start_turns is not None
-        self._rotations = reading.turns - self._start_turns if known else 0.0  # type: ignore[operator]
+        progress = reading.progress
+        self._rotations = 0.0 if progress is None else progress.turns - self._start_turns
         info = {
             "sent_hand": hand.copy(),
             "sent_arm": arm.copy(),
             "period": period,
             "jitter": period - self.task.control_dt,
-            "rotations": self._rotations if known else math.nan,
+            "rotations": math.nan if progress is None else self._rotations,
             "fingertip_force": fingertip_forces(reading.hand),
             "trip": "",
         }
-        if self.plant is not None:
-            info["turns_needed"] = self.plant.turns_needed
-            info["finished"] = self.plant.finished
-            info["lost"] = self.plant.lost or ""
-            info["released"] = self.plant.released
+        if progress is not None:
+            info["turns_needed"] = progress.needed
+            info["finished"] = progress.finished
+            info["lost"] = progress.lost
+            info["released"] = progress.released
         return info
 
 
-def _make_robot(robot: Any, task: str, shape: str | None) -> tuple[Robot, Any]:
-    """Return the robot that an argument asks for, and its plant if it is a twin in this process; connect nothing."""
-    if shape is not None and (not isinstance(shape, str) or shape not in SHAPES[task]):
-        raise ValueError(f"unknown shape {shape!r} of the {task}; choose from {', '.join(SHAPES[task])}")
+def _make_robot(robot: Any, task: Task, shape: str | None) -> Robot:
+    """Return the robot that an argument asks for; connect nothing."""
+    if shape is not None and (not isinstance(shape, str) or shape not in task.shapes):
+        raise ValueError(f"unknown shape {shape!r} of the {task.name}; choose from {', '.join(task.shapes)}")
     if isinstance(robot, str) and robot == "twin":
+        from real.twin.robot import TwinConfig  # not above: who has a robot needs no twin
+
         robot = TwinConfig()
-    if isinstance(robot, TwinConfig):
-        plant = Plant(task, shape, stratum=robot.stratum)
-        return TwinRobot(plant, robot), plant
-    if isinstance(robot, TwinRobot):
-        if task != robot.plant.task or shape not in (None, robot.plant.shape):
-            raise ValueError(
-                f"the robot is a twin with a {robot.plant.shape} {robot.plant.task}; give its own task and shape, got "
-                f"{task!r} and {shape!r}"
-            )
-        return robot, robot.plant
     if isinstance(robot, str):
         raise ValueError(f"unknown robot {robot!r}; choose 'twin', or give a RobotConfig")
-    if not isinstance(robot, type) and all(callable(getattr(robot, name, None)) for name in _METHODS):
-        return robot, None
-    from real.hardware import RobotConfig, UR5eXHand  # not above: a twin needs none of their packages
-
-    if isinstance(robot, RobotConfig):
-        return UR5eXHand(robot), None
-    raise TypeError(f"robot must be 'twin', a TwinConfig, a RobotConfig or a Robot, got {type(robot).__name__}")
+    if isinstance(robot, Following):
+        return robot.robot(task.name, shape)
+    if isinstance(robot, type) or not all(callable(getattr(robot, name, None)) for name in _METHODS):
+        raise TypeError(f"robot must be 'twin', a TwinConfig, a RobotConfig or a Robot, got {type(robot).__name__}")
+    robot.check_task(task.name, shape)
+    return robot

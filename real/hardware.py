@@ -56,6 +56,10 @@ class RobotConfig(Following):
         except RobotError as error:
             raise ValueError(str(error)) from None
 
+    def robot(self, task: str, shape: str | None) -> UR5eXHand:
+        """Return the robot; nothing is connected yet."""
+        return UR5eXHand(self)
+
 
 class UR5eXHand:
     """The robot on the network, hardware or a twin's server, as a `Robot`; its clock is `time.monotonic`.
@@ -64,11 +68,23 @@ class UR5eXHand:
         config: addresses and gains.
     """
 
+    real_time = True
+
     def __init__(self, config: RobotConfig) -> None:
         self.config = config
         self.arm = UR5e(config.arm, frequency=config.frequency, gain=config.gain, lookahead=config.lookahead)
         self.hand = XHand(config.hand, server_key=config.server_key, client_key=config.client_key)
         self._tick = time.monotonic()
+
+    def check_task(self, task: str, shape: str | None) -> None:
+        """See `Robot.check_task`; whoever mounts the object sees to it."""
+
+    def start_trial(self, seed: int) -> None:
+        """See `Robot.start_trial`."""
+        self.recover()
+
+    def render_state(self) -> None:
+        """See `Robot.render_state`."""
 
     def connect(self) -> None:
         """See `Robot.connect`.

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from numbers import Real
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,6 +95,22 @@ class HandState:
 
 
 @dataclass(frozen=True)
+class Progress:
+    """How far the task is."""
+
+    turns: float
+    """Turns of the nut or screw since the trial began."""
+    needed: float | None = None
+    """Turns after which it is fastened, where that is known."""
+    finished: bool = False
+    """Whether it is fastened."""
+    lost: str = ""
+    """Why the trial cannot be finished any more, in words."""
+    released: float | None = None
+    """When the person who holds a driver at the start let go (s), if one did."""
+
+
+@dataclass(frozen=True)
 class Reading:
     """Arm and hand together."""
 
@@ -102,8 +118,8 @@ class Reading:
     """Now, in the robot's clock (s)."""
     arm: ArmState
     hand: HandState
-    turns: float | None = None
-    """Turns of the nut or screw since the episode began, where they are known: on a twin."""
+    progress: Progress | None = None
+    """How far the task is, where something measures it: on a twin."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +148,10 @@ class Following:
         if not _is_gain(self.torque_limit):
             raise ValueError(f"torque_limit must be an integer from 0 to {MAX_GAIN} mA, got {self.torque_limit!r}")
 
+    def robot(self, task: str, shape: str | None) -> Robot:
+        """Return the robot that this configures, for a task and a shape of its object; connect nothing."""
+        raise TypeError("robot must be 'twin', a TwinConfig or a RobotConfig, got what both have in common")
+
 
 def check_range(name: str, value: object, low: float, high: float) -> None:
     """Raise ValueError unless a value is a number in a range."""
@@ -146,6 +166,12 @@ def _is_gain(value: object) -> bool:
 class Robot(Protocol):
     """A UR5e with an XHand."""
 
+    real_time: bool
+    """Whether its clock goes on by itself; that of a simulation goes on when somebody waits."""
+
+    def check_task(self, task: str, shape: str | None) -> None:
+        """Raise ValueError if this robot is there for another task or shape of the object."""
+
     def connect(self) -> None:
         """Open all connections and wait for first readings; raise RobotError if that fails."""
 
@@ -157,6 +183,20 @@ class Robot(Protocol):
 
     def wait(self, seconds: float) -> float:
         """Let time pass until `seconds` after the last return of this call; return the seconds that really passed."""
+
+    def start_trial(self, seed: int) -> Vector | None:
+        """Make ready for a trial; where it can be repeated, the seed fixes everything in it.
+
+        Returns:
+            The joint targets (12,) (rad) that the hand has already, or None where it has to be moved to the start pose.
+            The arm stays where it is.
+
+        Raises:
+            RobotError: a stop has a cause that is still there.
+        """
+
+    def render_state(self) -> tuple[Any, Any] | None:
+        """Return the MjModel and the MjData to draw, or None where there is nothing to draw."""
 
     def stop(self) -> None:
         """Stop the arm and let the hand hold its present joint positions; safe to call at any time, in any state."""

@@ -174,8 +174,11 @@ class SafetyLayer:
         self.arm_target: Vector = np.zeros(6)
         """(6,) the arm's (rad)."""
 
-    def reset(self) -> Reading:
+    def reset(self, hand_target: Vector | None = None) -> Reading:
         """Release a latched trip and begin from where the robot stands.
+
+        Args:
+            hand_target: (12,) joint targets (rad) that the hand has already; None takes its joint positions.
 
         Returns:
             The reading that it begins from.
@@ -188,7 +191,8 @@ class SafetyLayer:
             self.trip = None
             self._armed_at = None
             self.check(reading)
-            self.hand_target, self.arm_target = reading.hand.q.copy(), reading.arm.q.copy()
+            self.hand_target = (reading.hand.q if hand_target is None else hand_target).copy()
+            self.arm_target = reading.arm.q.copy()
             self._hand_velocity, self._arm_velocity = np.zeros(len(JOINTS)), np.zeros(6)
         if self.real_time and self._thread is None:
             self._thread = threading.Thread(target=self._watch, name="safety", daemon=True)

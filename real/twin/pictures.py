@@ -25,6 +25,8 @@ from dexscrew_envs.program import Status
 from real.env import DexScrewRealEnv
 from real.skill import load_skill
 from real.twin.recess import RecessParameters
+from real.twin.robot import TwinRobot
+from real.twin.screwdriver import Screwdriver
 
 SEED = 0
 """Of the trial: the first one of the nominal stratum, not a chosen one."""
@@ -113,7 +115,9 @@ def run_trial() -> tuple[dict[str, NDArray[np.float64]], list[NDArray[np.uint8]]
     with closing(env):
         observation, info = env.reset(seed=SEED)
         policy.reset()
-        plant = env.plant
+        assert isinstance(env.robot, TwinRobot)
+        plant = env.robot.plant
+        assert isinstance(plant.object, Screwdriver)
         ended = False
         while not ended:
             if len(shots) <= 400 and plant.time >= 0.75 * len(shots):

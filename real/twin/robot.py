@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from real.robot import ArmMode, ArmState, Following, HandState, Reading, RobotError, Vector
+from real.robot import ArmMode, ArmState, Following, HandState, Progress, Reading, RobotError, Vector
 from real.twin.parameters import STRATA
 from real.twin.plant import Plant
 
@@ -27,6 +28,10 @@ class TwinConfig(Following):
         if self.gains[1] != 0:
             raise ValueError(f"the twin's hand has no integral gain: ki must be 0, got {self.gains[1]}")
 
+    def robot(self, task: str, shape: str | None) -> TwinRobot:
+        """Return a twin with this object; a shape of None is the task's first."""
+        return TwinRobot(Plant(task, shape, stratum=self.stratum), self)
+
 
 class TwinRobot:
     """Makes a `Plant` a `Robot`; its clock is the simulation's.
@@ -36,14 +41,35 @@ class TwinRobot:
         config: gains of arm and hand.
     """
 
+    real_time = False
+
     def __init__(self, plant: Plant, config: TwinConfig) -> None:
         self.plant = plant
         self.config = config
         self._waited_until = plant.time
 
+    def check_task(self, task: str, shape: str | None) -> None:
+        """See `Robot.check_task`."""
+        plant = self.plant
+        if task != plant.task or shape not in (None, plant.shape):
+            raise ValueError(
+                f"the robot is a twin with a {plant.shape} {plant.task}; give its own task and shape, got {task!r} and "
+                f"{shape!r}"
+            )
+
     def connect(self) -> None:
         """Let the hand's first readings arrive."""
         self._waited_until = self.plant.time
+
+    def start_trial(self, seed: int) -> Vector:
+        """See `Robot.start_trial`."""
+        self.plant.reset(seed)
+        self.connect()
+        return self.plant.start_hand_q
+
+    def render_state(self) -> tuple[Any, Any]:
+        """See `Robot.render_state`; the next trial has others."""
+        return self.plant.model, self.plant.data
 
     def read(self) -> Reading:
         """See `Robot.read`."""
@@ -56,7 +82,8 @@ class TwinRobot:
             plant.hand_time, plant.hand_q.copy(), plant.hand_current.copy(), plant.tactile.copy(),
             plant.resultant.copy(), plant.tactile_time,
         )  # fmt: skip
-        return Reading(plant.time, arm, hand, plant.turns)
+        progress = Progress(plant.turns, plant.turns_needed, plant.finished, plant.lost or "", plant.released)
+        return Reading(plant.time, arm, hand, progress)
 
     def command(self, hand: Vector, arm: Vector) -> None:
         """See `Robot.command`."""

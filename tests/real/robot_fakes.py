@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from real.robot import ArmMode, ArmState, HandState, Reading, RobotError
+from real.robot import ArmMode, ArmState, HandState, Progress, Reading, RobotError
 
 ARM_Q = np.array([0.0, -1.6, 1.8, -1.8, -1.57, 0.0])
 HAND_Q = np.array([0.0, 0.8, 0.4, 0.8, 0.4, 0.1, 0.1, 0.1, 0.1, 1.3, 0.3, 0.4])
@@ -26,8 +26,18 @@ class FakeRobot:
         self.lag = {"arm": 0.0, "hand": 0.0, "tactile": 0.0}
         self.q, self.arm_q = HAND_Q.copy(), ARM_Q.copy()
         self.turns: float | None = None
+        self.real_time = True
+
+    def check_task(self, task, shape) -> None:
+        pass
 
     def connect(self) -> None:
+        pass
+
+    def start_trial(self, seed) -> None:
+        self.recover()
+
+    def render_state(self) -> None:
         pass
 
     def read(self) -> Reading:
@@ -38,8 +48,9 @@ class FakeRobot:
             self.now - self.lag["hand"], self.q.copy(), np.zeros(12), np.zeros((5, 120, 3), np.int16),
             np.zeros((5, 3), np.int16), self.now - self.lag["tactile"],
         )  # fmt: skip
+        progress = None if self.turns is None else Progress(self.turns)
         return Reading(
-            self.now, replace(arm, **self.overrides["arm"]), replace(hand, **self.overrides["hand"]), self.turns
+            self.now, replace(arm, **self.overrides["arm"]), replace(hand, **self.overrides["hand"]), progress
         )
 
     def command(self, hand, arm) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from functools import partial
 
 import gymnasium
@@ -13,7 +15,6 @@ import dexscrew_envs  # noqa: F401 - registers the environments
 from baselines import policies
 from dexscrew_envs.tasks import make_task
 from dexscrew_envs.vector_env import DexScrewVectorEnv
-from real import env as env_module
 from real.env import ALL_OBSERVE, DexScrewRealEnv
 from real.hardware import RobotConfig
 from real.robot import ArmMode, RobotError
@@ -105,7 +106,7 @@ def test_a_protective_stop_of_the_twin_ends_the_episode_and_reset_recovers(make)
     env = make("nut")
     env.reset(seed=0)
     env.step(np.zeros(12, np.float32))
-    env.plant.trigger_protective_stop()
+    env.robot.plant.trigger_protective_stop()
     _, _, terminated, _, info = env.step(np.zeros(12, np.float32))
     assert terminated and "protective stop" in info["trip"]
     with pytest.raises(RuntimeError, match="call reset"):
@@ -267,7 +268,7 @@ BAD_ARGUMENTS = [
 @pytest.mark.parametrize(("kwargs", "error", "words"), BAD_ARGUMENTS, ids=lambda value: str(value)[:40])
 def test_bad_arguments_are_refused_before_anything_is_connected(kwargs, error, words, on, robot, monkeypatch):
     monkeypatch.setattr(robot, "connect", lambda: pytest.fail("too late"))
-    monkeypatch.setattr(env_module, "Plant", lambda *_, **__: pytest.fail("too late"))
+    monkeypatch.setattr("real.twin.robot.Plant", lambda *_, **__: pytest.fail("too late"))
     with pytest.raises(error, match=words) as raised:
         DexScrewRealEnv(**({} if on == "a twin" else {"robot": robot}) | kwargs)
     assert "\n" not in str(raised.value)
@@ -409,3 +410,37 @@ def test_a_closed_environment_stops_the_robot_and_refuses_steps(robot):
     assert robot.closed and robot.stops >= 1
     with pytest.raises(RuntimeError, match="closed"):
         env.step(np.zeros(12, np.float32))
+
+
+def test_with_a_robot_config_no_module_of_the_twin_is_loaded():
+    """Nor with a robot of one's own: the environment does not know whether it drives a twin."""
+    code = (
+        "import sys; import real.env, real.hardware\n"
+        "from real.robot import RobotError\n"
+        "config = real.hardware.RobotConfig(arm='127.0.0.9', hand='tcp://127.0.0.1:9')\n"
+        "try: real.env.DexScrewRealEnv('nut', robot=config)\n"
+        "except RobotError: pass\n"
+        "print([name for name in sys.modules if name.startswith('real.twin')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_a_robot_of_ones_own_says_how_far_the_task_is():
+    robot = FakeRobot()
+    robot.turns = 2.0
+    env = DexScrewRealEnv("nut", robot=robot)
+    env.reset(seed=0)
+    robot.turns = 2.5
+    _, reward, terminated, _, info = env.step(np.zeros(12, np.float32))
+    assert (reward, info["rotations"], terminated) == (0.5, 0.5, False)
+    assert (info["turns_needed"], info["finished"], info["lost"]) == (None, False, "")
+    env.close()
+
+
+def test_a_robot_without_a_method_is_refused():
+    class Half:
+        connect = read = command = wait = stop = recover = close = FakeRobot.stop
+
+    with pytest.raises(TypeError, match="robot must be 'twin', a TwinConfig, a RobotConfig or a Robot, got Half"):
+        DexScrewRealEnv("nut", robot=Half())

@@ -67,7 +67,7 @@ def test_what_is_dropped_is_freed_at_once(stage):
         if stage in ("stepped", "drawn"):
             env.step(ACTIONS[0])
         inner = env.unwrapped
-        kept = [env, inner, inner.robot, inner.plant, inner.safety]
+        kept = [env, inner, inner.robot, inner.robot.plant, inner.safety]
         if stage == "drawn":
             env.render()
             kept += [inner._renderer, inner._renderer._renderer]
