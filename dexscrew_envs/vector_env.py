@@ -139,6 +139,7 @@ class DexScrewVectorEnv(Copyable, VectorEnv[Observation, Tensor, Tensor]):
         keep = obs.HISTORY_STEPS if "history" in self.observe else obs.PROPRIO_STEPS + self.task.proprio_delay
         self._history = torch.zeros(self.num_envs, keep, 2 * joints, device=self.device)
         self._targets = torch.zeros(self.num_envs, joints, device=self.device)
+        self._action, self._previous_action = torch.zeros_like(self._targets), torch.zeros_like(self._targets)
         self._push = torch.zeros(self.num_envs, 3, device=self.device)
         self._angle = torch.zeros(self.num_envs, device=self.device)
         self._steps = torch.zeros(self.num_envs, dtype=torch.int64, device=self.device)
@@ -221,6 +222,9 @@ class DexScrewVectorEnv(Copyable, VectorEnv[Observation, Tensor, Tensor]):
     def _command(self, actions: Tensor) -> tuple[Tensor, Tensor]:
         """Return what the simulator is given in a control step: noisy joint targets and pushes."""
         task, generator = self.task, self._generator
+        if self._added_terms:  # nobody else looks at them
+            self._previous_action.copy_(self._action)
+            self._action.copy_(actions)
         torch.clamp(self._targets + self._action_step * actions, self._lower, self._upper, out=self._targets)
         noisy_targets = randomization.noisy(self._targets, self._episode.action_bias, task.action_noise[1], generator)
         self._push.copy_(randomization.push(task, self._push, self._episode.mass, generator))
@@ -238,7 +242,9 @@ class DexScrewVectorEnv(Copyable, VectorEnv[Observation, Tensor, Tensor]):
             task, state, rotated, self._constants.start_pose, self._constants.points, self._threshold
         )
         if self._added_terms:
-            transition = Transition(task, state, rotated, self._targets, self._episode)
+            transition = Transition(
+                task, state, rotated, self._targets, self._action, self._previous_action, self._episode
+            )
             terms |= added_terms(self._added_terms, transition)
         terms = {name: torch.where(valid, term, 0.0) for name, term in terms.items()}
         if not self.sim.asynchronous:
@@ -355,6 +361,7 @@ class DexScrewVectorEnv(Copyable, VectorEnv[Observation, Tensor, Tensor]):
         write_rows(self._targets, rows, constants.start_pose)
         write_rows(self._history, rows, constants.start_pose.repeat(1, 2)[:, None])
         write_rows(self._push, rows, 0.0)
+        write_rows(self._action, rows, 0.0)
         write_rows(self._steps, rows, 0)
 
     def _drop_invalid(self, state: State) -> Tensor:

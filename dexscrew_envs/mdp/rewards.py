@@ -28,6 +28,10 @@ class Transition:
     """(N,) how far the nut turned in the step (rad)."""
     targets: Tensor
     """(N, A) joint targets of the step, without noise (rad)."""
+    action: Tensor
+    """(N, A) the action, clipped to plus and minus 1."""
+    previous_action: Tensor
+    """(N, A) that of the step before; 0 in the first step of an episode."""
     episode: Episode
     """What was drawn for the episode."""
 

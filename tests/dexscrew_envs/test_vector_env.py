@@ -317,3 +317,19 @@ def test_total_steps_drive_the_curriculum(make_env):
         costs.append(env.step(torch.zeros(2, 12))[-1]["reward_terms"]["overspeed"][0].item())
     assert costs == pytest.approx([-0.3 * (20 - threshold) for threshold in (7.5, 11.25, 15.0)], abs=0.02)
     assert env.total_steps == 60e6 + 2
+
+
+def test_an_added_term_sees_the_action_and_the_one_before(make_env):
+    seen = []
+
+    def jerk(step):
+        seen.append((step.action.clone(), step.previous_action.clone()))
+        return -(step.action - step.previous_action).square().sum(dim=1)
+
+    env = make_env("nut", 2, reward_terms={"jerk": jerk}, episode_steps=3)
+    env.reset(seed=0)
+    actions = [torch.full((2, 12), value) for value in (0.5, -0.5, 2.0, 0.25)]
+    terms = [env.step(action)[-1]["reward_terms"]["jerk"] for action in actions]
+    assert [float(after[0, 0]) for after, _ in seen] == [0.5, -0.5, 1.0, 0.25]
+    assert [float(before[0, 0]) for _, before in seen] == [0.0, 0.5, -0.5, 0.0], "an episode of three steps ended"
+    assert terms[1].tolist() == [-12.0, -12.0]
