@@ -94,7 +94,7 @@ class Recorder(BaseCallback):
             "seconds": self.seconds,
             "torch_rng": torch.get_rng_state(),
             "cuda_rng": torch.cuda.get_rng_state(model.device) if model.device.type == "cuda" else None,
-            "env_rng": model.env.env._generator.get_state(),  # type: ignore[union-attr]
+            "env_rng": model.env.env.rng_state,  # type: ignore[union-attr]
             "invalid_physics": model.env.env.invalid_physics_count,  # type: ignore[union-attr]
         }
         # Rows of curve and episodes never change, and a long training has too many to copy each time.
@@ -135,7 +135,7 @@ class Recorder(BaseCallback):
         torch.set_rng_state(content["torch_rng"])
         if model.device.type == "cuda":
             torch.cuda.set_rng_state(content["cuda_rng"], model.device)
-        env._generator.set_state(content["env_rng"])
+        env.rng_state = content["env_rng"]
         env.invalid_physics_count = content["invalid_physics"]
         model.env._reset_seeds()  # type: ignore[union-attr]  # the generator goes on instead
 

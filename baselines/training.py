@@ -215,7 +215,7 @@ def _set_ranks_apart(model: TensorOnPolicy, env: DexScrewVectorEnv, seed: int) -
     if distributed.rank() > 0:
         own = seed + 1_000_003 * distributed.rank() + model.num_timesteps
         torch.manual_seed(own)
-        env._generator.manual_seed(own)
+        env.seed(own)
         model.env._reset_seeds()  # type: ignore[union-attr]  # the generator is seeded already
 
 

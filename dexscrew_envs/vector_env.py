@@ -288,6 +288,19 @@ class DexScrewVectorEnv(Copyable, VectorEnv[Observation, Tensor, Tensor]):
     def invalid_physics_count(self, count: int) -> None:
         self._invalid.fill_(count)
 
+    @property
+    def rng_state(self) -> Tensor:
+        """State of the generator from which all draws come, as torch's generators give it; may be set."""
+        return self._generator.get_state()
+
+    @rng_state.setter
+    def rng_state(self, state: Tensor) -> None:
+        self._generator.set_state(state)
+
+    def seed(self, seed: int) -> None:
+        """Seed all further draws, without beginning new episodes."""
+        self._generator.manual_seed(seed)
+
     def render(self) -> tuple[np.ndarray, ...] | None:
         """Return an RGB frame (height, width, 3), uint8, of every environment, or None without a render mode.
 

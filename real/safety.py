@@ -169,6 +169,8 @@ class SafetyLayer:
         self._armed_at: float | None = None
         self._quit = threading.Event()
         self._thread: threading.Thread | None = None
+        self._begun = False  # whether `reset` was called
+        self._hand_velocity, self._arm_velocity = np.zeros(len(JOINTS)), np.zeros(6)
         self.hand_target: Vector = np.zeros(len(JOINTS))
         """(12,) the hand's joint targets that were sent last (rad)."""
         self.arm_target: Vector = np.zeros(6)
@@ -194,6 +196,7 @@ class SafetyLayer:
             self.hand_target = (reading.hand.q if hand_target is None else hand_target).copy()
             self.arm_target = reading.arm.q.copy()
             self._hand_velocity, self._arm_velocity = np.zeros(len(JOINTS)), np.zeros(6)
+            self._begun = True
         if self.real_time and self._thread is None:
             self._thread = threading.Thread(target=self._watch, name="safety", daemon=True)
             self._thread.start()
@@ -225,7 +228,7 @@ class SafetyLayer:
         hand, arm = np.asarray(hand, float), np.asarray(arm, float)
         with self._lock:
             self._raise_latched()
-            if not hasattr(self, "_hand_velocity"):
+            if not self._begun:
                 raise RuntimeError("call reset() before command()")
             reading = self.robot.read()
             self.check(reading)

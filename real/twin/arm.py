@@ -76,6 +76,7 @@ class Arm:
         self._bias = scale * rng.standard_normal(6)
         self._noise = np.repeat([parameters.force_noise, parameters.torque_noise], 3)
         drift = parameters.force_drift * math.sqrt(model.opt.timestep / 600)
+        # The torque drifts as the force does, as many times less as its nominal bias (0.1 N m) is less than that (2 N).
         self._drift = np.repeat([drift, drift * parameters.torque_bias / 2], 3)
         self._errors = self._bias[None]  # of the present step and those to come
         self._present = 0

@@ -24,6 +24,10 @@ TASK_POSITION = (-0.10, -0.48, 0.16)
 """Origin of the task frame in the base frame (m)."""
 TASK_YAW = math.pi
 """Rotation of the task frame about the base frame's z axis (rad): the hand points away from the arm."""
+TASK_ROTATION = np.round(  # what is 0 is 0, so that half a turn moves nothing by a rounding error
+    [[math.cos(TASK_YAW), -math.sin(TASK_YAW), 0], [math.sin(TASK_YAW), math.cos(TASK_YAW), 0], [0, 0, 1]], 15
+)
+"""The same as a matrix (3, 3)."""
 MOUNT_QUAT = (0.0, 0.0, 1.0, 0.0)
 """Orientation of the palm in the flange frame, (w, x, y, z): half a turn about y, so that the hand points out of the
 flange. The palm's origin is the flange's: there is no adapter between."""
@@ -83,7 +87,7 @@ def build_scene(
     _decorate(spec)
     base = spec.worldbody.add_body(
         name="object",
-        pos=np.array(TASK_POSITION) + np.array(task.object_position) * [math.cos(TASK_YAW), math.cos(TASK_YAW), 1.0],
+        pos=np.array(TASK_POSITION) + TASK_ROTATION @ np.array(task.object_position),
         quat=[math.cos(TASK_YAW / 2), 0, 0, math.sin(TASK_YAW / 2)],
     )
     base.add_camera(
@@ -156,13 +160,3 @@ def _decorate(spec: mujoco.MjSpec) -> None:
         name="table", type=mujoco.mjtGeom.mjGEOM_BOX, size=[0.6, 0.6, 0.02], pos=[-0.1, -0.3, -0.02],
         material="table", **FIXED,
     )  # fmt: skip
-
-
-def palm_pose(task: Task) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return position (3,) and rotation matrix (3, 3) of the palm at the start, in the arm's base frame."""
-    pitch = math.radians(sum(task.hand_pitch) / 2)
-    yaw = np.array(
-        [[math.cos(TASK_YAW), -math.sin(TASK_YAW), 0], [math.sin(TASK_YAW), math.cos(TASK_YAW), 0], [0, 0, 1]]
-    )
-    turn = np.array([[1, 0, 0], [0, math.cos(pitch), -math.sin(pitch)], [0, math.sin(pitch), math.cos(pitch)]])
-    return np.array(TASK_POSITION) + yaw @ np.array(task.hand_position), yaw @ turn

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import mujoco
@@ -10,7 +11,7 @@ from dexscrew_envs.hands.xhand import FINGERS, JOINTS
 from dexscrew_envs.tasks import TASKS, make_task
 from real.kinematics import forward, inverse, matrix_to_pose
 from real.twin.plant import SHAPES, Plant
-from real.twin.scene import ARM_JOINTS, HAND, MOUNT_QUAT, START_ARM, TASK_POSITION, build_scene, palm_pose
+from real.twin.scene import ARM_JOINTS, HAND, MOUNT_QUAT, START_ARM, TASK_POSITION, TASK_ROTATION, build_scene
 
 EVERY_OBJECT = [(task, shape) for task, shapes in SHAPES.items() for shape in shapes]
 
@@ -38,6 +39,13 @@ def test_flange_agrees_with_the_controller_s_kinematics(scene):
         frame = np.eye(4)
         frame[:3, :3], frame[:3, 3] = data.site("flange").xmat.reshape(3, 3), data.site("flange").xpos
         np.testing.assert_allclose(matrix_to_pose(frame), forward(data.qpos[:6]), atol=1e-6)
+
+
+def palm_pose(task):
+    """Return position (3,) and rotation matrix (3, 3) of the palm at the start, in the arm's base frame."""
+    pitch = math.radians(sum(task.hand_pitch) / 2)
+    turn = np.array([[1, 0, 0], [0, math.cos(pitch), -math.sin(pitch)], [0, math.sin(pitch), math.cos(pitch)]])
+    return np.array(TASK_POSITION) + TASK_ROTATION @ np.array(task.hand_position), TASK_ROTATION @ turn
 
 
 @pytest.mark.parametrize("task", SHAPES)
