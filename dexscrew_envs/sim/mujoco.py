@@ -13,6 +13,7 @@ from mujoco.batch import MODEL_FIELDS, Batch, SimulationError
 from torch import Tensor
 
 from dexscrew_envs.scene import Scene
+from dexscrew_envs.sim import episode_fields
 from dexscrew_envs.sim.base import Episode, State
 from dexscrew_envs.sim.readout import Readout
 from dexscrew_envs.start_states import StartStates, scene_and_start_states
@@ -47,9 +48,7 @@ class MujocoSimulator:
         self._start_rows = self._make_start_rows()
         self._state = {name: torch.from_numpy(batch.bind(name)) for name in ("qpos", "qvel", "ctrl", "xfrc_applied")}
         self._output = {name: self._state.get(name, _view(batch.bind(name))) for name in Readout.ARRAYS}
-        fields = [*self.scene.variants.geom_fields, "geom_friction", "geom_solref", "body_pos", "body_mass"]
-        fields += ["body_ipos", "body_inertia", "dof_frictionloss", "actuator_gainprm", "actuator_biasprm"]
-        self._model = {name: batch.expand(name) for name in fields}
+        self._model = {name: batch.expand(name) for name in (*self.scene.variants.geom_fields, *episode_fields.NAMES)}
 
     def __getstate__(self) -> dict[str, Any]:
         batch = self.batch
@@ -84,35 +83,23 @@ class MujocoSimulator:
 
     def reset(self, rows: Tensor, episode: Episode) -> State:
         """See `Simulator.reset`."""
-        ids, batch, nut, nut_joint = rows.numpy(), self.batch, self._readout.nut_body, self._readout.nut
+        ids, batch, nut = rows.numpy(), self.batch, self._readout.nut_body
         bank, start = self.start_states, episode.start.numpy()
         batch.state[ids] = self._start_rows[start]
 
         variants, variant, fields = self.scene.variants, bank.variant[start], self._model
         for name, values in variants.geom_fields.items():
             fields[name][ids[:, None], variants.geoms] = values[variant]
-        mass = episode.mass.double().numpy()
         fields["body_pos"][ids, nut] = variants.nut_position[variant]
-        fields["body_mass"][ids, nut] = mass[:, 0]
-        fields["body_ipos"][ids, nut] = episode.center_of_mass.numpy()
-        fields["body_inertia"][ids, nut] = mass * variants.nut_inertia[variant]
-        fields["dof_frictionloss"][ids, nut_joint] = episode.joint_friction[:, 0].numpy()
-        fields["geom_friction"][ids, :, 0] = episode.friction.numpy()
-        fields["geom_solref"][ids, :, 1] = self._damping_ratio(episode.restitution.double().numpy())
-        fields["actuator_gainprm"][ids, :, 0] = episode.kp.numpy()
-        fields["actuator_biasprm"][ids, :, 1] = -episode.kp.numpy()
-        fields["actuator_biasprm"][ids, :, 2] = -episode.kd.numpy()
+        fields["body_inertia"][ids, nut] = episode.mass.double().numpy() * variants.nut_inertia[variant]
+        for entry in episode_fields.FIELDS:
+            values = entry.values(self.task, episode, torch.float64).numpy()
+            fields[entry.field][(ids, *entry.place(self._readout))] = values
         batch.set_const(ids)
         # set_const resets geom_rbound to the compiled model's, which hides contacts of larger variants.
         fields["geom_rbound"][ids[:, None], variants.geoms] = variants.geom_fields["geom_rbound"][variant]
         batch.forward(ids)
         return self.read(rows)
-
-    def _damping_ratio(self, restitution: np.ndarray) -> np.ndarray:
-        """Damping ratio of a linear contact with this coefficient of restitution."""
-        log = np.log(restitution.clip(1e-6, 1 - 1e-6))
-        ratio = -log / np.sqrt(np.pi**2 + log**2)
-        return np.maximum(ratio, self.task.min_contact_damping_ratio)
 
     def step(self, targets: Tensor, push: Tensor) -> None:
         """See `Simulator.step`."""

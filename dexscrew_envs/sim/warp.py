@@ -23,6 +23,7 @@ import warp
 from torch import Tensor
 
 from dexscrew_envs.scene import Scene
+from dexscrew_envs.sim import episode_fields
 from dexscrew_envs.sim.base import Episode, State, write_rows
 from dexscrew_envs.sim.cuda_graph import CudaGraph, without_garbage_collection
 from dexscrew_envs.sim.mujoco import MujocoSimulator
@@ -47,10 +48,6 @@ _BYTES, _BYTES_OF_CONTACT = 136_000, 9_000
 """GPU memory of an environment, and of each of its contacts (bytes): arrays and scratch space of solver and collider,
 counted on the CPU device, a tenth more, and torch's tensors."""
 _DEPENDENT_FIELDS = ("body_subtreemass", "body_invweight0", "dof_invweight0")
-_DRAWN_FIELDS = (
-    "geom_friction", "geom_solref", "body_pos", "body_mass", "body_ipos", "body_inertia", "dof_frictionloss",
-    "actuator_gainprm", "actuator_biasprm",
-)  # fmt: skip
 
 
 class WarpSimulator:
@@ -80,7 +77,7 @@ class WarpSimulator:
         self.max_constraints = MAX_CONSTRAINTS + _CONTACT_ROWS * max(0, self.max_contacts - MAX_CONTACTS)
         if device.type == "cuda":
             _check_memory(num_envs, self.max_contacts, device)
-        fields = (*self.scene.variants.geom_fields, *_DRAWN_FIELDS, *_DEPENDENT_FIELDS)
+        fields = (*self.scene.variants.geom_fields, *episode_fields.NAMES, *_DEPENDENT_FIELDS)
         model = copy.copy(self.scene.model)
         model.opt.disableflags &= ~mujoco.mjtDisableBit.mjDSBL_AUTORESET.value  # Warp has none that it could disable
         with warp.ScopedDevice(warp.device_from_torch(device)):
@@ -161,15 +158,10 @@ class WarpSimulator:
         mass, com = episode.mass, episode.center_of_mass
         inertia = mass * self._nut_inertia[variant]
         write_rows(model["body_pos"][:, nut], rows, self._nut_position[variant])
-        write_rows(model["body_mass"][:, nut], rows, mass[:, 0])
-        write_rows(model["body_ipos"][:, nut], rows, com)
         write_rows(model["body_inertia"][:, nut], rows, inertia)
-        write_rows(model["dof_frictionloss"][:, nut_joint], rows, episode.joint_friction[:, 0])
-        write_rows(model["geom_friction"][..., 0], rows, episode.friction)
-        write_rows(model["geom_solref"][..., 1], rows, self._damping_ratio(episode.restitution))
-        write_rows(model["actuator_gainprm"][..., 0], rows, episode.kp)
-        write_rows(model["actuator_biasprm"][..., 1], rows, -episode.kp)
-        write_rows(model["actuator_biasprm"][..., 2], rows, -episode.kd)
+        for entry in episode_fields.FIELDS:
+            values = entry.values(self.task, episode, torch.float32)
+            write_rows(model[entry.field][(slice(None), *entry.place(self._readout))], rows, values)
         # What `mj_setConst` derives from these. Its port would do so for all environments in every control step; for a
         # body on one hinge about its own z axis it is little.
         write_columns(model["body_subtreemass"], rows, self._above_nut, mass + self._mass_above_nut)
@@ -179,11 +171,6 @@ class WarpSimulator:
         moving = torch.where(lever * turning < mujoco.mjMINVAL, turning, lever * turning)
         write_rows(model["dof_invweight0"][:, nut_joint], rows, mobility)
         write_rows(model["body_invweight0"][:, nut], rows, torch.stack([moving, turning], dim=1))
-
-    def _damping_ratio(self, restitution: Tensor) -> Tensor:
-        """Damping ratio of a linear contact with this coefficient of restitution."""
-        log = torch.log(restitution.clamp(1e-6, 1 - 1e-6))
-        return (-log / torch.sqrt(torch.pi**2 + log.square())).clamp(min=self.task.min_contact_damping_ratio)
 
     def step(self, targets: Tensor, push: Tensor) -> None:
         """See `Simulator.step`."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import builtins
 import dataclasses
-import math
 
 import gymnasium
 import numpy as np
@@ -264,11 +263,3 @@ def test_missing_extra_names_what_to_install(monkeypatch):
         gymnasium.error.DependencyNotInstalled, match=r"package mujoco_warp, .* pip install 'dexscrew\[gpu\]'"
     ):
         make_simulator("warp", NUT, 1, device="cpu")
-
-
-def test_restitution_becomes_the_damping_ratio_of_the_cpu_engine(pair):
-    _, cpu, gpu = pair
-    values = torch.linspace(0, 1, 41)[:, None]
-    expected = cpu._damping_ratio(values.double().numpy())
-    np.testing.assert_allclose(gpu._damping_ratio(values.to(DEVICE)).cpu(), expected, atol=1e-5)
-    assert math.isclose(float(gpu._damping_ratio(torch.zeros(1, 1))), expected[0, 0], abs_tol=1e-5)
