@@ -87,6 +87,7 @@ def turns_of(driver: Driver, policy: ActorPolicy) -> np.ndarray:
     return plant.read().nut_angle.numpy() / (2 * np.pi)
 
 
+@pytest.mark.slow
 def test_contract_and_onnx_alone_turn_the_nut_as_the_policy_does(student):
     policy, folder = student
     env = plant_of(policy)

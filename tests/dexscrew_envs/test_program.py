@@ -343,6 +343,7 @@ WITHOUT_EXTRAS = ("dexscrew_envs.reference", "real.twin.reference")
 """Commands that need none."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", COMMANDS)
 def test_a_command_without_its_extra_names_it_in_one_sentence(tmp_path, module):
     (tmp_path / "sitecustomize.py").write_text(_BLOCKER.format(blocked=tuple(extras.EXTRAS)))

@@ -353,6 +353,7 @@ def test_dry_friction_holds_the_nut_and_more_turns_it(make_sim, task, sign):
 QUIET = {"action_noise": (0.0, 0.0), "push_probability": 0.0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("amplitude", "changes", "typical", "worst"),
     [(0.0, QUIET, 0.01, 0.01), (0.0, {}, 0.05, 0.3), (1.0, {}, 0.5, 1.0)],
