@@ -18,7 +18,7 @@ ON_THE_NETWORK = {
     "test_many_files", "test_program_ends", "test_ur5e", "test_xhand", "test_addresses", "test_hand_port", "test_main",
     "test_sdk", "test_server",
 }  # fmt: skip
-"""Modules of this folder that open ports, of the loopback network alone."""
+"""Modules of this folder that open ports."""
 
 
 def pytest_collection_modifyitems(items):
