@@ -76,6 +76,7 @@ def test_a_distillation_goes_on(tmp_path, distil):
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["steps"] == 160
 
 
+@pytest.mark.slow
 def test_another_oracle_is_another_configuration(tmp_path, distil, capsys):
     assert distil(tmp_path / "run") == 0
     other = save_oracle(tmp_path / "other.pt")
@@ -83,6 +84,7 @@ def test_another_oracle_is_another_configuration(tmp_path, distil, capsys):
     assert "oracle (there" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

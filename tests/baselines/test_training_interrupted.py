@@ -20,6 +20,7 @@ from dexscrew_envs.program import Status
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("updates", [0, 3])
 def test_ctrl_c_keeps_what_was_learned_and_the_same_call_goes_on(tmp_path, train, capsys, monkeypatch, updates):
     folder, steps = tmp_path / "run", ("--steps", str(8 * UPDATE))

@@ -47,6 +47,7 @@ def ready(process: subprocess.Popen) -> None:
 CATCHABLE = [n for n in ENDING_SIGNALS if n < 32]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [*CATCHABLE, ENDING_SIGNALS[-1]])
 def test_each_ending_signal_tidies_up_and_gives_its_status(number):
     process = start(WAITING)

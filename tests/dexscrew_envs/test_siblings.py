@@ -67,6 +67,7 @@ def test_a_folder_of_our_name_is_told_and_does_no_harm(start, first):
     assert done.stderr.count("hides") == 1
 
 
+@pytest.mark.slow
 def test_a_folder_of_our_name_lets_a_program_run(start):
     done, here = start("-m", "baselines.evaluate", "--policy", "nut-oracl", folder="baselines")
     assert done.returncode == 2
@@ -116,6 +117,7 @@ def test_a_module_of_our_name_is_named(start):
     assert f"{here / 'baselines.py'} hides DexScrew's own package 'baselines'" in done.stderr
 
 
+@pytest.mark.slow
 def test_our_own_packages_hide_nothing():
     code = (
         "import baselines.policies, real.env, benchmark; from dexscrew_envs import siblings; "

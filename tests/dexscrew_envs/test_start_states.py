@@ -19,6 +19,7 @@ def rotation_of(quat):
     return matrix.reshape(3, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASK_NAMES)
 def test_a_thousand_resets_begin_without_penetration_and_with_the_fingers_near(make_env, task):
     env = make_env(task, 1000, autoreset=False)
