@@ -1,5 +1,6 @@
 # make train    - install into .venv and train the nut oracle; ARGS="--steps 100000" passes options to the trainer
 # make test     - install into .venv, then lint, type check and test
+# make quick    - install into .venv, then run what a minute is enough for, without a network
 # make newcomer - follow README.md in a fresh environment
 PYTHON ?= python3
 VENV ?= .venv
@@ -7,7 +8,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TRAIN_STAMP := $(VENV)/.installed-train
 
-.PHONY: install train test newcomer check docs pictures benchmark
+.PHONY: install train test quick newcomer check docs pictures benchmark
 install: $(STAMP)
 
 $(TRAIN_STAMP): pyproject.toml constraints.txt
@@ -29,6 +30,11 @@ test: check
 	$(BIN)/python -m pytest tests/real -m real_time
 	# The benchmarks work; how fast, nobody asserts.
 	$(BIN)/python -m pytest benchmark/test_throughput.py benchmark/test_throughput_warp.py -k 64
+
+# Something of every package, while one writes; CONTRIBUTING.md says what it leaves out. Importing Warp takes seconds.
+quick: install
+	$(BIN)/python -m pytest tests -m "not slow and not gpu and not network and not real_time" -n 2 --dist loadfile \
+		--ignore-glob "*/test_warp*.py"
 
 # A walk through README.md in a fresh environment: minutes of installations, so not a part of `make test`.
 newcomer: install

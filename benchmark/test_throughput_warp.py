@@ -22,6 +22,8 @@ pytest.importorskip("mujoco_warp", reason="needs the extra gpu")
 
 from dexscrew_envs.sim.warp import bytes_per_env
 
+pytestmark = pytest.mark.gpu
+
 CUDA = torch.cuda.is_available()
 OBSERVE = ("proprio", "privileged")
 NUM_ENVS = (1024, 2048, 4096, 8192, 16384, 32768) if CUDA else (64,)

@@ -211,6 +211,7 @@ def newcomer(tmp_path_factory) -> Iterator[Newcomer]:
     shutil.rmtree(someone.folder / ".venv", ignore_errors=True)  # more than a gigabyte
 
 
+@pytest.mark.network
 @pytest.mark.slow
 @pytest.mark.parametrize("section", SECTIONS)
 def test_a_section_works_with_what_the_ones_before_it_installed(newcomer, section):

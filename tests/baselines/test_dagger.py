@@ -49,6 +49,7 @@ def test_the_student_starts_with_the_trunk_and_head_of_its_oracle():
     assert torch.equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_the_student_learns_what_the_oracle_does_and_the_oracle_stays_as_it_was():
     oracle = make_oracle()
     before = {key: value.clone() for key, value in oracle.actor.state_dict().items()}

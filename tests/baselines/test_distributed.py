@@ -15,6 +15,8 @@ from fakes import TINY
 from baselines import distributed, policies
 from baselines.run_folder import CHECKPOINT_FORMAT
 
+pytestmark = [pytest.mark.slow, pytest.mark.network]  # ranks talk to each other by TCP
+
 SCRIPT = Path(__file__).with_name("two_ranks.py")
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 

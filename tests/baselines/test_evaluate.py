@@ -125,6 +125,7 @@ def test_without_randomization_all_episodes_are_the_same(policy_file, capsys):
     assert len(found["reasons"]) == 1
 
 
+@pytest.mark.slow
 def test_the_shape_reaches_the_task(policy_file, monkeypatch):
     seen = {}
 
@@ -161,6 +162,7 @@ def test_noise_and_push_reach_the_task(policy_file, monkeypatch):
     assert seen == {"noise": pytest.approx((0.03, 0.015)), "push": 0.0}
 
 
+@pytest.mark.slow
 def test_a_video_is_written(policy_file, tmp_path, capsys):
     probe = DexScrewVectorEnv("nut", 1, observe=("proprio",), num_threads=1)
     probe.reset(seed=0)
@@ -231,6 +233,7 @@ def test_a_policy_for_another_version_of_the_task_is_an_error(tmp_path, capsys):
     assert "trained with privileged of shape (5,)" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_terminal_of_ascii_loses_no_result_and_a_log_stays_short(policy_file):
     command = [sys.executable, "-m", "baselines.evaluate", "--policy", str(policy_file), "--episodes", "2", "--json"]
     command += ["--threads", "1", "--env.episode-steps", "5"]

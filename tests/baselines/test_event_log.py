@@ -41,6 +41,7 @@ def test_its_thread_ends_with_it_even_after_an_error(tmp_path):
     assert threading.active_count() == before
 
 
+@pytest.mark.slow
 def test_a_training_leaves_no_thread_and_logs_its_reward_terms(tmp_path, train, run):
     before = threading.active_count()
     assert train(tmp_path / "run", "--steps", "128", "--evaluation-episodes", "0") == 0

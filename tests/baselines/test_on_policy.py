@@ -38,6 +38,7 @@ def expected(tmp_path_factory):
     return learn(tmp_path_factory.mktemp("model") / "model.zip")[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_learning_is_the_same_in_all_surroundings(tmp_path, expected, name):
     generator = torch.get_rng_state()

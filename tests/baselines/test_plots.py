@@ -88,6 +88,7 @@ def test_a_resumption_is_marked_and_explained(figures, tmp_path):
     assert not legend_overlaps_axes(figures[0])
 
 
+@pytest.mark.slow
 def test_seeds_are_shades_that_no_other_method_has(figures, tmp_path):
     curves = {f"seed {k}": rows([1.0, 2.0 + k]) for k in range(3)}
     plots.draw_learning(tmp_path / "seeds.png", "oracle", curves, plots.shades(plots.COLORS["oracle"], 3))

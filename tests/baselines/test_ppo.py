@@ -212,6 +212,7 @@ def test_the_recorded_divergence_is_that_of_the_policies_before_and_after():
     assert model.logger.name_to_value["train/kl"] == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_policy_learns_the_action_that_is_rewarded():
     model = make(FakeEnv([20] * 16), n_steps=16, n_epochs=4, batch_size=64, reward_scale=1.0, gamma=0.9, target_kl=0.05)
     observation = FakeEnv([20] * 16).observe()

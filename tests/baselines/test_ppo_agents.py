@@ -37,6 +37,7 @@ def test_actor_and_critic_see_what_they_should_and_nothing_else(module):
     assert set(model.policy.actor().body.shapes) == actor
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", AGENTS)
 def test_a_run_leaves_a_policy_that_needs_only_what_its_actor_sees(module: ModuleType, tmp_path):
     name, actor, _ = AGENTS[module]

@@ -22,6 +22,7 @@ for _ in progress.Progress(range(100), desc="nut", unit="step"):
 """
 
 
+@pytest.mark.slow
 def test_a_log_gets_a_line_now_and_then():
     found = subprocess.run([sys.executable, "-c", WORK], cwd=ROOT, capture_output=True, text=True, timeout=60)
     lines = found.stderr.splitlines()
@@ -30,6 +31,7 @@ def test_a_log_gets_a_line_now_and_then():
     assert "100/100" in lines[-1]
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_a_bar():
     main, side = pty.openpty()
     subprocess.run([sys.executable, "-c", WORK], cwd=ROOT, stderr=side, timeout=60, check=True)
@@ -39,6 +41,7 @@ def test_a_terminal_gets_a_bar():
     assert shown.count("\r") > 6 and "100%|" in shown
 
 
+@pytest.mark.slow
 def test_a_terminal_that_is_gone_does_not_end_the_work(tmp_path):
     work = WORK + "open(sys.argv[1], 'w').write('done')"
     main, side = pty.openpty()
@@ -48,6 +51,7 @@ def test_a_terminal_that_is_gone_does_not_end_the_work(tmp_path):
     assert process.wait(timeout=60) == 0 and (tmp_path / "end").read_text() == "done"
 
 
+@pytest.mark.slow
 def test_a_full_disk_under_the_log_does_not_end_the_work():
     with open("/dev/full", "w") as full:
         assert subprocess.run([sys.executable, "-c", WORK], cwd=ROOT, stderr=full, timeout=60).returncode in (0, 120)

@@ -35,6 +35,7 @@ def distil(oracle) -> Callable[..., int]:
     return run
 
 
+@pytest.mark.slow
 def test_a_distillation_leaves_a_student_that_sees_no_privileged_number(tmp_path, distil):
     assert distil(tmp_path / "run") == 0
     policy = policies.load(tmp_path / "run" / "policy.pt")
@@ -52,6 +53,7 @@ def test_a_distillation_leaves_a_student_that_sees_no_privileged_number(tmp_path
     assert torch.equal(torch.stack(actions[:5]), torch.stack(actions[5:]))
 
 
+@pytest.mark.slow
 def test_a_student_is_trained_under_wider_noise_and_a_wider_reset_distance(monkeypatch, tmp_path, distil):
     seen: list[dict] = []
     make = DexScrewVectorEnv.__init__
@@ -67,12 +69,14 @@ def test_a_student_is_trained_under_wider_noise_and_a_wider_reset_distance(monke
     assert NUT.observation_noise == (0.01, 0.005)
 
 
+@pytest.mark.slow
 def test_a_distillation_goes_on(tmp_path, distil):
     assert distil(tmp_path / "run") == 0
     assert distil(tmp_path / "run", "--steps", "160") == 0
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["steps"] == 160
 
 
+@pytest.mark.slow
 def test_another_oracle_is_another_configuration(tmp_path, distil, capsys):
     assert distil(tmp_path / "run") == 0
     other = save_oracle(tmp_path / "other.pt")
@@ -80,6 +84,7 @@ def test_another_oracle_is_another_configuration(tmp_path, distil, capsys):
     assert "oracle (there" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

@@ -23,6 +23,7 @@ def parse(*arguments: str) -> dict:
     return changes(tyro.cli(Args, args=arguments).env)
 
 
+@pytest.mark.slow
 def test_every_field_of_a_task_can_be_given():
     """Each with the value that the nut has, as it would be typed."""
     for item in fields(Task):
@@ -39,6 +40,7 @@ def test_nothing_given_changes_nothing():
     assert parse() == {}
 
 
+@pytest.mark.slow
 def test_fields_reach_training_evaluation_policy_and_configuration(tmp_path, train, monkeypatch):
     tasks = []
     make = DexScrewVectorEnv.__init__
@@ -67,6 +69,7 @@ def test_fields_reach_training_evaluation_policy_and_configuration(tmp_path, tra
     assert tasks[1].sampled_shapes == ("cross",) and tasks[1].friction == (2.0, 2.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

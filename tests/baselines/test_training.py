@@ -118,6 +118,7 @@ def test_going_on_restores_policy_optimizer_learning_rate_and_random_numbers(run
     assert seeds == [None]  # with the seed, episodes would begin as in the first call
 
 
+@pytest.mark.slow
 def test_going_on_is_repeatable(run, tmp_path, train):
     folders = [copy_of(run, tmp_path, name) for name in ("first", "second")]
     for folder in folders:
@@ -125,6 +126,7 @@ def test_going_on_is_repeatable(run, tmp_path, train):
     assert equal(*(state_of(folder) for folder in folders))
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_policy_and_another_seed_another(run, tmp_path, train):
     steps = ("--steps", str(5 * UPDATE))
     assert train(tmp_path / "same", *steps) == 0
@@ -145,6 +147,7 @@ def test_a_run_without_evaluation_leaves_a_policy_and_no_score(tmp_path, train):
     assert policies.load(tmp_path / "run" / "policy.pt").task == "nut"
 
 
+@pytest.mark.slow
 def test_a_second_call_keeps_the_evaluation_that_is_there(run, tmp_path, train):
     folder = copy_of(run, tmp_path)
     evaluation = read_json(folder / "metrics.json")["evaluation"]
@@ -162,6 +165,7 @@ def test_a_policy_of_other_widths_can_be_loaded(tmp_path, train):
     assert policy.actor.head.in_features == 16
 
 
+@pytest.mark.slow
 def test_checkpoints_are_written_as_often_as_asked(tmp_path, train, monkeypatch):
     steps: list[int] = []
     write = policies.write_atomically
@@ -187,6 +191,7 @@ def test_a_run_without_a_video_leaves_none_of_an_earlier_policy(run, tmp_path, t
 # -- values that are not possible --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:You have specified a mini-batch size:UserWarning")
 @pytest.mark.parametrize(
     "arguments, expected",

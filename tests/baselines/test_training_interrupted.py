@@ -20,6 +20,7 @@ from dexscrew_envs.program import Status
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("updates", [0, 3])
 def test_ctrl_c_keeps_what_was_learned_and_the_same_call_goes_on(tmp_path, train, capsys, monkeypatch, updates):
     folder, steps = tmp_path / "run", ("--steps", str(8 * UPDATE))
@@ -140,6 +141,7 @@ def goes_on(folder: Path) -> bool:
     return read_json(folder / "metrics.json")["steps"] == steps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_ends_a_training_with_a_checkpoint_and_it_goes_on(tmp_path, start, number):
     process = start(tmp_path / "run")
@@ -153,6 +155,7 @@ def test_a_signal_ends_a_training_with_a_checkpoint_and_it_goes_on(tmp_path, sta
     assert goes_on(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_from_its_last_checkpoint(tmp_path, start):
     process = start(tmp_path / "run")
     process.kill()
@@ -161,6 +164,7 @@ def test_a_killed_training_goes_on_from_its_last_checkpoint(tmp_path, start):
     assert goes_on(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_second_training_in_the_folder_is_refused_and_names_the_first(tmp_path, start):
     process = start(tmp_path / "run")
     second = subprocess.run(
@@ -177,6 +181,7 @@ def small_files() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 14, 1 << 14))
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_a_sentence_keeps_the_old_checkpoint_and_the_run_goes_on(tmp_path):
     folder = tmp_path / "run"
     for steps, full in ((2 * UPDATE, False), (6 * UPDATE, True)):

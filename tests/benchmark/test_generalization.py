@@ -14,6 +14,7 @@ def short_nut(monkeypatch):
     monkeypatch.setitem(TASKS, "nut", replace(NUT, episode_steps=8))
 
 
+@pytest.mark.slow
 def test_every_shape_is_scored_in_every_condition(tmp_path, short_nut, capsys):
     args = ["--policy", "nut-oracle", "--episodes", "2", "--threads", "1", "--out", str(tmp_path)]
     assert generalization.main(args) == 0

@@ -22,6 +22,7 @@ def copied(tmp_path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_every_picture_of_the_results_is_drawn_from_the_json_files_beside_it(copied, monkeypatch):
     figures: list[Figure] = []
 

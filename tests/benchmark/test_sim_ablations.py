@@ -23,6 +23,7 @@ from benchmark.sim_ablations import METHODS, Args, conditions, settings, train_a
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 
 pytest.importorskip("ray")
+pytestmark = [pytest.mark.slow, pytest.mark.network]  # Ray talks to its workers by TCP
 ROOT = Path(__file__).parents[2]
 TINY = ["--task", "nut", "--seeds", "1", "--steps", "32", "--num-envs", "2", "--episodes", "2"]
 
@@ -171,7 +172,6 @@ def test_a_damaged_ablation_file_is_an_error_that_names_it(tmp_path, capsys):
     assert str(tmp_path / "ablation.json") in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_a_signal_ends_it_with_its_workers_and_the_same_call_goes_on(tmp_path):
     out, log = tmp_path / "nut", tmp_path / "log.txt"
     command = [sys.executable, "-m", "benchmark.sim_ablations", *TINY, "--out", str(out)]
@@ -203,7 +203,6 @@ def test_task_fields_reach_every_training_and_condition():
     assert "--env.friction 1.0 2.0" in " ".join(sim_ablations._command(args))
 
 
-@pytest.mark.slow
 def test_trainings_that_a_signal_ends_leave_their_checkpoints(tmp_path):
     out, log = tmp_path / "nut", tmp_path / "log.txt"
     arguments = [*TINY, "--steps", "100000000", "--num-envs", "8", "--env.episode-steps", "20"]

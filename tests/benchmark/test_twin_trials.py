@@ -50,6 +50,7 @@ def test_a_trial_says_what_happened_and_is_repeatable(short, policy, shape, wris
     assert not first["complete"]
 
 
+@pytest.mark.slow
 def test_trials_run_in_processes_of_their_own(tmp_path, capsys):
     out = tmp_path / "out"
     # In the extreme stratum the driver is lost within seconds.
@@ -61,6 +62,7 @@ def test_trials_run_in_processes_of_their_own(tmp_path, capsys):
     assert (out / "progress.png").stat().st_size > 5000
 
 
+@pytest.mark.slow
 def test_what_is_done_is_not_done_again(short, tmp_path, monkeypatch):
     in_this_process(monkeypatch)
     out = tmp_path / "out"

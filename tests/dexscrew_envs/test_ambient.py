@@ -59,6 +59,7 @@ def expected():
     return {kind: rollout(kind, make) for kind, make in MAKERS.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MAKERS)
 @pytest.mark.parametrize("name", SURROUNDINGS)
 def test_an_environment_does_the_same_in_all_surroundings(expected, kind, name):
@@ -70,6 +71,7 @@ def test_an_environment_does_the_same_in_all_surroundings(expected, kind, name):
         np.testing.assert_array_equal(array, other)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("opengl")
 @pytest.mark.parametrize("name", ["float64", "meta device", "NumPy raises", "warnings are errors", "no folder"])
 def test_frames_are_the_same_in_all_surroundings(name):
@@ -85,6 +87,7 @@ def test_frames_are_the_same_in_all_surroundings(name):
     np.testing.assert_array_equal(frame, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["float64", "denormals", "NumPy raises", "warnings are errors", "locale", "no folder"])
 def test_scene_and_start_states_are_the_same_in_all_surroundings(name):
     expected = DexScrewVectorEnv("nut", 1).sim

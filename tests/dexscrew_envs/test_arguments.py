@@ -102,6 +102,7 @@ def test_what_is_nearly_right_is_told_exactly(kind, name, value, told):
         kind("nut", **{name: value})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "values"), FINE.items())
 def test_all_forms_of_what_is_right_are_taken(kind, name, values):
     for value in values:
@@ -109,6 +110,7 @@ def test_all_forms_of_what_is_right_are_taken(kind, name, values):
     kind("nut", num_threads=1, shape=["triangle", "square"], observe=["proprio"], render_mode="rgb_array").close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [["square"], {"square"}, np.array(["square"])], ids=repr)
 def test_shapes_may_be_in_any_collection(kind, shape):
     env = kind("nut", num_threads=1, shape=shape, randomize=False)
@@ -134,6 +136,7 @@ def test_every_field_of_a_task_names_itself_when_it_is_wrong(field):
             assert isinstance(value, (int, float, list)) or value == "", value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", [make_task("nut"), "nut"], ids=["task", "name"])
 def test_fields_of_a_task_and_of_its_name_are_checked_alike(task):
     with pytest.raises(TypeError, match="no field 'reset_distanc'; did you mean 'reset_distance'"):

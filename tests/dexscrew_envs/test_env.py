@@ -62,6 +62,7 @@ def test_registered_ids_are_known():
     assert sorted(name for name in gymnasium.registry if name.startswith("DexScrew")) == REGISTERED
 
 
+@pytest.mark.slow
 def test_make_imports_the_package_by_its_prefix():
     code = (
         "import json, gymnasium\n"
@@ -99,6 +100,7 @@ def test_opengl_that_needs_no_display_is_chosen_where_there_is_one():
     assert run_python(code, WAYLAND_DISPLAY="") == [["libEGL.so.1", "libOSMesa.so.8"], "osmesa"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", IDS)
 def test_check_env_passes_without_a_warning(name, has_opengl):
     with warnings.catch_warnings():
@@ -119,6 +121,7 @@ def test_wrappers_of_make_let_an_episode_through():
 # -- one environment --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["nut", "screwdriver"])
 def test_it_is_a_vector_environment_of_one(make_env, task):
     env = make_env(task)
@@ -163,6 +166,7 @@ def test_same_seed_gives_the_same_episode(make_env):
     assert not np.array_equal(first.reset(seed=5)[0]["privileged"], first.reset(seed=6)[0]["privileged"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("field", "value", "steps", "reason", "ends"),
     [

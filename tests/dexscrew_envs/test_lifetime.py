@@ -73,6 +73,7 @@ COPIES = {"deepcopy": copy.deepcopy, "pickle": lambda e: pickle.loads(pickle.dum
 # -- copies -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", COPIES)
 @pytest.mark.parametrize("name", MAKERS)
 def test_a_copy_goes_on_as_the_original_bit_for_bit(name, how):
@@ -136,6 +137,7 @@ def test_a_copy_does_not_follow_the_modes_in_which_it_is_made():
     assert equal(go_on(other, 10), expected)
 
 
+@pytest.mark.slow
 def test_a_pickle_goes_on_in_another_process(tmp_path):
     env = make("single")
     env.reset(seed=3)
@@ -193,6 +195,7 @@ def parts(env):
     return [weakref.ref(part) for part in found]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["made", "reset", "stepped", "copied"])
 @pytest.mark.parametrize("name", MAKERS)
 def test_what_is_dropped_is_freed_at_once(name, stage):
@@ -210,6 +213,7 @@ def test_what_is_dropped_is_freed_at_once(name, stage):
         assert [ref() for ref in kept] == [None] * len(kept)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("opengl")
 @pytest.mark.parametrize("name", MAKERS)
 def test_what_has_drawn_is_freed_with_its_renderer(name):

@@ -74,6 +74,7 @@ def draw(environment, first=(), hidden=(), flags=()):
 FRAME = "frame (24, 32, 3) True"
 
 
+@pytest.mark.slow
 @egl
 @pytest.mark.usefixtures("opengl")
 @pytest.mark.parametrize(
@@ -96,6 +97,7 @@ def test_there_is_a_frame_whatever_the_display_and_the_order_of_imports(environm
     assert draw(environment, first, flags=("-W", "error")) == FRAME
 
 
+@pytest.mark.slow
 @egl
 @pytest.mark.usefixtures("opengl")
 @pytest.mark.parametrize(
@@ -140,6 +142,7 @@ def test_a_variable_that_keeps_mujoco_from_its_import_stays_as_it_is():
     assert run(code, {"MUJOCO_GL": "bogus"}) == "bogus"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["real.twin.plant", "real.twin.server", "dexscrew_envs.sim.mujoco"])
 def test_every_way_in_to_mujoco_survives_such_a_variable(module):
     assert run(f"import {module}; print('there')", {"MUJOCO_GL": "bogus"}) == "there"

@@ -47,6 +47,7 @@ def ready(process: subprocess.Popen) -> None:
 CATCHABLE = [n for n in ENDING_SIGNALS if n < 32]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [*CATCHABLE, ENDING_SIGNALS[-1]])
 def test_each_ending_signal_tidies_up_and_gives_its_status(number):
     process = start(WAITING)
@@ -343,6 +344,7 @@ WITHOUT_EXTRAS = ("dexscrew_envs.reference", "real.twin.reference")
 """Commands that need none."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", COMMANDS)
 def test_a_command_without_its_extra_names_it_in_one_sentence(tmp_path, module):
     (tmp_path / "sitecustomize.py").write_text(_BLOCKER.format(blocked=tuple(extras.EXTRAS)))

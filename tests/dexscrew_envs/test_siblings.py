@@ -58,6 +58,7 @@ def start(tmp_path):
 LOAD = "from baselines import policies; print(policies.load('nut-oracle').task, 'student' in str(policies.shipped()))"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["", "import dexscrew_envs, real.env; ", "import torch, baselines; "])
 def test_a_folder_of_our_name_is_told_and_does_no_harm(start, first):
     done, here = start("-c", first + LOAD, folder="baselines")
@@ -66,6 +67,7 @@ def test_a_folder_of_our_name_is_told_and_does_no_harm(start, first):
     assert done.stderr.count("hides") == 1
 
 
+@pytest.mark.slow
 def test_a_folder_of_our_name_lets_a_program_run(start):
     done, here = start("-m", "baselines.evaluate", "--policy", "nut-oracl", folder="baselines")
     assert done.returncode == 2
@@ -73,6 +75,7 @@ def test_a_folder_of_our_name_lets_a_program_run(start):
     assert f"{here / 'baselines'} hides" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["dexscrew_envs", "real", "benchmark"])
 def test_the_physics_finds_its_files_beside_a_folder_of_our_name(start, name):
     code = (
@@ -82,6 +85,7 @@ def test_the_physics_finds_its_files_beside_a_folder_of_our_name(start, name):
     assert done.stdout.strip() == "there", done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "package", "editable", "status"),
     [
@@ -113,6 +117,7 @@ def test_a_module_of_our_name_is_named(start):
     assert f"{here / 'baselines.py'} hides DexScrew's own package 'baselines'" in done.stderr
 
 
+@pytest.mark.slow
 def test_our_own_packages_hide_nothing():
     code = (
         "import baselines.policies, real.env, benchmark; from dexscrew_envs import siblings; "

@@ -19,6 +19,7 @@ def rotation_of(quat):
     return matrix.reshape(3, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASK_NAMES)
 def test_a_thousand_resets_begin_without_penetration_and_with_the_fingers_near(make_env, task):
     env = make_env(task, 1000, autoreset=False)
@@ -41,6 +42,7 @@ def test_a_thousand_resets_begin_without_penetration_and_with_the_fingers_near(m
     assert len(starts) > 500, "the resets were not random"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASK_NAMES)
 def test_no_object_turns_by_itself(make_env, task):
     env = make_env(task, 1000, autoreset=False, observe="proprio", action_noise=(0.0, 0.0), push_probability=0.0)

@@ -25,6 +25,7 @@ TERMS = {"rotate", "proximity", "pose", "torque", "work", "overspeed", "height"}
 # -- observations ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("task", "shape"), SHAPES, ids=str)
 def test_observations_have_their_shapes_and_stay_in_their_space(make_env, task, shape):
     env = make_env(task, 6, shape=shape)
@@ -95,6 +96,7 @@ def test_history_begins_with_the_start_pose_and_takes_in_pairs(make_env):
     assert 0.0 < noise.abs().max() < 0.08
 
 
+@pytest.mark.slow
 def test_observed_joints_carry_the_noise_of_the_task(make_env):
     env = make_env("nut", 400, observe="proprio", observation_noise=(0.03, 0.01), autoreset=False)
     env.reset(seed=0)

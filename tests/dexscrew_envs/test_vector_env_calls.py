@@ -18,6 +18,7 @@ from dexscrew_envs.vector_env import DexScrewVectorEnv
 # -- making one --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_make_vec_gives_a_batch_of_tensors():
     env = gymnasium.make_vec("DexScrew-Screwdriver-v0", num_envs=3, num_threads=1, shape="spheres")
     assert isinstance(env.unwrapped, DexScrewVectorEnv)
@@ -34,6 +35,7 @@ def test_make_vec_gives_a_batch_of_tensors():
     env.close()
 
 
+@pytest.mark.slow
 def test_task_object_and_fields_make_the_same(make_env):
     task = make_task("nut", reset_distance=0.09)
     assert make_env(task, 1).task == make_env("nut", 1, reset_distance=0.09).task == task

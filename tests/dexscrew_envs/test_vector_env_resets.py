@@ -152,6 +152,7 @@ def test_divergence_without_autoreset_lasts_until_a_reset(make_env, monkeypatch,
     assert env.step(torch.zeros(2, 12))[-1]["reason"].tolist() == [Reason.RUNNING] * 2
 
 
+@pytest.mark.slow
 def test_several_divergences_are_one_warning(make_env, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     env = make_env("nut", 12)

@@ -114,6 +114,7 @@ def test_normalised_observations_one_by_one():
     env.close()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("opengl")
 @pytest.mark.filterwarnings("ignore:.*same-step")
 @pytest.mark.parametrize("convert", [True, False])

@@ -21,6 +21,7 @@ def test_a_loop_of_ones_own_turns_the_nut():
     assert load("own_loop")(steps=60) > 0.3
 
 
+@pytest.mark.slow
 def test_a_stock_algorithm_learns_on_the_batch():
     pytest.importorskip("stable_baselines3")
     model = load("sb3_stock")(steps=2048)
@@ -28,6 +29,7 @@ def test_a_stock_algorithm_learns_on_the_batch():
     assert all(parameter.isfinite().all() for parameter in model.policy.parameters())
 
 
+@pytest.mark.slow
 def test_the_exported_student_acts_from_its_contract_alone(tmp_path):
     pytest.importorskip("onnxscript")
     assert export.main(["--policy", "nut-student", "--out", str(tmp_path / "nut-student")]) == 0
@@ -37,6 +39,7 @@ def test_the_exported_student_acts_from_its_contract_alone(tmp_path):
     assert not [name for name in ("torch", "dexscrew_envs", "baselines") if f"import {name}" in source]
 
 
+@pytest.mark.slow
 def test_a_video_is_written(tmp_path, opengl):
     path = load("video")(str(tmp_path / "nut.mp4"), seconds=0.5)
     assert path.stat().st_size > 3000

@@ -25,6 +25,7 @@ def hand():
     return load_hand(str(FILE))
 
 
+@pytest.mark.slow
 def test_episodes_begin_without_contact_and_a_still_hand_turns_nothing(hand):
     env = DexScrewVectorEnv("nut", 32, hand=hand, num_threads=1, observe=("proprio", "fingertip_force"))
     observation, _ = env.reset(seed=0)
@@ -38,6 +39,7 @@ def test_episodes_begin_without_contact_and_a_still_hand_turns_nothing(hand):
     assert infos["rotations"].abs().max() < 0.01
 
 
+@pytest.mark.slow
 def test_it_trains_distils_and_exports(hand, tmp_path, capsys):
     oracle, pupil = tmp_path / "oracle", tmp_path / "student"
     assert ppo_oracle.main([*TINY, "--folder", str(oracle)]) == 0

@@ -13,13 +13,22 @@ IN_SIMULATED_TIME = {
     "test_rtde", "test_screwdriver", "test_script", "test_taxels", "test_twin_scene",
 }  # fmt: skip
 """Modules of this folder that may run beside others; what is not here needs the processor to itself."""
+ON_THE_NETWORK = {
+    "test_arm_process", "test_hand_guard", "test_hand_server", "test_hand_server_ends", "test_hardware",
+    "test_many_files", "test_program_ends", "test_ur5e", "test_xhand", "test_addresses", "test_hand_port", "test_main",
+    "test_sdk", "test_server",
+}  # fmt: skip
+"""Modules of this folder that open ports."""
 
 
 def pytest_collection_modifyitems(items):
     here = Path(__file__).parent
     for item in items:
-        if here in item.path.parents and item.path.stem not in IN_SIMULATED_TIME:
-            item.add_marker(pytest.mark.real_time)
+        if here in item.path.parents:
+            if item.path.stem not in IN_SIMULATED_TIME:
+                item.add_marker(pytest.mark.real_time)
+            if item.path.stem in ON_THE_NETWORK:
+                item.add_marker(pytest.mark.network)
 
 
 @pytest.fixture

@@ -59,6 +59,7 @@ def test_the_checker_passes_on_the_twin(name, action):
         env.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["nut", "screwdriver"])
 def test_the_interface_is_that_of_the_simplified_task(task, make):
     env, simple = make(task), DexScrewVectorEnv(task, 1, observe=("proprio", "history"), num_threads=1)
@@ -69,6 +70,7 @@ def test_the_interface_is_that_of_the_simplified_task(task, make):
     simple.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["nut", "screwdriver"])
 def test_a_student_acts_on_the_twin_unchanged(task, make):
     env, policy = make(task), policies.load(f"{task}-student")
@@ -412,6 +414,7 @@ def test_a_closed_environment_stops_the_robot_and_refuses_steps(robot):
         env.step(np.zeros(12, np.float32))
 
 
+@pytest.mark.slow
 def test_with_a_robot_config_no_module_of_the_twin_is_loaded():
     """Nor with a robot of one's own: the environment does not know whether it drives a twin."""
     code = (

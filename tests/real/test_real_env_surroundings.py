@@ -55,6 +55,7 @@ def test_a_copy_is_refused_with_the_way_round(how, robot):
     env.close()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("opengl")
 @pytest.mark.parametrize("stage", ["made", "reset", "stepped", "drawn"])
 def test_what_is_dropped_is_freed_at_once(stage):

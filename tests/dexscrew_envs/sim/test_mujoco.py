@@ -67,6 +67,7 @@ def test_reset_applies_the_episode(make_sim, task):
         np.testing.assert_allclose(model.actuator_biasprm[:, 2], -episode.kd[k], rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("task", "shapes"), [("nut", ("triangle", "cross")), ("screwdriver", ("octagon", "spheres"))])
 def test_reset_applies_shape_and_scale(make_sim, task, shapes):
     sim, episode = make_sim(task, 24, shape=shapes)
@@ -98,6 +99,7 @@ def test_reset_refreshes_what_derives_from_the_model(make_sim):
             np.testing.assert_allclose(getattr(model, field), getattr(fresh, field), rtol=1e-12, err_msg=field)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shapes", [("square", "hexagon", "cross"), ("triangle",)])
 def test_bounding_spheres_hold_their_meshes(make_sim, shapes):
     """Else contacts of a variant that is larger than the first are left out."""
@@ -292,6 +294,7 @@ def test_untouched_nut_feels_nothing(make_env):
 # -- physics ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASK_NAMES)
 def test_contacts_are_those_of_fingers_and_none_is_missed_or_excessively_stiff(make_env, task):
     env = make_env(task, 16, autoreset=False)
@@ -324,6 +327,7 @@ def test_contacts_are_those_of_fingers_and_none_is_missed_or_excessively_stiff(m
     assert deepest > -3e-3, "fingers sink into the nut"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASK_NAMES)
 def test_held_hand_stops_the_object(make_env, task):
     env = make_env(task, 64, autoreset=False, action_noise=(0.0, 0.0), push_probability=0.0)
@@ -335,6 +339,7 @@ def test_held_hand_stops_the_object(make_env, task):
     assert infos["rotations"].min() > 1e-4, "it was never turning"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 @pytest.mark.parametrize("task", TASK_NAMES)
 def test_dry_friction_holds_the_nut_and_more_turns_it(make_sim, task, sign):
@@ -353,6 +358,7 @@ def test_dry_friction_holds_the_nut_and_more_turns_it(make_sim, task, sign):
 QUIET = {"action_noise": (0.0, 0.0), "push_probability": 0.0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("amplitude", "changes", "typical", "worst"),
     [(0.0, QUIET, 0.01, 0.01), (0.0, {}, 0.05, 0.3), (1.0, {}, 0.5, 1.0)],

@@ -23,6 +23,7 @@ from dexscrew_envs.vector_env import DexScrewVectorEnv
 pytest.importorskip("mujoco_warp", reason="needs the extra gpu")
 warp = pytest.importorskip("warp")
 engine = pytest.importorskip("dexscrew_envs.sim.warp")
+pytestmark = pytest.mark.gpu
 
 N = 6
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"

@@ -55,6 +55,7 @@ def driver(driver_bench):
     return build
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("direction", [0.0, 0.4, math.pi / 8, 2.0])
 def test_an_unheld_driver_stands_on_its_foot(driver, form, direction):
@@ -66,6 +67,7 @@ def test_an_unheld_driver_stands_on_its_foot(driver, form, direction):
     assert screwdriver.recess.force == pytest.approx(WEIGHT, rel=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("direction", np.linspace(0.0, 2 * math.pi, 7))
 def test_the_foot_holds_up_to_its_angle(driver, form, direction):
@@ -96,6 +98,7 @@ def test_beyond_it_a_driver_falls_out_of_a_phillips_recess(driver):
     assert screwdriver.lost in ("the screwdriver fell", "the tip left the recess")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS_WITH_WALLS)
 @pytest.mark.parametrize("clearance", [2e-5, 7e-5, 1.2e-4])
 @pytest.mark.parametrize("direction", [0.0, 0.3, 2.2])
@@ -251,6 +254,7 @@ def test_a_driver_lifted_out_is_lost_and_upsets_nothing(driver):
     assert np.isfinite(hand.bench.data.qvel).all() and not hand.bench.data.warning.number.any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "force", "height", "torque"),
     [

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from matplotlib.image import imread
 
 from real.twin import pictures
@@ -21,6 +22,7 @@ def test_a_trial_becomes_curves_and_frames(tmp_path):
     assert all((tmp_path / name).stat().st_size > 5000 for name in ("trial.png", "frames.png"))
 
 
+@pytest.mark.slow
 def test_everything_is_drawn_into_the_folder(tmp_path, monkeypatch, opengl):
     monkeypatch.setattr(pictures, "_SECONDS", 1.0)
     assert pictures.main([str(tmp_path)]) == 0
