@@ -22,8 +22,9 @@ from torch import Tensor
 
 from baselines import policies
 from baselines.evaluate import conditions
-from dexscrew_envs import program
+from dexscrew_envs import ambient, program
 from dexscrew_envs.hands import XHAND_LEFT, load_hand
+from dexscrew_envs.mdp.rewards import TERMS
 from dexscrew_envs.mdp.terminations import Reason
 from dexscrew_envs.program import Status
 from dexscrew_envs.scene import NUT_JOINT
@@ -50,6 +51,8 @@ _PUSH_STEPS = 2
 """Control steps for which a push acts: 0.1 s."""
 _MEAN_STEPS = 20
 """Control steps over which the shown reward is averaged: 1 s."""
+_MOST_STEPS = 10
+"""Control steps between two pictures at most: slow drawing does not slow the hand, unless it takes longer (0.5 s)."""
 
 
 class Still:
@@ -96,12 +99,11 @@ class Player:
         """The shapes that an episode can begin with."""
         self.shape = task.sampled_shapes[0]
         if self.shape not in self.shapes:
-            raise ValueError(
-                f"the hand finds no pose to begin with the shape {self.shape!r}; choose from {', '.join(self.shapes)}"
-            )
+            raise ValueError(f"no episode can begin with {self.shape!r}; choose from {', '.join(self.shapes)}")
         self.paused, self.noise = False, True
         self.news = ""
         """How the last episode ended."""
+        self._recent: deque[dict[str, float]] = deque(maxlen=_MEAN_STEPS)
         self._seed: int | None = seed
         self.begin()
 
@@ -115,7 +117,7 @@ class Player:
                 break
         self.policy.reset(None)
         self.steps, self.turns, self._push_left = 0, 0.0, 0
-        self._recent: deque[dict[str, float]] = deque(maxlen=_MEAN_STEPS)
+        self._recent.clear()
 
     def press(self, code: int) -> None:
         """Do what a key stands for, given its code in GLFW; one that stands for nothing does nothing."""
@@ -135,6 +137,7 @@ class Player:
                 self.env.task = make_task(self.policy.task, **self._fields(noise=self.noise))
                 self.begin()
 
+    @ambient.plain(threads=1)  # the others would wait for those that draw
     def step(self) -> str:
         """Advance by a control step (50 ms), unless paused; return how the episode ended, if it did."""
         if self.paused:
@@ -142,7 +145,6 @@ class Player:
         self._push()
         action = self.policy.act(self._observation)
         self._observation, _, terminated, truncated, infos = self.env.step(action)
-        self.mirror()
         self.steps += 1
         self.turns = round(infos["rotations"].item(), 2) + 0.0  # no minus before a zero
         self._recent.append({name: term.item() for name, term in infos["reward_terms"].items()})
@@ -156,8 +158,7 @@ class Player:
     @property
     def terms(self) -> dict[str, float]:
         """The terms of the reward, means over the last second."""
-        names = self._recent[-1] if self._recent else ()
-        return {name: sum(terms[name] for terms in self._recent) / len(self._recent) for name in names}
+        return {name: sum(terms[name] for terms in self._recent) / max(1, len(self._recent)) for name in TERMS}
 
     @property
     def seconds(self) -> float:
@@ -219,18 +220,19 @@ def play(player: Player, title: str, seconds: float = math.inf) -> None:
     Raises:
         gymnasium.error.DependencyNotInstalled: there is no display; the message says why.
     """
-    with Window(player.model, player.data, "".join(_LETTERS)) as window:
+    with Window(player.model, player.data, player.mirror, "".join(_LETTERS)) as window:
         for key, what in KEYS.items():
             print(f"{key:>5}  {what}", flush=True)
+        period = player.env.task.control_dt
         began = due = time.monotonic()
         while window.is_open and time.monotonic() - began < seconds:
             for code in window.pressed():
                 player.press(code)
-            news = player.step()
-            if news:
+            steps = min(_MOST_STEPS, 1 + int((time.monotonic() - due) / period))
+            for news in filter(None, (player.step() for _ in range(steps))):
                 print(news, flush=True)
             window.show(texts(player, title))
-            due = max(due + player.env.task.control_dt, time.monotonic())  # what was missed is not caught up with
+            due = max(due + steps * period, time.monotonic() - _MOST_STEPS * period)
             time.sleep(max(0.0, due - time.monotonic()))
 
 

@@ -67,11 +67,10 @@ def check_window() -> None:
         return
     try:
         glfw = _started_glfw()
-        try:
-            glfw.window_hint(glfw.VISIBLE, glfw.FALSE)
-            _asked(lambda: glfw.create_window(64, 64, "", None, None), f"the display {_display()!r} has no OpenGL")
-        finally:
-            glfw.terminate()  # the viewer begins anew, in a thread of its own
+        glfw.window_hint(glfw.VISIBLE, glfw.FALSE)
+        window = _asked(lambda: glfw.create_window(64, 64, "", None, None), f"the display {_display()!r} has no OpenGL")
+        glfw.destroy_window(window)
+        glfw.default_window_hints()
     except RuntimeError as error:
         raise _not_installed(f"no window can be opened: {error}") from None
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import queue
 import threading
+from collections.abc import Callable
 from types import TracebackType
 
+import gymnasium
 import mujoco
 import numpy as np
 
@@ -20,30 +22,36 @@ class Window:
     """Shows a model and its data until it is closed, by the user or by the program; a context manager.
 
     Args:
-        model: what is shown; the program may change values of it, but no sizes.
-        data: its state. The window shows both as they are when `show` is called.
+        model: what is shown.
+        data: its state.
+        refresh: brings the values of both up to date, since the viewer changes them as well.
         keys: letters that mean something to the program; the viewer's own meanings of them are switched off.
 
     Raises:
         gymnasium.error.DependencyNotInstalled: there is no display; the message says why.
     """
 
-    def __init__(self, model: mujoco.MjModel, data: mujoco.MjData, keys: str = "") -> None:
+    def __init__(self, model: mujoco.MjModel, data: mujoco.MjData, refresh: Callable[[], None], keys: str) -> None:
         opengl.check_window()
         import mujoco.viewer  # not above: it needs the library of GLFW
 
+        self._refresh = refresh
         self._pressed: queue.SimpleQueue[int] = queue.SimpleQueue()
         others = set(threading.enumerate())
-        self._viewer = mujoco.viewer.launch_passive(
-            model, data, key_callback=self._pressed.put, show_left_ui=False, show_right_ui=False
-        )
+        try:
+            self._viewer = mujoco.viewer.launch_passive(
+                model, data, key_callback=self._pressed.put, show_left_ui=False, show_right_ui=False
+            )
+        except RuntimeError as error:  # on macOS without mjpython
+            raise gymnasium.error.DependencyNotInstalled(f"no window can be opened: {error}") from error
         self._threads = set(threading.enumerate()) - others
         letters = set(keys.upper())
         self._options = [k for k, (_, _, key) in enumerate(mujoco.mjVISSTRING) if key in letters]
         self._rendering = [k for k, (_, _, key) in enumerate(mujoco.mjRNDSTRING) if key in letters]
         self._option_values = self._viewer.opt.flags[self._options].copy()
         self._rendering_values = self._viewer.user_scn.flags[self._rendering].copy()
-        _look_from_the_side(self._viewer.cam, model, data)
+        with self._viewer.lock():
+            _look_from_the_side(self._viewer.cam, model, data)
 
     @property
     def is_open(self) -> bool:
@@ -55,15 +63,19 @@ class Window:
         return [self._pressed.get() for _ in range(self._pressed.qsize())]
 
     def show(self, texts: list[tuple[int, int, str, str]]) -> None:
-        """Show model and data as they are now.
+        """Show the present state.
 
         Args:
             texts: what is written over them: an mjtFont, an mjtGridPos, and the text of two columns.
         """
-        self._viewer.opt.flags[self._options] = self._option_values
-        self._viewer.user_scn.flags[self._rendering] = self._rendering_values
-        self._viewer.set_texts(texts)
-        self._viewer.sync()
+        viewer = self._viewer
+        viewer.set_texts(texts)  # not below: it waits for a picture to be drawn
+        with viewer.lock():
+            viewer.sync()  # the viewer does what keys mean to it; a backspace puts the hand in a pose of no task
+            viewer.opt.flags[self._options] = self._option_values
+            viewer.user_scn.flags[self._rendering] = self._rendering_values
+            self._refresh()
+            viewer.sync()
 
     def close(self) -> None:
         """Close it, and wait until it is closed: a viewer that draws while the interpreter ends crashes it."""
