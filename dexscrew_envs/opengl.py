@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 HEADLESS = {"egl": "libEGL.so.1", "osmesa": "libOSMesa.so.8"}
@@ -34,7 +34,7 @@ def prepare() -> None:
     if sys.platform != "linux" or "mujoco" in sys.modules:
         return
     wish = _wish()
-    if wish == "" and "MUJOCO_GL" not in os.environ and not _has_display():
+    if wish == "" and "MUJOCO_GL" not in os.environ and not _display():
         _chosen = next(filter(_is_installed, HEADLESS), "")
         if _chosen:
             os.environ["MUJOCO_GL"] = _chosen
@@ -47,6 +47,32 @@ def prepare() -> None:
                 importlib.import_module("mujoco")
         finally:
             os.environ["MUJOCO_GL"] = original
+
+
+def withdraw() -> None:
+    """Take back what `prepare` chose, before the process becomes another program, which chooses for itself."""
+    global _chosen
+    if _chosen:
+        del os.environ["MUJOCO_GL"]
+        _chosen = ""
+
+
+def check_window() -> None:
+    """Look whether a window can be opened: MuJoCo's viewer ends the whole process where it cannot.
+
+    Raises:
+        gymnasium.error.DependencyNotInstalled: there is no display, or it has no OpenGL; the message says why.
+    """
+    if sys.platform != "linux":  # elsewhere a desktop is always there
+        return
+    try:
+        glfw = _started_glfw()
+        glfw.window_hint(glfw.VISIBLE, glfw.FALSE)
+        window = _asked(lambda: glfw.create_window(64, 64, "", None, None), f"the display {_display()!r} has no OpenGL")
+        glfw.destroy_window(window)
+        glfw.default_window_hints()
+    except RuntimeError as error:
+        raise _not_installed(f"no window can be opened: {error}") from None
 
 
 def make_renderer(model: Any, height: int, width: int) -> Any:
@@ -71,17 +97,21 @@ def make_renderer(model: Any, height: int, width: int) -> Any:
 
 
 def _no_opengl(reason: str) -> Exception:
+    return _not_installed(f"there is no OpenGL to draw with: {reason}")
+
+
+def _not_installed(sentence: str) -> Exception:
     import gymnasium
 
-    return gymnasium.error.DependencyNotInstalled(f"there is no OpenGL to draw with: {reason}")
+    return gymnasium.error.DependencyNotInstalled(sentence)
 
 
 def _wish() -> str:
     return os.environ.get("MUJOCO_GL", "").strip().lower()
 
 
-def _has_display() -> bool:
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+def _display() -> str:
+    return os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or ""
 
 
 def _is_installed(backend: str) -> bool:
@@ -111,7 +141,7 @@ def _candidates() -> tuple[str, ...]:
         return ("glfw",)
     if wish in _ANY:
         headless = tuple(filter(_is_installed, HEADLESS)) or ("egl",)
-        return (*(("glfw",) if _has_display() else ()), *headless)
+        return (*(("glfw",) if _display() else ()), *headless)
     given = os.environ["MUJOCO_GL"]
     what = "switches drawing off" if wish in _NONE else "names none of egl, osmesa and glfw"
     raise _no_opengl(f"MUJOCO_GL={given!r} {what}; {_way_out()}")
@@ -153,19 +183,35 @@ def _context_class(backend: str) -> Iterator[None]:
 
 
 def _glfw() -> type:
-    display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    if not display:
-        raise RuntimeError(f"it draws on a display, and DISPLAY is not set; {_way_out()}")
-    with warnings.catch_warnings(record=True) as caught:  # so it tells its errors
-        warnings.simplefilter("always")
-        import glfw
+    try:
+        _started_glfw()
+    except RuntimeError as error:
+        raise RuntimeError(f"{error}; {_way_out()}") from None
+    return importlib.import_module("mujoco.glfw").GLContext
 
-        found = importlib.import_module("mujoco.glfw").GLContext
-        works = glfw.init()
-    if not works:
-        reason = f" ({caught[-1].message})" if caught else ""
-        raise RuntimeError(f"the display {display!r} does not answer{reason}; {_way_out()}")
-    return found
+
+def _started_glfw() -> Any:
+    """Return the module `glfw`, which has found the display.
+
+    Raises:
+        RuntimeError: there is none, or it does not answer.
+    """
+    if not _display():
+        raise RuntimeError("it needs a display, and DISPLAY is not set")
+    import glfw
+
+    _asked(glfw.init, f"the display {_display()!r} does not answer")
+    return glfw
+
+
+def _asked(call: Callable[[], Any], failure: str) -> Any:
+    """Return what a function of GLFW returns, or raise RuntimeError with its reason, which it gives as a warning."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = call()
+    if not result:
+        raise RuntimeError(failure + (f" ({caught[-1].message})" if caught else ""))
+    return result
 
 
 def _headless(backend: str) -> type:

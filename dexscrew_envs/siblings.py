@@ -7,6 +7,7 @@ Python 3.10's standard library.
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -28,10 +29,11 @@ def hidden_by(name: str) -> str | None:
     return None if found is None or Path(found).resolve() == _ROOT / name else str(found)
 
 
-def sentence(name: str) -> str:
+def sentence(name: str, other: str | Path | None = None) -> str:
     """Say that our package of this name is hidden, by what, and what helps."""
+    other = other or hidden_by(name)
     return (
-        f"{hidden_by(name)} hides DexScrew's own package {name!r}, which is {_ROOT / name}; start from another folder, "
+        f"{other} hides DexScrew's own package {name!r}, which is {_ROOT / name}; start from another folder, "
         "rename that one, or take it off sys.path (PYTHONPATH)"
     )
 
@@ -51,6 +53,20 @@ def check(*names: str) -> None:
         if getattr(sys.modules[name], "__file__", None) is not None:
             raise ImportError(sentence(name), name=name)
         warnings.warn(sentence(name), HiddenWarning, stacklevel=3)
+
+
+def check_working_directory(name: str) -> None:
+    """Look for another package of this name in the working directory, where `python -m` looks first.
+
+    Raises:
+        ImportError: there is one. A mere folder hides nothing from `python -m`, and a checkout of ours has all of them.
+    """
+    if os.environ.get("PYTHONSAFEPATH") or Path("dexscrew_envs").is_dir():
+        return
+    if Path(name, "__init__.py").is_file():
+        raise ImportError(sentence(name, Path.cwd() / name), name=name)
+    if Path(f"{name}.py").is_file():
+        raise ImportError(sentence(name, Path.cwd() / f"{name}.py"), name=name)
 
 
 def runs_program() -> str | None:

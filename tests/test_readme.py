@@ -46,6 +46,9 @@ COMMANDS = {
     "make train": Command(add=f'ARGS="--steps 4096 {TINY}"'),
     "make test": Command(instead="make --dry-run test"),  # this test is part of it
     "source .venv/bin/activate": Command(),
+    "python -m baselines.play": Command(instead="python -m baselines.play --help"),  # there may be no display
+    "python -m baselines.play --policy screwdriver-oracle": Command(instead="python -m baselines.play --help"),
+    "python -m baselines.play --policy none --shape cross": Command(instead="python -m baselines.play --help"),
     "python -m baselines.ppo_oracle --task screwdriver --steps 3000000": Command(add=f"--steps 4096 {TINY}"),
     "python -m baselines.student --task nut": Command(add=f"--steps 4096 {TINY}"),
     "python -m baselines.evaluate --policy nut-oracle --video nut.mp4 --json": Command(  # drawing takes a minute or two
