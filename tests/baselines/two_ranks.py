@@ -22,7 +22,7 @@ def main(folder: Path) -> None:
     with distributed.process_group():
         rank, size = distributed.rank(), distributed.size()
         env = FakeEnv([20] * (ENVS // size))
-        env._generator = torch.Generator()  # type: ignore[attr-defined]
+        env.seed = torch.Generator().manual_seed  # type: ignore[attr-defined]
         model = TensorPPO(
             DexScrewActorCritic, TensorVecEnv(env), seed=0, device="cpu", n_steps=STEPS, batch_size=64 // size,
             reward_scale=1.0, gamma=0.9, target_kl=0.05, policy_kwargs={"encoder": (8, 4), "trunk": (32, 16)},
