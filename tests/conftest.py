@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from dexscrew_envs.rendering import FrameRenderer
+
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # under nohup; what tests start would ignore it, too
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
