@@ -4,7 +4,6 @@ Importing this package registers the environments with Gymnasium and loads nothi
 """
 
 from dexscrew_envs import opengl, program, siblings
-from dexscrew_envs.tasks import TASKS
 
 __version__ = "0.1.0"
 
@@ -14,6 +13,8 @@ def _register() -> None:
         import gymnasium
     except ModuleNotFoundError:  # the computer of a hand server needs no more than its few packages
         return
+    from dexscrew_envs.tasks import TASKS
+
     for task in TASKS.values():
         name, arguments = task.name.title().replace("_", ""), {"task": task.name}
         gymnasium.register(
