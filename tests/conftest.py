@@ -6,8 +6,14 @@ import pytest
 
 from dexscrew_envs.rendering import FrameRenderer
 
-if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # under nohup; what tests start would ignore it, too
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+# Under nohup, or in the background of a script, some signals are ignored; what tests start would ignore them, too.
+for number, default in (
+    (signal.SIGHUP, signal.SIG_DFL),
+    (signal.SIGQUIT, signal.SIG_DFL),
+    (signal.SIGINT, signal.default_int_handler),
+):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, default)
 
 
 @pytest.fixture(scope="session")
