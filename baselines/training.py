@@ -28,7 +28,7 @@ from baselines.recorder import Recorder
 from baselines.run_folder import open_run_folder, versions
 from baselines.sb3_env import TensorVecEnv
 from baselines.task_options import TaskOptions, changes
-from dexscrew_envs import program
+from dexscrew_envs import hands, program
 from dexscrew_envs.files import WriteError, write_json
 from dexscrew_envs.hands import XHAND_LEFT, load_hand
 from dexscrew_envs.program import Status
@@ -146,7 +146,7 @@ def train(agent: Agent, config: TrainConfig, command: Sequence[str]) -> int:
     )  # fmt: skip
     wanted = {
         "agent": agent.name, **asdict(config), "env": env.task.values(), "reward": added_rewards.fingerprints(terms),
-        "ranks": ranks, **agent.inputs,
+        "hand_file": hands.fingerprint(config.hand), "ranks": ranks, **agent.inputs,
     }  # fmt: skip
     with closing(env):
         model = agent.build(TensorVecEnv(env), share)

@@ -68,9 +68,27 @@ def _empty_part() -> NDArray[np.float64]:
     return 5e-4 * np.array([[1.0, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
 
 
+def _hand_spec(hand: Hand) -> mujoco.MjSpec:
+    """Return the hand's model, which has all that its record names.
+
+    Raises:
+        ValueError: it has not.
+    """
+    spec = hand.spec()
+    bodies, sites = {body.name for body in spec.bodies}, {site.name for site in spec.sites}
+    wanted = [("body", hand.palm, bodies)]
+    for finger in hand.fingers:
+        wanted += [("body", finger.root, bodies), ("body", finger.pad, bodies), ("site", finger.tip, sites)]
+    for kind, name, known in wanted:
+        if name not in known:
+            raise ValueError(f"the model of the hand {hand.name!r} has no {kind} {name!r}; it has "
+                             f"{', '.join(sorted(filter(None, known))) or 'none'}")  # fmt: skip
+    return spec
+
+
 def build_scene(task: Task) -> Scene:
     """Compile the task's scene: the hand over an object whose nut turns on a revolute joint."""
-    spec = task.hand.spec()
+    spec = _hand_spec(task.hand)
     spec.modelname = f"dexscrew_{task.name}"
     spec.option.timestep = task.timestep
     # A pyramidal cone softens a contact's normal direction with the square of the friction coefficient: at 8,
@@ -228,11 +246,11 @@ def _triangles(model: mujoco.MjModel, name: str) -> NDArray[np.float64]:
 
 
 def check_joint_order(model: mujoco.MjModel, hand: Hand) -> None:
-    """Raise RuntimeError unless the hand's joints come first and in policy order, as the simulators assume."""
+    """Raise ValueError unless the hand's joints come first and in policy order, as the simulators assume."""
     names = tuple(model.joint(k).name for k in range(min(len(hand.joints), model.njnt)))
     actuators = tuple(model.actuator(k).name for k in range(model.nu))
     if names != hand.joints or actuators != hand.joints:
-        raise RuntimeError(
+        raise ValueError(
             f"the model of the hand {hand.name!r} must list joints and actuators in policy order {hand.joints}, got "
             f"{names} and {actuators}"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import importlib.util
 import sys
 from importlib.metadata import entry_points
@@ -14,6 +15,7 @@ from dexscrew_envs.hands.xhand import XHAND_LEFT
 ENTRY_POINTS = "dexscrew.hands"
 """Group of entry points in which another package names its hands: name = "module:attribute"."""
 _hands: dict[str, Hand] = {XHAND_LEFT.name: XHAND_LEFT}
+_loaded: dict[tuple[Path, str], Hand] = {}
 
 
 def register_hand(hand: Hand) -> Hand:
@@ -51,7 +53,7 @@ def load_hand(reference: str) -> Hand:
     """Return a hand by its name, or from a Python file, which must make one `Hand`; the file is run.
 
     Raises:
-        ValueError: there is no such hand, or the file makes none, or several.
+        ValueError: there is no such hand, or the file fails, or makes none, or several.
         FileNotFoundError: there is no such file.
     """
     if not reference.endswith(".py"):
@@ -59,17 +61,29 @@ def load_hand(reference: str) -> Hand:
     path = Path(reference)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {reference} to load a hand from")
+    digest = fingerprint(reference)
+    if (path.resolve(), digest) in _loaded:  # once, so that whoever asks gets the same hand
+        return _loaded[path.resolve(), digest]
     name = f"dexscrew_hand_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:  # whatever the user's code raises
+        raise ValueError(f"{reference} cannot be loaded: {type(error).__name__}: {error}") from error
     found = {id(value): value for value in vars(module).values() if isinstance(value, Hand)}
     own = [hand for hand in found.values() if hand is not XHAND_LEFT]
     if len(own) != 1:
         raise ValueError(f"{reference} must make one Hand, and makes {len(own) or 'none'}")
-    return register_hand(own[0])
+    _loaded[path.resolve(), digest] = register_hand(own[0])
+    return own[0]
 
 
-__all__ = ["XHAND_LEFT", "Finger", "Hand", "get_hand", "load_hand", "register_hand"]
+def fingerprint(reference: str) -> str:
+    """Return a digest of a hand's file, or "" where it is given by name: a run goes on under the same hand only."""
+    return hashlib.sha256(Path(reference).read_bytes()).hexdigest()[:16] if reference.endswith(".py") else ""
+
+
+__all__ = ["XHAND_LEFT", "Finger", "Hand", "fingerprint", "get_hand", "load_hand", "register_hand"]

@@ -68,6 +68,11 @@ def _with_hand(task: Task, hand: str | Hand) -> Task:
     if task.name not in hand.tasks:
         raise ValueError(f"the hand {hand.name!r} has no numbers for the task {task.name!r}, only for "
                          f"{', '.join(hand.tasks) or 'none'}")  # fmt: skip
+    unknown = sorted(set(hand.tasks[task.name]) - {item.name for item in fields(Task)})
+    lacking = [name for name in ("start_pose", "action_scale") if name not in hand.tasks[task.name]]
+    if unknown or lacking:
+        what = f"has no field {unknown[0]!r}" if unknown else f"needs {lacking[0]!r}"
+        raise ValueError(f"the hand {hand.name!r} describes the task {task.name!r} wrongly: the task {what}")
     own = {"locked_joints": (), "target_ranges": (), **hand.tasks[task.name]}
     return replace(task, hand=hand, **own)
 

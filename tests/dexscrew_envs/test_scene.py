@@ -199,5 +199,5 @@ def test_joint_order_is_checked(nuts):
     swapped.actuator("mid_1").name = "x"
     swapped.actuator("mid_2").name = "mid_1"
     swapped.actuator("x").name = "mid_2"
-    with pytest.raises(RuntimeError, match="must list joints and actuators in policy order"):
+    with pytest.raises(ValueError, match="must list joints and actuators in policy order"):
         check_joint_order(swapped.compile(), NUT.hand)

@@ -174,7 +174,7 @@ def test_a_hand_that_contradicts_itself_is_refused(changes, message):
 
 def test_a_model_in_another_order_is_refused(gripper):
     swapped = replace(gripper, name="swapped", joints=("swing", "turn", "fold"), thumb=("turn", "fold"))
-    with pytest.raises(RuntimeError, match="the model of the hand 'swapped' must list joints and actuators in"):
+    with pytest.raises(ValueError, match="the model of the hand 'swapped' must list joints and actuators in"):
         DexScrewVectorEnv("nut", 1, hand=swapped)
 
 
@@ -212,3 +212,29 @@ def test_start_states_of_another_hand_do_not_touch(gripper):
     observation, _ = env.reset(seed=0)
     assert not observation["fingertip_force"].any()
     assert all(env.sim.render_state(k)[1].ncon == 0 for k in range(0, 64, 8))
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("def broken(:", "mine.py cannot be loaded: SyntaxError"),
+        ("import no_such_package", "mine.py cannot be loaded: ModuleNotFoundError: No module named 'no_such_package'"),
+        (GRIPPER.replace('root="finger"', 'root="fingr"'), "'gripper' has no body 'fingr'; it has finger, thumb, w"),
+        (GRIPPER.replace('tip="thumb_end"', 'tip="end"'), "the model of the hand 'gripper' has no site 'end'"),
+        (GRIPPER.replace('"start_pose":', '"start_pos":'), "the task has no field 'start_pos'"),
+        (GRIPPER.replace('"action_scale": 0.03, ', ""), "the task needs 'action_scale'"),
+    ],
+)
+def test_a_fault_in_a_users_file_is_told_as_theirs(tmp_path, code, message):
+    (tmp_path / "mine.py").write_text(code)
+    with pytest.raises(ValueError, match=message):
+        DexScrewVectorEnv("nut", 1, hand=load_hand(str(tmp_path / "mine.py")))
+
+
+def test_a_file_is_run_once_and_again_after_an_edit(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(GRIPPER)
+    first = load_hand(str(path))
+    assert load_hand(str(path)) is first
+    path.write_text(GRIPPER + "\n# edited\n")
+    assert load_hand(str(path)) is not first
