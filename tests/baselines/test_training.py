@@ -32,7 +32,7 @@ def test_the_configuration_tells_what_was_asked_for_and_the_versions(run):
     found = read_json(run / "config.json")
     assert found["config"]["agent"] == "oracle"
     assert (found["config"]["steps"], found["config"]["batch_size"], found["config"]["seed"]) == (5 * UPDATE, 16, 0)
-    assert set(found["config"]) == {"agent", "ranks", *(field.name for field in fields(PPOConfig))}
+    assert set(found["config"]) == {"agent", "hand_file", "ranks", *(field.name for field in fields(PPOConfig))}
     assert found["command"][:3] == ["python", "-m", "baselines.ppo_oracle"] and "--num-envs" in found["command"]
     assert found["versions"]["torch"] == torch.__version__ and found["versions"]["mujoco"] == mujoco.__version__
 
