@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from baselines.ppo_agents import PPOConfig, ppo_agent
-from baselines.training import run_command
+from baselines.rl.ppo_agents import PPOConfig, ppo_agent
+from baselines.rl.training import run_command
 
 AGENT = ppo_agent("asymmetric", actor=("proprio",), critic=("proprio", "privileged", "fingertip_force"))
 """The agent whose actor sees what a robot sees, and whose critic sees everything."""

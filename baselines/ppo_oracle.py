@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from baselines.ppo_agents import PPOConfig, ppo_agent
-from baselines.training import run_command
+from baselines.rl.ppo_agents import PPOConfig, ppo_agent
+from baselines.rl.training import run_command
 
 AGENT = ppo_agent("oracle", actor=("proprio", "privileged"))
 """The oracle, which learns finger gaits with privileged information."""

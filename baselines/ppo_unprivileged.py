@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from baselines.ppo_agents import PPOConfig, ppo_agent
-from baselines.training import run_command
+from baselines.rl.ppo_agents import PPOConfig, ppo_agent
+from baselines.rl.training import run_command
 
 AGENT = ppo_agent("unprivileged", actor=("proprio",))
 """The agent that sees what a robot sees, and learns from nothing else."""

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from baselines import policies
-from baselines.actor_critic import DexScrewActorCritic
-from baselines.dagger import TensorDAgger
-from baselines.sb3_env import TensorVecEnv
+from baselines.rl.actor_critic import DexScrewActorCritic
+from baselines.rl.dagger import TensorDAgger
+from baselines.rl.sb3_env import TensorVecEnv
+from baselines.rl.training import Agent, TrainConfig, run_command
 from baselines.task_options import changes
-from baselines.training import Agent, TrainConfig, run_command
 from dexscrew_envs.tasks import make_task
 
 

@@ -19,13 +19,13 @@ import torch
 
 from baselines import policies, ppo_asymmetric, ppo_oracle, ppo_unprivileged, student
 from baselines.evaluate import evaluate
-from baselines.ppo_agents import PPOConfig
 from baselines.progress import Progress
+from baselines.rl.ppo_agents import PPOConfig
+from baselines.rl.training import TrainConfig, train
 from baselines.run_folder import RunFolderError, versions
 from baselines.stored import read_json
 from baselines.student import StudentConfig
 from baselines.task_options import TaskOptions, changes
-from baselines.training import TrainConfig, train
 from benchmark.ablation_report import write_report
 from benchmark.randomization_levels import level_fields
 from dexscrew_envs import extras, program

@@ -239,8 +239,8 @@ def test_shares_of_a_training_iteration(benchmark, num_envs):
     """Physics, the rest of the environment, the policy's part of the rollout, and the update."""
     from stable_baselines3.common.logger import configure
 
-    from baselines.ppo_agents import PPOConfig, ppo_agent
-    from baselines.sb3_env import TensorVecEnv
+    from baselines.rl.ppo_agents import PPOConfig, ppo_agent
+    from baselines.rl.sb3_env import TensorVecEnv
 
     env = make_env("nut", num_envs)
     config = PPOConfig(num_envs=num_envs, batch_size=num_envs * 4)

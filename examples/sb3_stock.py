@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from stable_baselines3 import PPO
 
-from baselines.sb3_env import NumpyVecEnv
+from baselines.rl.sb3_env import NumpyVecEnv
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from dexscrew_envs import program
 from dexscrew_envs.hands.xhand import FINGERS, JOINTS
 from dexscrew_envs.program import Status
-from real.hardware import RobotConfig, UR5eXHand
+from real.hardware.robot import RobotConfig, UR5eXHand
 from real.robot import ArmMode, RobotError
 from real.safety import SafetyLayer, SafetyLimits, SafetyTrip
 

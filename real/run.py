@@ -79,7 +79,7 @@ def make_env(args: Args, task: str) -> DexScrewRealEnv:
         )
     robot: Any
     if args.arm:
-        from real.hardware import RobotConfig
+        from real.hardware.robot import RobotConfig
 
         robot = RobotConfig(arm=args.arm, hand=args.hand, server_key=args.server_key, client_key=args.client_key)
     else:

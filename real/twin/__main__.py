@@ -22,10 +22,10 @@ import mujoco.viewer
 from dexscrew_envs import program
 from dexscrew_envs.program import Status
 from real.robot import RobotError, SetupError
-from real.twin.addresses import HAND_PORT, check_free
-from real.twin.hand_port import HandPort, HandServerProcess
+from real.twin.network.addresses import HAND_PORT, check_free
+from real.twin.network.hand_port import HandPort, HandServerProcess
+from real.twin.network.server import TwinServer
 from real.twin.plant import Plant
-from real.twin.server import TwinServer
 
 _VIEW_PERIOD = 1 / 60
 _REPORT_PERIOD = 0.5

@@ -24,9 +24,9 @@ from dexscrew_envs.files import check_folder
 from dexscrew_envs.program import Status
 from real.env import DexScrewRealEnv
 from real.skill import load_skill
-from real.twin.recess import RecessParameters
+from real.twin.objects.recess import RecessParameters
+from real.twin.objects.screwdriver import Screwdriver
 from real.twin.robot import TwinRobot
-from real.twin.screwdriver import Screwdriver
 
 SEED = 0
 """Of the trial: the first one of the nominal stratum, not a chosen one."""

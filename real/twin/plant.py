@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any
 
 import mujoco
 import numpy as np
@@ -21,26 +20,20 @@ from dexscrew_envs.start_states import build_start_states
 from dexscrew_envs.tasks import Task, make_task
 from real.kinematics import forward
 from real.robot import Vector
-from real.twin import nut, screwdriver
 from real.twin.arm import Arm, ArmParameters
 from real.twin.controller import TIMESTEP, ArmController
 from real.twin.fingertips import Fingertips
 from real.twin.hand import POSITION, Hand, HandParameters, check_command, clear_of_contact
-from real.twin.nut import Nut, NutParameters
+from real.twin.objects import OBJECTS
+from real.twin.objects.kind import Fastened
 from real.twin.parameters import STRATA, Parameters, Uniform, errors, parameter
 from real.twin.scene import START_ARM, add_pedestal, build_scene
-from real.twin.screwdriver import Screwdriver, ScrewdriverParameters
 from real.twin.taxels import TaxelParameters, Taxels
 
 EDITION = 2
 """Of the twin: raised whenever a seed gives another trial. Results of different editions do not compare."""
-SHAPES = {"nut": nut.SHAPES, "screwdriver": screwdriver.SHAPES}
+SHAPES = {task: kind.shapes for task, kind in OBJECTS.items()}
 """Shapes of each task; the first is the default."""
-
-
-_OBJECTS: dict[str, type[NutParameters] | type[ScrewdriverParameters]] = {
-    "nut": NutParameters, "screwdriver": ScrewdriverParameters
-}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +64,7 @@ class CalibrationParameters(Parameters):
 class PlantParameters:
     """All parameters of a trial."""
 
-    object: NutParameters | ScrewdriverParameters
+    object: Parameters
     placement: PlacementParameters
     arm: ArmParameters
     hand: HandParameters
@@ -81,14 +74,16 @@ class PlantParameters:
     @classmethod
     def nominal(cls, task: str) -> PlantParameters:
         """Return the nominal values of a task."""
-        return cls(_OBJECTS[task](), PlacementParameters(), ArmParameters(), HandParameters(), TaxelParameters())
+        return cls(
+            OBJECTS[task].parameters(), PlacementParameters(), ArmParameters(), HandParameters(), TaxelParameters()
+        )
 
     @classmethod
     def draw(cls, task: str, rng: np.random.Generator, stratum: str) -> PlantParameters:
         """Draw all parameters of a trial from a stratum."""
         return cls(
-            _OBJECTS[task].draw(rng, stratum), PlacementParameters.draw(rng, stratum), ArmParameters.draw(rng, stratum),
-            HandParameters.draw(rng, stratum), TaxelParameters.draw(rng, stratum),
+            OBJECTS[task].parameters.draw(rng, stratum), PlacementParameters.draw(rng, stratum),
+            ArmParameters.draw(rng, stratum), HandParameters.draw(rng, stratum), TaxelParameters.draw(rng, stratum),
             CalibrationParameters.draw(rng, stratum),
         )  # fmt: skip
 
@@ -96,10 +91,7 @@ class PlantParameters:
 @lru_cache(maxsize=8)
 def _simplified(task: str, shape: str) -> tuple[Task, Scene]:
     """Return the simplified task without noise, its nut where the twin's is, and its scene."""
-    changes: dict[str, Any] = {"shape": shape}
-    if task == "nut":
-        changes |= {"joint_height": nut.START_HEIGHT, "bolt_height": nut.START_HEIGHT + nut.HEIGHT}
-    found = make_task(task, randomize=False, **changes)
+    found = make_task(task, randomize=False, shape=shape, **OBJECTS[task].simplified)
     found = replace(found, reset_distance=found.student_reset_distance)
     return found, build_simplified_scene(found)
 
@@ -130,7 +122,7 @@ class Plant:
     """The hand's controller."""
     fingertips: Fingertips
     """The fingertips and their taxels."""
-    object: Nut | Screwdriver
+    object: Fastened
     """What is fastened."""
     parameters: PlantParameters
     """Those of this trial."""
@@ -151,8 +143,9 @@ class Plant:
             raise ValueError(f"unknown shape {shape!r} of the {task}; choose from {', '.join(SHAPES[task])}")
         if stratum not in STRATA:
             raise ValueError(f"unknown stratum {stratum!r}; choose from {', '.join(STRATA)}")
-        if parameters is not None and not isinstance(parameters.object, _OBJECTS[task]):
-            raise ValueError(f"parameters of the {task} must hold {_OBJECTS[task].__name__}, got "
+        self._kind = OBJECTS[task]
+        if parameters is not None and not isinstance(parameters.object, self._kind.parameters):
+            raise ValueError(f"parameters of the {task} must hold {self._kind.parameters.__name__}, got "
                              f"{type(parameters.object).__name__}")  # fmt: skip
         self.task, self.shape, self.stratum = task, shape, stratum
         self._given = parameters
@@ -182,12 +175,8 @@ class Plant:
             task, self.TIMESTEP, mount_position=gap.mount_position, mount_rotation=gap.mount_rotation,
             pad_thickness=gap.pad_thickness,
         )  # fmt: skip
-        if isinstance(parameters.object, NutParameters):
-            add_pedestal(base, 0.0)
-            nut.add_nut(spec, base, self.shape, parameters.object)
-        else:
-            add_pedestal(base, screwdriver.FLOOR_HEIGHT - 0.005 - parameters.object.turns * parameters.object.lead)
-            screwdriver.add_screwdriver(spec, base, self.shape, parameters.object)
+        add_pedestal(base, self._kind.pedestal(parameters.object))
+        self._kind.add(spec, base, self.shape, parameters.object)
         self.model = model = spec.compile()
         self.data = data = mujoco.MjData(model)
         self.start_arm_q = np.array(START_ARM)
@@ -195,10 +184,7 @@ class Plant:
         joints = self.start_hand_q - gap.zero_offset
         data.qpos[:6], data.ctrl[:6] = self.start_arm_q, self.start_arm_q
         data.ctrl[6:18] = joints
-        if isinstance(parameters.object, NutParameters):
-            self.object = Nut(model, data, parameters.object, others[3])
-        else:
-            self.object = Screwdriver(model, data, parameters.object, others[3])
+        self.object = self._kind.build(model, data, parameters.object, others[3])
         data.qpos[6:18] = clear_of_contact(model, data, joints)
 
         self.arm = ArmController(

@@ -13,12 +13,10 @@ from pathlib import Path
 from dexscrew_envs.reference import attribute_docstrings, write
 from real.twin.arm import ArmParameters
 from real.twin.hand import HandParameters
-from real.twin.nut import NutParameters
+from real.twin.objects import OBJECTS
 from real.twin.parameters import STRATA, Parameters
 from real.twin.plant import CalibrationParameters, PlacementParameters
-from real.twin.recess import RecessParameters
 from real.twin.scene import MOUNT_QUAT, START_ARM, TASK_POSITION
-from real.twin.screwdriver import ScrewdriverParameters
 from real.twin.taxels import TaxelParameters
 
 _INTRODUCTION = Path(__file__).with_name("about.md")
@@ -29,6 +27,11 @@ def _format(value: object) -> str:
     if isinstance(value, tuple):
         return "none"  # errors
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _has_fields(kind: type) -> bool:
+    """Return whether a class is a set of parameters of its own."""
+    return issubclass(kind, Parameters) and kind is not Parameters
 
 
 def _parameters(kind: type[Parameters]) -> list[str]:
@@ -63,10 +66,9 @@ def reference() -> str:
         "## Parameters\n\nU is uniform and LU log-uniform; without a range a parameter is not drawn. *Value* "
         "applies where nothing is drawn."
     )
+    objects = [base for kind in OBJECTS.values() for base in reversed(kind.parameters.mro()) if _has_fields(base)]
     for kind in (
-        NutParameters,
-        RecessParameters,
-        ScrewdriverParameters,
+        *objects,
         PlacementParameters,
         ArmParameters,
         HandParameters,

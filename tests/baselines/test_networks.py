@@ -7,8 +7,8 @@ import torch
 from fakes import SHAPES, box
 from torch.distributions import Independent, Normal, kl_divergence
 
-from baselines.actor_critic import DexScrewActorCritic
 from baselines.networks import RunningNorm, Trunk, gaussian_kl, log_probability, mlp
+from baselines.rl.actor_critic import DexScrewActorCritic
 
 
 def norm_of(batches: list[torch.Tensor]) -> RunningNorm:

@@ -9,10 +9,10 @@ import torch
 from fakes import FakeEnv
 
 from baselines import distributed
-from baselines.actor_critic import DexScrewActorCritic
-from baselines.ppo import TensorPPO
-from baselines.sb3_env import TensorVecEnv
-from baselines.training import _set_ranks_apart
+from baselines.rl.actor_critic import DexScrewActorCritic
+from baselines.rl.ppo import TensorPPO
+from baselines.rl.sb3_env import TensorVecEnv
+from baselines.rl.training import _set_ranks_apart
 
 ENVS, STEPS, ROLLOUT = 16, 16, 256
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from baselines import policies, training
+from baselines import policies
+from baselines.rl import training
 from baselines.run_folder import CHECKPOINT_FORMAT
 from baselines.task_options import TaskOptions, changes
 from benchmark import sim_ablations

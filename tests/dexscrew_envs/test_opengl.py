@@ -143,6 +143,6 @@ def test_a_variable_that_keeps_mujoco_from_its_import_stays_as_it_is():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", ["real.twin.plant", "real.twin.server", "dexscrew_envs.sim.mujoco"])
+@pytest.mark.parametrize("module", ["real.twin.plant", "real.twin.network.server", "dexscrew_envs.sim.mujoco"])
 def test_every_way_in_to_mujoco_survives_such_a_variable(module):
     assert run(f"import {module}; print('there')", {"MUJOCO_GL": "bogus"}) == "there"

@@ -372,5 +372,5 @@ def test_every_command_is_looked_at():
         for path in (ROOT / package).rglob("*.py")
         if '__name__ == "__main__"' in path.read_text(encoding="utf-8")
     }
-    started_by_others = {"real.arm_process", "real.hand_guard"}
+    started_by_others = {"real.hardware.arm_process", "real.hardware.hand_guard"}
     assert commands - started_by_others == set(COMMANDS)

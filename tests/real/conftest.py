@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hand_fakes import served_hand
 
-from real.xhand import XHand
+from real.hardware.xhand import XHand
 
 IN_SIMULATED_TIME = {
     "test_kinematics", "test_real_env", "test_real_env_surroundings", "test_view", "test_wrist", "test_controller",

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from real.hand_device import HandDevice
-from real.hand_server import HandServer, load_sdk
-from real.twin.hand_port import HandPort
+from real.hardware.hand_device import HandDevice
+from real.hardware.hand_server import HandServer, load_sdk
+from real.twin.network.hand_port import HandPort
 
 START = np.array([0.0, 0.8, 0.4, 0.8, 0.4, 0.1, 0.1, 0.15, 0.1, 1.3, 0.3, 0.4])
 _hosts = (f"127.{60 + os.getpid() % 190}.{a}.{b}" for a in range(57, 60) for b in range(2, 250))

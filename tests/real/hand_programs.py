@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 from hand_fakes import START, wait_until
 
-from real import wire
+from real import hand_protocol as protocol
 
-ROOT = Path(wire.__file__).parents[1]
-GOAL = np.clip(START + 1.0, wire.LOWER, wire.UPPER)
+ROOT = Path(protocol.__file__).parents[1]
+GOAL = np.clip(START + 1.0, protocol.LOWER, protocol.UPPER)
 """A target that takes the hand some time."""
 GAINS = (80, 0, 2, 90)
 
 _CLIENT = """
 import sys, time
 from real.robot import RobotError
-from real.xhand import XHand
+from real.hardware.xhand import XHand
 address, goal, keys = sys.argv[1], eval(sys.argv[2]), sys.argv[3:]
 hand = XHand(address, **dict(zip(("server_key", "client_key"), keys)))
 hand.connect(timeout=20)

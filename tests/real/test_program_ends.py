@@ -20,7 +20,7 @@ from ur_fakes import RemoteTwin, new_host
 
 from dexscrew_envs.program import run
 from real.safety import SafetyLimits
-from real.twin.hand_port import HandPort
+from real.twin.network.hand_port import HandPort
 
 pytest.importorskip("rtde_control")
 pytestmark = pytest.mark.slow
@@ -62,8 +62,9 @@ def robot():
 
 def _be(module: str, arguments: list[str], log: str) -> None:
     """Be a program, in a process of its own, patient enough for a busy machine."""
-    from real import doctor, env, hardware
-    from real.ur5e import UR5e
+    from real import doctor, env
+    from real.hardware.robot import robot as hardware
+    from real.hardware.ur5e import UR5e
 
     patient = SafetyLimits(max_age=2.0, dead_man=5.0)
     hardware.UR5e = partial(UR5e, dead_man=1.0, watchdog=1.0)  # type: ignore[misc, assignment]
@@ -83,7 +84,7 @@ def test_nothing_moves_after_a_period_and_a_half(robot, tmp_path, module, argume
     host, arm, plant = robot
     draw = random.Random(f"{SEED} {module} {end}")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["real.run", "real.doctor", "real.hardware"])
+    context.set_forkserver_preload(["real.run", "real.doctor", "real.hardware.robot"])
     late = []
     for attempt in range(ATTEMPTS):
         log = tmp_path / f"{attempt}.txt"

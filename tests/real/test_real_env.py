@@ -16,7 +16,7 @@ from baselines import policies
 from dexscrew_envs.tasks import make_task
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 from real.env import ALL_OBSERVE, DexScrewRealEnv
-from real.hardware import RobotConfig
+from real.hardware.robot import RobotConfig
 from real.robot import ArmMode, RobotError
 from real.safety import SafetyLimits
 from real.twin.plant import Plant
@@ -418,9 +418,9 @@ def test_a_closed_environment_stops_the_robot_and_refuses_steps(robot):
 def test_with_a_robot_config_no_module_of_the_twin_is_loaded():
     """Nor with a robot of one's own: the environment does not know whether it drives a twin."""
     code = (
-        "import sys; import real.env, real.hardware\n"
+        "import sys; import real.env, real.hardware.robot\n"
         "from real.robot import RobotError\n"
-        "config = real.hardware.RobotConfig(arm='127.0.0.9', hand='tcp://127.0.0.1:9')\n"
+        "config = real.hardware.robot.RobotConfig(arm='127.0.0.9', hand='tcp://127.0.0.1:9')\n"
         "try: real.env.DexScrewRealEnv('nut', robot=config)\n"
         "except RobotError: pass\n"
         "print([name for name in sys.modules if name.startswith('real.twin')])"

@@ -121,7 +121,9 @@ def test_bad_arguments_are_refused_in_one_sentence(arguments, words, capsys):
 
 def test_without_the_drivers_the_extra_is_named(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "zmq", None)
-    for name in [name for name in sys.modules if name in ("real.hardware", "real.xhand", "real.wire")]:
+    for name in [
+        name for name in sys.modules if name in ("real.hardware.robot", "real.hardware.xhand", "real.hand_protocol")
+    ]:
         monkeypatch.delitem(sys.modules, name)
     arguments = ["--policy", "nut-student", "--arm", "127.0.0.2", "--hand", "tcp://127.0.0.2:5557"]
     assert run.main(arguments) == 2

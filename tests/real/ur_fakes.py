@@ -12,9 +12,9 @@ import numpy as np
 
 from real.kinematics import forward
 from real.robot import RobotError
-from real.twin import control_box
 from real.twin.controller import TIMESTEP, ArmController
-from real.twin.server import TwinServer
+from real.twin.network import control_box
+from real.twin.network.server import TwinServer
 
 START = np.array([0.0, -1.2, 1.6, -0.4, 1.2, 0.1])
 """Joint positions at the start, away from singularities."""
@@ -64,7 +64,7 @@ class RemoteTwin:
 
     def __init__(self, host: str, **options: object) -> None:
         context = multiprocessing.get_context("forkserver")  # a plain fork would copy the client's threads, halfway
-        context.set_forkserver_preload(["real.twin.server"])
+        context.set_forkserver_preload(["real.twin.network.server"])
         self._pipe, other = context.Pipe()
         self.process = context.Process(target=_serve, args=(other, host, options), daemon=True)
         self.process.start()

@@ -102,8 +102,8 @@ def test_collection_of_ppo_reads_nothing_on_the_host(monkeypatch):
     pytest.importorskip("stable_baselines3")
     from stable_baselines3.common.logger import configure
 
-    from baselines.ppo_agents import PPOConfig, ppo_agent
-    from baselines.sb3_env import TensorVecEnv
+    from baselines.rl.ppo_agents import PPOConfig, ppo_agent
+    from baselines.rl.sb3_env import TensorVecEnv
 
     keys = ("proprio", "privileged")
     env = DexScrewVectorEnv("nut", N, engine="warp", device=DEVICE, observe=keys, episode_steps=3)

@@ -7,9 +7,9 @@ import mujoco
 import numpy as np
 import pytest
 
-from real.twin.nut import Nut, NutParameters, add_nut
+from real.twin.objects.nut import Nut, NutParameters, add_nut
+from real.twin.objects.screwdriver import Screwdriver, ScrewdriverParameters, add_screwdriver
 from real.twin.plant import Plant, PlantParameters
-from real.twin.screwdriver import Screwdriver, ScrewdriverParameters, add_screwdriver
 
 
 class NoFingers:

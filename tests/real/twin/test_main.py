@@ -13,11 +13,11 @@ from contextlib import contextmanager
 import pytest
 from ur_fakes import new_host, wait_until
 
-from real.hand_server import create_keys
+from real.hardware.hand_server import create_keys
+from real.hardware.ur5e import UR5e
+from real.hardware.xhand import XHand
 from real.robot import ArmMode, RobotError
 from real.twin.__main__ import Options, main
-from real.ur5e import UR5e
-from real.xhand import XHand
 
 
 @contextmanager

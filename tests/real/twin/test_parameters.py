@@ -9,12 +9,12 @@ import pytest
 from dexscrew_envs.reference import attribute_docstrings
 from real.twin.arm import ArmParameters
 from real.twin.hand import HandParameters
-from real.twin.nut import NutParameters
+from real.twin.objects.nut import NutParameters
+from real.twin.objects.recess import RecessParameters
+from real.twin.objects.screwdriver import ScrewdriverParameters
 from real.twin.parameters import STRATA, Choice, Errors, LogUniform, Parameters, Uniform, parameter
 from real.twin.plant import CalibrationParameters, PlacementParameters
-from real.twin.recess import RecessParameters
 from real.twin.reference import main, reference
-from real.twin.screwdriver import ScrewdriverParameters
 from real.twin.taxels import TaxelParameters
 
 ROOT = Path(__file__).parents[3]

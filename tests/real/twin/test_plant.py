@@ -6,7 +6,7 @@ import pytest
 
 from dexscrew_envs.hands.xhand import FINGERS, JOINTS
 from real.kinematics import forward
-from real.twin.nut import NutParameters
+from real.twin.objects.nut import NutParameters
 from real.twin.parameters import STRATA
 from real.twin.plant import SHAPES, Plant, PlantParameters
 from real.twin.scene import HAND

@@ -1,0 +1,1 @@
+"""Reinforcement learning and distillation: algorithms, their networks, and the trainer."""

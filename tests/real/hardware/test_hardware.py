@@ -1,0 +1,145 @@
+"""The whole stack over the network: policy, environment, drivers, servers, twin."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from ur_fakes import new_host
+
+from baselines import policies
+from dexscrew_envs.program import Status
+from real import doctor, env, run
+from real.env import DexScrewRealEnv
+from real.hardware.robot import RobotConfig, UR5eXHand
+from real.hardware.robot import robot as hardware
+from real.hardware.ur5e import UR5e
+from real.robot import ArmMode, RobotError
+from real.safety import SafetyLimits
+
+pytest.importorskip("rtde_control")
+
+HOST, NOBODY = new_host(), new_host()
+CONFIG = RobotConfig(arm=HOST, hand=f"tcp://{HOST}:5557")
+PATIENT = SafetyLimits(max_age=2.0, dead_man=5.0)
+"""Limits for a busy machine; those of time have tests of their own."""
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """Everything waits longer than it would on a robot."""
+    monkeypatch.setattr(hardware, "UR5e", partial(UR5e, dead_man=1.0, watchdog=1.0))
+    for module in (env, doctor):
+        monkeypatch.setattr(module, "SafetyLimits", lambda: PATIENT)
+
+
+@pytest.fixture(scope="module")
+def twin():
+    """A twin's server in a process of its own."""
+    command = [sys.executable, "-m", "real.twin", "--task", "nut", "--shape", "square", "--host", HOST]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    line = process.stdout.readline()
+    assert "is served" in line, line
+    yield process
+    process.terminate()
+    assert process.wait(timeout=20) == 128 + signal.SIGTERM
+
+
+def test_a_student_turns_the_twin_over_the_network(twin):
+    policy = policies.load("nut-student")
+    robot = DexScrewRealEnv("nut", robot=CONFIG)
+    try:
+        observation, _ = robot.reset()
+        assert robot.observation_space.contains(observation)
+        arm = observation["arm_q"]
+        sent = []
+        for _ in range(30):
+            batch = {key: torch.from_numpy(observation[key])[None] for key in policy.observe}
+            observation, reward, terminated, _, info = robot.step(policy.act(batch)[0].numpy())
+            assert not terminated, info["trip"]
+            sent.append(info["sent_hand"])
+        assert robot.observation_space.contains(observation)
+        assert np.isnan(info["rotations"]) and reward == 0
+        assert np.ptp(sent, axis=0).max() > 0.2, "the skill moves fingers"
+        np.testing.assert_allclose(observation["arm_q"], arm, atol=0.01)
+    finally:
+        robot.close()
+
+
+def test_the_same_command_line_runs_on_the_network(twin, capsys):
+    arguments = ["--policy", "nut-student", "--arm", HOST, "--hand", CONFIG.hand, "--seconds", "1", "--no-view"]
+    assert run.main(arguments) == 0
+    assert "jitter" in capsys.readouterr().out
+
+
+def test_the_doctor_passes_with_and_without_motion(twin, capsys):
+    assert doctor.main(["--arm", HOST, "--hand", CONFIG.hand, "--move", "--yes"]) == 0, capsys.readouterr().out
+    out = capsys.readouterr().out
+    for name in ("ports of the arm", "arm reads", "hand reads", "taxels at rest", "fingers move", "wrist moves"):
+        assert f"ok    {name}" in out
+
+
+def test_the_doctor_asks_before_it_moves(twin, capsys, monkeypatch):
+    monkeypatch.setattr("builtins.input", lambda _: "no")
+    assert doctor.main(["--arm", HOST, "--hand", CONFIG.hand, "--move"]) == 0
+    out = capsys.readouterr().out
+    assert "fingers move" not in out
+    assert out.splitlines()[-1] == "the checks at rest passed; motion not checked"
+
+
+def test_the_doctor_finds_a_wrong_order_of_joints(twin, capsys, monkeypatch):
+    command = UR5eXHand.command
+
+    def swapped(self, hand, arm):
+        hand = hand.copy()
+        hand[[1, 3]] = hand[[3, 1]]
+        command(self, hand, arm)
+
+    monkeypatch.setattr(UR5eXHand, "command", swapped)
+    assert doctor.main(["--arm", HOST, "--hand", CONFIG.hand, "--move", "--yes"]) == Status.STOPPED
+    # Which joint it is found at depends on how far apart the two stand at first.
+    assert re.search(r"\w+ was told to move, and (mid|index)_1 did: the order of joints", capsys.readouterr().out)
+
+
+def test_the_doctor_says_what_is_missing(capsys):
+    assert doctor.main(["--arm", NOBODY, "--hand", f"tcp://{NOBODY}:5557", "--move", "--yes"]) == Status.STOPPED
+    out = capsys.readouterr().out
+    assert f"nothing answers at {NOBODY}:30004 (RTDE)" in out
+    assert "FAIL  hand connects" in out and "no motion: the checks above must pass first" in out
+
+
+def test_the_doctor_wants_keys_for_another_computer(capsys):
+    assert doctor.main(["--arm", HOST, "--hand", "tcp://192.0.2.1:5557"]) == Status.REFUSED
+    assert "needs keys" in capsys.readouterr().err
+
+
+def test_a_robot_without_a_hand_lets_go_of_the_arm(twin):
+    robot = UR5eXHand(RobotConfig(arm=HOST, hand=f"tcp://{NOBODY}:5557"))
+    with pytest.raises(RobotError, match=NOBODY):
+        robot.connect()
+    again = UR5eXHand(CONFIG)
+    try:
+        again.connect()
+        time.sleep(0.3)
+        assert again.read().arm.mode is ArmMode.RUNNING
+    finally:
+        again.close()
+
+
+def test_waiting_keeps_the_pace_and_does_not_make_up_for_lost_time():
+    robot = UR5eXHand(CONFIG)
+    robot.wait(0.0)
+    began = time.monotonic()
+    periods = [robot.wait(0.05) for _ in range(6)]
+    assert time.monotonic() - began >= 0.3 - 1e-3
+    assert sum(periods) == pytest.approx(time.monotonic() - began, abs=0.02)
+    time.sleep(0.2)
+    assert robot.wait(0.05) >= 0.2
+    assert robot.wait(0.05) >= 0.05 - 1e-3
