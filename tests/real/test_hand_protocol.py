@@ -14,8 +14,11 @@ from real.robot import TAXELS, RobotError
 
 KEY = b"k" * 16
 REAL = Path(real.__file__).parent
-STANDALONE = ["robot.py", "protocol.py", "hand_device.py", "hand_server.py", "twin/hand_frames.py",
-              "twin/sdk/xhand_controller/xhand_control.py"]  # fmt: skip
+STANDALONE = [
+    "robot.py", "hand_protocol.py", "hand_server.py", "hardware/hand_device.py", "hardware/hand_guard.py",
+    "hardware/hand_sdk.py", "hardware/hand_server.py", "twin/network/hand_frames.py",
+    "twin/network/sdk/xhand_controller/xhand_control.py",
+]  # fmt: skip
 
 
 def command(**changes):
