@@ -9,7 +9,7 @@ import numpy as np
 from tabulate import tabulate
 
 from baselines.plots import COLORS, draw_bars, legend, mark, picture, step_unit
-from benchmark.statistics import confidence_interval, interquartile_mean
+from benchmark.training_statistics import confidence_interval, interquartile_mean
 from dexscrew_envs.files import write_json, write_text
 from dexscrew_envs.tasks import make_task
 

@@ -19,7 +19,7 @@ from baselines.evaluate import conditions, evaluate
 from baselines.plots import CONDITION_COLORS, draw_bars
 from baselines.progress import Progress
 from baselines.run_folder import versions
-from benchmark.statistics import confidence_interval, interquartile_mean
+from benchmark.training_statistics import confidence_interval, interquartile_mean
 from dexscrew_envs import program
 from dexscrew_envs.files import claimed, write_json, write_text
 from dexscrew_envs.program import Status

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmark.statistics import confidence_interval, interquartile_mean
+from benchmark.training_statistics import confidence_interval, interquartile_mean
 
 
 def test_the_interquartile_mean_leaves_out_the_lowest_and_highest_quarter():
