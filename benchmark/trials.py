@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any, TypeAlias
 
@@ -139,6 +139,10 @@ class Contrast:
     """Of the times, with failures at the limit; same test as for the progress, not adjusted."""
     logrank_p: float
     """Of the times, log-rank test; it ignores pairs and shapes."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values for JSON."""
+        return asdict(self)
 
 
 ALL_SHAPES = "all shapes"
