@@ -77,7 +77,9 @@ class CompletionTimes:
 
 
 def logrank_test(first: CompletionTimes, second: CompletionTimes) -> float:
-    """Return the two-sided p-value of the log-rank test; 1 where no trial is complete."""
+    """Return the two-sided p-value of the log-rank test; 1 where the times leave nothing to compare."""
     if not len(first.of_complete) + len(second.of_complete):
         return 1.0
-    return float(stats.logrank(first.censored, second.censored).pvalue)
+    with np.errstate(invalid="ignore"):  # no variance, where all trials complete at one moment
+        p = float(stats.logrank(first.censored, second.censored).pvalue)
+    return p if np.isfinite(p) else 1.0

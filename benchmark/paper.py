@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations_with_replacement
 from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import ttest_ind_from_stats
+
+from dexscrew_envs import arguments
 
 TRIALS = 10
 """Behind each cell."""
@@ -114,6 +117,11 @@ def published(task: str, policy: str, shape: str) -> Published | None:
     return TABLE_2.get(policy) if task == "screwdriver" else TABLE_1.get(policy, {}).get(shape)
 
 
+@cache
+def _outcomes(turns: int, trials: int) -> NDArray[np.int64]:
+    return np.array(list(combinations_with_replacement(range(turns + 1), trials)))
+
+
 def reconstruct(cell: Published, turns: int = NUT_TURNS, trials: int = TRIALS) -> NDArray[np.float64]:
     """Return every outcome of single trials that rounds to a cell's mean and standard deviation.
 
@@ -125,7 +133,7 @@ def reconstruct(cell: Published, turns: int = NUT_TURNS, trials: int = TRIALS) -
     Returns:
         (solutions, trials) progress of 0 to 1 in ascending order; no rows if progress was not counted in whole turns.
     """
-    counts = np.array(list(combinations_with_replacement(range(turns + 1), trials)))
+    counts = _outcomes(arguments.integer("turns", turns, 1), arguments.integer("trials", trials, 2))
     percent = 100 * counts / turns
     fits = np.abs(percent.mean(axis=1) - cell.progress) <= _HALF_DIGIT
     fits &= np.abs(percent.std(axis=1, ddof=1) - cell.progress_std) <= _HALF_DIGIT
