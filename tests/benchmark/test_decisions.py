@@ -98,3 +98,16 @@ def test_other_bad_input_is_an_error():
         compare([1.0], [1.0], tests=0)
     with pytest.raises(ValueError, match="level must be"):
         decided_after([0.1], level=0)
+
+
+def test_trials_needed_are_those_of_each_stratum():
+    first, second = [1.0, 1.0, 0.5, 1.0, 0.75, 1.0], [0.75, 1.0, 0.75, 0.5, 0.75, 1.0]
+    one = compare(first, second)
+    four = compare(dict.fromkeys("abcd", first), dict.fromkeys("abcd", second))
+    assert one.needed is not None and four.needed is not None
+    assert four.needed < 0.45 * one.needed
+
+
+def test_trials_needed_make_six_pairs_differ():
+    found = compare([1.0] + [0.5] * 9, [0.0] + [0.5] * 9)  # one pair in ten differs
+    assert found.needed is not None and found.needed > 60

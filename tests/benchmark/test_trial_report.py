@@ -89,3 +89,7 @@ def test_bad_input_is_told_before_anything_is_written(tmp_path):
     out.write_text("")
     with pytest.raises(ValueError, match="not a folder"):
         write_report(RESULTS, "nut", 240.0, out)
+
+
+def test_the_widest_interval_stands_where_several_outcomes_fit():
+    assert "square 36 to 84" in paper_note({paper.NEITHER: {"square": trials([1.0])}}, "nut")

@@ -112,3 +112,11 @@ def test_an_unknown_pair_is_an_error():
     for pair in (("good", "gone"), ("good", "good")):
         with pytest.raises(ValueError, match="two of the policies good, bad, as good"):
             contrasts(RESULTS, LIMIT, pairs=[pair])
+
+
+def test_the_trials_needed_allow_for_all_pairs():
+    near = [1.0, 1.0, 0.5, 1.0, 0.75, 1.0], [0.75, 1.0, 0.75, 0.5, 0.75, 1.0], [0.5] * 6
+    results = {name: {"x": trials(progress)} for name, progress in zip("abc", near, strict=True)}
+    among, alone = (contrasts(results, LIMIT, pairs=pairs)[0].progress for pairs in (None, [("a", "b")]))
+    assert among.needed is not None and alone.needed is not None
+    assert among.needed > 1.1 * alone.needed
