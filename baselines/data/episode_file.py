@@ -12,17 +12,18 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from baselines.data.header import Header, Outcome, record_from_json, record_to_json
-from baselines.data.schema import Field, Fields, SchemaError, fields_from_json, fields_to_json
+from baselines.data.schema import TIME, Field, Fields, SchemaError, fields_from_json, fields_to_json
 from baselines.stored import check_version
 from dexscrew_envs.files import to_json, write_bytes
 
@@ -47,10 +48,17 @@ class About:
     outcome: Outcome
     fields: dict[str, Field]
     steps: int
+    compressed: bool
 
 
 def write_episode(
-    path: Path, header: Header, outcome: Outcome, fields: Fields, rows: NDArray[np.void], *, compressed: bool = False
+    path: Path,
+    header: Header,
+    outcome: Outcome,
+    fields: Fields,
+    columns: Mapping[str, NDArray[Any]],
+    *,
+    compressed: bool = False,
 ) -> None:
     """Write an episode, whole or not at all.
 
@@ -59,7 +67,7 @@ def write_episode(
         header: of the episode.
         outcome: what came of it.
         fields: of its steps.
-        rows: (steps,) with the fields.
+        columns: by field, its values (steps, ...).
         compressed: whether to make the file small rather than fast.
 
     Raises:
@@ -68,13 +76,13 @@ def write_episode(
     image = io.BytesIO()  # a full disk then ends in one way, not in HDF5's many
     options = {"compression": "gzip", "shuffle": True} if compressed else {}
     with h5py.File(image, "w", userblock_size=_BLOCK) as file:
-        file.attrs.update(format=_FORMAT, version=_VERSION, steps=len(rows))
+        file.attrs.update(format=_FORMAT, version=_VERSION, steps=len(columns[TIME]), compressed=compressed)
         # Datasets, since attributes end at 64 kB.
         file["header"] = to_json(record_to_json(header), indent=1)
         file["outcome"] = to_json(record_to_json(outcome), indent=1)
         file["fields"] = to_json(fields_to_json(fields), indent=1)
         for name, field in fields.items():
-            dataset = file.create_dataset(f"{STEPS}/{name}", data=np.ascontiguousarray(rows[name]), **options)
+            dataset = file.create_dataset(f"{STEPS}/{name}", data=np.ascontiguousarray(columns[name]), **options)
             dataset.attrs.update(unit=field.unit, meaning=field.meaning)
     rest = image.getvalue()[_BLOCK:]
     seal = b"dexscrew-episode bytes %d crc32 %08x\n" % (len(rest), zlib.crc32(rest))
@@ -123,7 +131,7 @@ def read_about(path: Path) -> About:
             texts = {name: json.loads(file[name][()]) for name in ("header", "outcome", "fields")}
             return About(
                 record_from_json(Header, texts["header"]), record_from_json(Outcome, texts["outcome"]),
-                fields_from_json(texts["fields"]), int(file.attrs["steps"]),
+                fields_from_json(texts["fields"]), int(file.attrs["steps"]), bool(file.attrs["compressed"]),
             )  # fmt: skip
         except (SchemaError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise _damaged(path, str(error)) from error

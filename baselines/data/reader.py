@@ -60,6 +60,11 @@ class Episode:
         """Fields of its steps."""
         return self._about.fields
 
+    @property
+    def compressed(self) -> bool:
+        """Whether its file is small rather than fast."""
+        return self._about.compressed
+
     def __len__(self) -> int:
         """Return the number of steps."""
         return self._about.steps

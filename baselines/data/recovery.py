@@ -64,7 +64,7 @@ def recover(path: Path) -> str:
 def _write(log: Log, outcome: Outcome, path: Path) -> None:
     if outcome.seconds is None:
         outcome = replace(outcome, seconds=float(log.rows[TIME][-1] - log.rows[TIME][0]) + log.header.period)
-    write_episode(path, log.header, outcome, log.fields, log.rows)
+    write_episode(path, log.header, outcome, log.fields, {name: log.rows[name] for name in log.fields})
 
 
 def _cut_off(log: Log) -> Outcome:

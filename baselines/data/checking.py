@@ -1,0 +1,68 @@
+"""Whether every episode of a folder is whole, without a change to any file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from baselines.data.episode_file import About, check_sum, read_about
+from baselines.data.folder import DAMAGED, FINISHED, LOG, FolderError, differences, numbered
+from baselines.data.log import read_log
+from baselines.progress import Progress
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What there is to say of a file."""
+
+    path: Path
+    sound: bool
+    """Whether the episode is whole, or can be recovered."""
+    said: str
+    """What it is, or what is wrong and what to do."""
+
+
+def check(folder: Path) -> list[Finding]:
+    """Look at every byte of a data set.
+
+    Raises:
+        FolderError: there is no such folder, or it holds no episodes.
+    """
+    paths = [path for ending in (FINISHED, LOG, DAMAGED) for path in numbered(folder, ending).values()]
+    if not paths:
+        raise FolderError(f"{folder} holds no episodes")
+    with Progress(paths, desc="check", unit="file", delay=1.0) as files:
+        return list(_findings(files))
+
+
+def _findings(paths: Progress) -> Iterator[Finding]:
+    first: tuple[Path, About] | None = None
+    for path in paths:
+        try:
+            if path.suffix == DAMAGED:
+                yield Finding(path, False, "a damaged log that was set aside; remove it once nobody needs it")
+            elif path.suffix == LOG:
+                yield _unfinished(path)
+            else:
+                check_sum(path)
+                about = read_about(path)
+                first = first or (path, about)
+                differing = differences(first[1].header, first[1].fields, about.header, about.fields)
+                other = f"does not belong to {first[0].name}: {'; '.join(differing)}; move it elsewhere"
+                yield Finding(path, not differing, other if differing else f"whole, {about.steps} steps")
+        except (ValueError, OSError) as error:
+            yield Finding(path, False, str(error))
+
+
+def _unfinished(path: Path) -> Finding:
+    log = read_log(path)
+    steps = len(log.rows)
+    if log.damaged:
+        said = f"damaged after {steps} steps; a recorder will keep those, and set the log aside"
+    elif log.outcome is not None:
+        said = f"complete, {steps} steps; a recorder will finish it"
+    else:
+        torn = f", and {log.torn} bytes of one that was cut off" * bool(log.torn)
+        said = f"not finished, {steps} steps{torn}; a recorder will recover it"
+    return Finding(path, not log.damaged, said)

@@ -1,0 +1,110 @@
+"""Merging data sets, and dropping episodes from one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from baselines.data.episode_file import check_sum, sync_folder, write_episode
+from baselines.data.folder import (
+    DROPPED,
+    FolderError,
+    differences,
+    episode_path,
+    is_dataset,
+    numbered,
+    numbers_text,
+    take_number,
+)
+from baselines.data.reader import Demonstrations, Episode
+from baselines.progress import Progress
+from dexscrew_envs.files import check_folder, claimed, holds_nothing, write_bytes
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What a merge did."""
+
+    copied: int
+    """Episodes that were copied."""
+    present: int
+    """Episodes that the data set had already, as after a merge that was interrupted."""
+
+
+def merge(sources: Sequence[Path], out: Path, *, compressed: bool = False) -> Merged:
+    """Copy the finished episodes of data sets into one, in their order, with numbers of its own.
+
+    Args:
+        sources: folders of one task, hand and kind of step.
+        out: the folder to copy to; it may hold such episodes.
+        compressed: whether to make the files small rather than fast.
+
+    Raises:
+        FolderError: a folder is not a data set, they do not belong together, or `out` is one of them.
+        EpisodeFileError: an episode is damaged; those before it are copied.
+        BusyError: another program has `out`.
+        WriteError: the disk is full, or fails; what was copied is kept, and the same merge goes on.
+    """
+    if not sources:
+        raise FolderError("a merge needs at least one folder to copy from")
+    sets = [Demonstrations(folder) for folder in sources]
+    if any(folder.resolve() == out.resolve() for folder in sources):
+        raise FolderError(f"{out} is one of the folders to merge; give another one")
+    check_folder(out)
+    if not holds_nothing(out) and not is_dataset(out):
+        raise FolderError(f"{out} is not empty and holds no episodes; give another folder")
+    there = list(Demonstrations(out)) if out.is_dir() and numbered(out) else []
+    first = there[0] if there else sets[0][0]
+    for other in sets:
+        differing = differences(first.header, first.fields, other.header, other.fields)
+        if differing:
+            raise FolderError(f"{other.folder} cannot be merged: it has {'; '.join(differing)}")
+    known, copied, present = {episode.header.id for episode in there}, 0, 0
+    episodes = [episode for found in sets for episode in found]
+    with claimed(out), Progress(episodes, desc="merge", unit="episode", delay=1.0) as bar:
+        for episode in bar:
+            if episode.header.id in known:
+                present += 1
+                continue
+            _copy(episode, episode_path(out, take_number(out)), compressed)
+            known.add(episode.header.id)
+            copied += 1
+    return Merged(copied, present)
+
+
+def _copy(episode: Episode, path: Path, compressed: bool) -> None:
+    check_sum(episode.path)
+    if episode.compressed == compressed:
+        write_bytes(episode.path.read_bytes(), path)
+        sync_folder(path.parent)
+        return
+    columns = {name: episode[name] for name in episode.fields}
+    write_episode(path, episode.header, episode.outcome, episode.fields, columns, compressed=compressed)
+
+
+def drop(folder: Path, numbers: Sequence[int]) -> list[Path]:
+    """Move finished episodes out of a data set, to its folder `dropped`, from where they can be moved back.
+
+    Returns:
+        Where they are now.
+
+    Raises:
+        FolderError: the folder has no such episode; then none is moved.
+        BusyError: another program has the folder.
+    """
+    found = numbered(folder)
+    lacking = sorted(set(numbers) - found.keys())
+    if lacking:
+        raise FolderError(
+            f"no episode {numbers_text(lacking)} in {folder}; there are {numbers_text(found) or 'no episodes'}"
+        )
+    check_folder(folder / DROPPED)
+    moved = []
+    with claimed(folder):
+        (folder / DROPPED).mkdir(exist_ok=True)
+        for number in dict.fromkeys(numbers):
+            moved.append(found[number].replace(folder / DROPPED / found[number].name))
+        sync_folder(folder / DROPPED)
+        sync_folder(folder)
+    return moved
