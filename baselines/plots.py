@@ -27,19 +27,22 @@ _CURVES = {
 
 
 @contextmanager
-def picture(path: Path, size: tuple[float, float], title: str, columns: int = 1) -> Iterator[tuple[Any, list[Any]]]:
-    """Give a figure and its axes, side by side, to draw on, then write it as PNG, whole or not at all.
+def picture(
+    path: Path, size: tuple[float, float], title: str, columns: int = 1, rows: int = 1
+) -> Iterator[tuple[Any, list[Any]]]:
+    """Give a figure and its axes, row by row, to draw on, then write it as PNG, whole or not at all.
 
     Args:
         path: where to write.
         size: width and height (inches).
         title: of the whole figure.
-        columns: number of axes.
+        columns: number of axes side by side.
+        rows: number of axes one below the other.
     """
     from matplotlib.figure import Figure  # not pyplot, which keeps figures and may look for a screen
 
     figure = Figure(figsize=size, layout="constrained")
-    axes = list(figure.subplots(1, columns, squeeze=False)[0])
+    axes = list(figure.subplots(rows, columns, squeeze=False).ravel())
     figure.suptitle(title, fontsize=10)
     yield figure, axes
     with replacing(path) as beside:

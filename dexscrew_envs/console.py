@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "evaluate": ("baselines.evaluate", "score a policy over whole episodes, with a video on request"),
     "play": ("baselines.play", "watch a policy in a window, and push the nut"),
     "export": ("baselines.export", "write a policy as TorchScript and ONNX"),
+    "data": ("baselines.data", "look at, merge, draw and export demonstrations"),
     "run": ("real.run", "let a policy act on the robot, or on its twin"),
     "doctor": ("real.doctor", "check the set-up of a robot step by step"),
     "twin": ("real.twin", "serve a twin on the controllers' own protocols"),

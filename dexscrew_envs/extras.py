@@ -11,7 +11,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "msgspec": ("real",), "zmq": ("real",), "rich": ("real",), "rtde_control": ("real",), "rtde_receive": ("real",),
     "dashboard_client": ("real",), "ray": ("ablation",), "scipy": ("ablation",), "mujoco_warp": ("gpu",),
     "warp": ("gpu",), "onnx": ("export",), "onnxruntime": ("export",), "onnxscript": ("export",), "pygame": ("view",),
-    "moviepy": ("view",),
+    "moviepy": ("view",), "h5py": ("data",), "pyarrow": ("lerobot",), "mcap": ("mcap",),
 }  # fmt: skip
 """The extras of pyproject.toml that bring a module."""
 

@@ -100,11 +100,10 @@ def drop(folder: Path, numbers: Sequence[int]) -> list[Path]:
             f"no episode {numbers_text(lacking)} in {folder}; there are {numbers_text(found) or 'no episodes'}"
         )
     check_folder(folder / DROPPED)
-    moved = []
     with claimed(folder):
         (folder / DROPPED).mkdir(exist_ok=True)
-        for number in dict.fromkeys(numbers):
-            moved.append(found[number].replace(folder / DROPPED / found[number].name))
+        paths = [found[number] for number in dict.fromkeys(numbers)]
+        moved = [path.replace(folder / DROPPED / path.name) for path in paths]
         sync_folder(folder / DROPPED)
         sync_folder(folder)
     return moved
