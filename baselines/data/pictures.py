@@ -12,10 +12,10 @@ from baselines.data.reader import Episode
 from baselines.data.schema import TIME
 from baselines.plots import picture
 
-CONTACT_NEWTONS = 0.5
-"""Normal force on a fingertip from which on it counts as touching (N), ten times what a taxel can tell (paper)."""
-CONTACT_COUNTS = 5.0
-"""The same in counts, where the force of a count is not known."""
+CONTACT_NEWTONS = 1.0
+"""Normal force on a fingertip from which on it counts as touching (N)."""
+CONTACT_COUNTS = 10.0
+"""The same in counts, where the force of a count is not known; users of the hand publish this threshold."""
 _FINGER_COLORS = ("#2a6f97", "#c8641e", "#5b8c3a", "#7d7d7d", "#b56576")
 _BAND = 0.8
 
