@@ -113,7 +113,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
     with open(path, "rb") as file:
         _check_size(path, file.read(_BLOCK), os.fstat(file.fileno()).st_size)
     try:
-        with h5py.File(path, "r", locking=False) as file:
+        with h5py.File(path, "r") as file:
             check_version(int(file.attrs["version"]), _VERSION, path, "an episode", _REMEDY)
             yield file
     except (OSError, KeyError, RuntimeError) as error:  # as h5py calls damage

@@ -46,7 +46,9 @@ def numbered(folder: Path, ending: str = FINISHED) -> dict[int, Path]:
 
 def is_dataset(folder: Path) -> bool:
     """Return whether a folder holds episodes, or did."""
-    return (folder / _NUMBERING).is_file() or any(numbered(folder, ending) for ending in (FINISHED, LOG, DAMAGED))
+    if (folder / _NUMBERING).is_file() or (folder / DROPPED).is_dir():
+        return True
+    return any(numbered(folder, ending) for ending in (FINISHED, LOG, DAMAGED))
 
 
 def next_number(folder: Path) -> int:

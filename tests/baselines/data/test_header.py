@@ -53,7 +53,9 @@ def test_wrong_headers_are_refused(changes, told):
         header(**changes)
 
 
-@pytest.mark.parametrize("wrong", [{"mark": "good"}, {"turns": np.nan}, {"needed": 0.0}, {"seconds": "1"}, {"reason": 1}])
+@pytest.mark.parametrize(
+    "wrong", [{"mark": "good"}, {"turns": np.nan}, {"needed": 0.0}, {"seconds": "1"}, {"reason": 1}]
+)
 def test_wrong_outcomes_are_refused(wrong):
     with pytest.raises(SchemaError, match=next(iter(wrong))):
         Outcome(**wrong)

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+from demos import TINY, cut_off, record
+
+from baselines.data.checking import check
+from baselines.data.folder import FolderError
+from baselines.data.header import Outcome
+
+
+def contents(folder):
+    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_sound_folder_is_sound_and_stays_as_it_is(tmp_path):
+    record(tmp_path, [3, 4], fields=TINY)
+    cut_off(tmp_path, 5)
+    (tmp_path / "episode_000009.partial").write_bytes((tmp_path / "episode_000002.partial").read_bytes()[:-3])
+    before = contents(tmp_path)
+    found = check(tmp_path)
+    assert [finding.sound for finding in found] == [True] * 4
+    assert found[3].said.startswith("not finished, 4 steps, and ")
+    assert contents(tmp_path) == before
+
+
+def test_a_complete_log_is_sound(tmp_path):
+    cut_off(tmp_path, 5, outcome=Outcome())
+    assert check(tmp_path)[0].said == "complete, 5 steps; a recorder will finish it"
+
+
+def test_a_flipped_bit_anywhere_in_a_file_is_found(tmp_path):
+    record(tmp_path, [3], fields=TINY)
+    path = tmp_path / "episode_000000.h5"
+    data = path.read_bytes()
+    draw = random.Random(0)
+    for at in [0, 20, 300, 511, 512, len(data) - 1, *(draw.randrange(len(data)) for _ in range(300))]:
+        path.write_bytes(data[:at] + bytes([data[at] ^ 1 << draw.randrange(8)]) + data[at + 1 :])
+        (finding,) = check(tmp_path)
+        assert not finding.sound and str(path) in finding.said, at
+    path.write_bytes(data)
+    assert check(tmp_path)[0].sound
+
+
+def test_damaged_logs_and_foreign_files_are_found(tmp_path):
+    record(tmp_path, [3], fields=TINY)
+    path = cut_off(tmp_path, 5)
+    data = bytearray(path.read_bytes())
+    data[-40] ^= 1  # in the last step but one
+    path.write_bytes(data)
+    (tmp_path / "episode_000005.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
+    (tmp_path / "episode_000006.partial").write_bytes(b"{}\n")
+    (tmp_path / "episode_000007.damaged").touch()
+    record(tmp_path / "other", [2], fields=TINY, task="screwdriver")
+    (tmp_path / "other" / "episode_000000.h5").rename(tmp_path / "episode_000008.h5")
+    found = {finding.path.name: finding for finding in check(tmp_path)}
+    assert [name for name, finding in found.items() if finding.sound] == ["episode_000000.h5"]
+    assert "is not an episode" in found["episode_000005.h5"].said
+    assert "task ('screwdriver', not 'nut')" in found["episode_000008.h5"].said
+    assert "damaged after" in found[path.name].said
+    assert "first line" in found["episode_000006.partial"].said
+
+
+def test_a_folder_without_episodes_is_told(tmp_path):
+    with pytest.raises(FolderError, match="holds no episodes"):
+        check(tmp_path)

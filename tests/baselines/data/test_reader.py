@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import pickle
+import re
+import resource
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+from demos import FIELDS, header, record, step
+
+from baselines.data import reader
+from baselines.data.editing import merge
+from baselines.data.episode_file import EpisodeFileError, write_episode
+from baselines.data.folder import FolderError
+from baselines.data.header import Outcome
+from baselines.data.reader import Demonstrations, Episode
+
+
+@pytest.fixture
+def folder(tmp_path):
+    record(tmp_path / "demos", [4, 6, 3], changes=({"shape": "square"}, {"shape": "triangle"}))
+    return tmp_path / "demos"
+
+
+def test_mapped_fields_are_what_hdf5_reads(folder):
+    for path in folder.glob("*.h5"):
+        episode = Episode(path)
+        with h5py.File(path) as file:
+            for name, field in FIELDS.items():
+                found = file["steps"][name]
+                assert np.array_equal(episode[name], found[()]) and found.attrs["unit"] == field.unit
+                assert episode[name].dtype == np.dtype(field.dtype) and not episode[name].flags.writeable
+
+
+def test_compressed_episodes_read_as_the_others(folder, tmp_path):
+    merge([folder], tmp_path / "small", compressed=True)
+    merge([tmp_path / "small"], tmp_path / "fast")
+    for one, two, three in zip(
+        Demonstrations(folder), Demonstrations(tmp_path / "small"), Demonstrations(tmp_path / "fast"), strict=True
+    ):
+        assert (one.compressed, two.compressed, three.compressed) == (False, True, False)
+        assert one.outcome == two.outcome == three.outcome and one.header.id == two.header.id
+        assert all(np.array_equal(one[name], two[name]) and np.array_equal(one[name], three[name]) for name in FIELDS)
+
+
+def test_touch_has_no_bias_and_the_unit_of_the_scale(folder, tmp_path):
+    episode = Demonstrations(folder)[0]
+    counts = episode["tactile"].astype(float) - header().tactile_bias
+    assert np.allclose(episode.touch(), 0.1 * counts) and episode.touch().dtype == np.float32
+    record(tmp_path / "unknown", [4], tactile_scale=None)
+    assert np.array_equal(Demonstrations(tmp_path / "unknown")[0].touch(), counts)
+
+
+def test_episodes_are_found_by_number_and_by_what_came_of_them(folder):
+    episodes = Demonstrations(folder)
+    assert [episode.number for episode in episodes] == [0, 1, 2] and len(episodes) == 3
+    assert episodes.episode(1).name == "episode_000001"
+    assert [e.number for e in episodes.where(mark="success")] == [0, 2]
+    assert [e.number for e in episodes.where(shape="triangle")] == [1]
+    assert [e.number for e in episodes.where(progress=0.5)] == [2]
+    assert [e.number for e in episodes.where(mark="success", test=lambda e: len(e) > 3)] == [0]
+    with pytest.raises(KeyError, match="no episode 7 in .*; there are 0 to 2"):
+        episodes.episode(7)
+    with pytest.raises(KeyError, match="no field 'touch'"):
+        episodes[0]["touch"]
+    for wrong in ({"mark": "good"}, {"shape": "cube"}, {"progress": 2.0}):
+        with pytest.raises(ValueError, match=str(next(iter(wrong.values())))):
+            episodes.where(**wrong)
+
+
+def test_opening_reads_no_step_and_little_of_the_file(tmp_path, monkeypatch):
+    columns = {name: np.zeros((20_000, *field.shape), field.dtype) for name, field in FIELDS.items()}
+    write_episode(tmp_path / "episode_000000.h5", header(id="a"), Outcome(), FIELDS, columns)
+    monkeypatch.setattr(reader.np, "memmap", lambda *args: pytest.fail("mapped"))
+    (episode,) = Demonstrations(tmp_path)
+    assert len(episode) == 20_000
+    monkeypatch.undo()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_inblock
+    assert episode["hand_q"].base is not None and resource.getrusage(resource.RUSAGE_SELF).ru_inblock - before < 20_000
+
+
+def test_a_worker_is_not_sent_the_data(folder):
+    episode = Demonstrations(folder)[1]
+    whole = episode["tactile"]
+    sent = pickle.dumps(episode)
+    assert not pickle.loads(sent)._arrays
+    assert np.array_equal(pickle.loads(sent)["tactile"], whole)
+
+
+def test_damaged_and_foreign_files_are_told(folder):
+    path = folder / "episode_000001.h5"
+    whole = path.read_bytes()
+    cases = {
+        b"": "is not an episode of DexScrew",
+        b"hello": "is not an episode of DexScrew",
+        whole[:-10]: "is damaged: it has",
+        whole[:300]: "is damaged: it has 300 bytes",
+        whole[:512]: "is damaged: it has 512 bytes",
+        whole[:512] + bytes(len(whole) - 512): "is damaged: HDF5 cannot read it",
+    }
+    for data, told in cases.items():
+        path.write_bytes(data)
+        with pytest.raises(EpisodeFileError, match=f"{re.escape(str(path))} {told}"):
+            Demonstrations(folder)
+    with h5py.File(path, "w") as file:
+        file["x"] = 1
+    with pytest.raises(EpisodeFileError, match="is not an episode of DexScrew"):
+        Demonstrations(folder)
+
+
+def test_folders_without_a_data_set_are_told(tmp_path, folder):
+    with pytest.raises(FolderError, match="there is no folder"):
+        Demonstrations(tmp_path / "missing")
+    with pytest.raises(FolderError, match="is not a folder"):
+        Demonstrations(folder / "episode_000000.h5")
+    with pytest.raises(FolderError, match="holds no finished episode"):
+        Demonstrations(tmp_path)
+    record(tmp_path / "other", [2], hand="large")
+    shutil.copy(tmp_path / "other" / "episode_000000.h5", folder / "episode_000009.h5")
+    with pytest.raises(FolderError, match=r"episode_000009 has hand \('large', not 'small'\)"):
+        Demonstrations(folder)
+
+
+def test_a_file_of_a_newer_version_is_told(folder):
+    path = folder / "episode_000000.h5"
+    with h5py.File(path, "r+") as file:
+        file.attrs["version"] = 99
+    with pytest.raises(ValueError, match="newer version of DexScrew"):
+        Episode(path)
+
+
+def test_a_recording_keeps_its_timing_contract(tmp_path):
+    """A robot whose joints are where the last targets sent told them to be, recorded as docs/dataset.md shows."""
+    from demos import JOINTS, Recorder
+
+    held = np.zeros(len(JOINTS))
+    with Recorder(tmp_path, header(), FIELDS) as recorder:
+        recorder.begin()
+        for number in range(10):
+            observed = {"hand_q": held + 0.5, "held_hand": held, "time": number * 0.05}
+            asked = observed["hand_q"] + 0.1
+            sent = asked + 0.01 * (-1) ** number
+            recorder.append(step(number) | observed | {"asked_hand": asked, "sent_hand": sent})
+            held = sent
+        recorder.finish(Outcome())
+    (episode,) = Demonstrations(tmp_path)
+    assert np.array_equal(episode["held_hand"][1:], episode["sent_hand"][:-1])
+    assert np.allclose(episode["asked_hand"], episode["hand_q"] + 0.1)
