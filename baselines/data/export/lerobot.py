@@ -7,7 +7,6 @@ flat column: LeRobot cannot delete episodes that have columns of a higher rank.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from baselines.data.export.folder import ExportError, new_folder
 from baselines.data.reader import Episode
 from baselines.progress import Progress
-from dexscrew_envs.files import write_json
+from dexscrew_envs.files import to_json, write_json
 
 CODEBASE_VERSION = "v3.0"
 FILES_A_CHUNK = 1000
@@ -209,7 +208,7 @@ def _tasks_table(tasks: Sequence[str]) -> pa.Table:
         for name, pandas, numpy in (("task_index", "int64", "int64"), ("task", "unicode", "object"))
     ]
     about = {"index_columns": ["task"], "column_indexes": [], "columns": columns, "pandas_version": "2.0.0"}
-    return table.replace_schema_metadata({"pandas": json.dumps(about)})
+    return table.replace_schema_metadata({"pandas": to_json(about)})
 
 
 def _write_table(table: pa.Table, path: Path) -> None:

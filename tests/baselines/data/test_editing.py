@@ -96,7 +96,7 @@ def test_dropped_episodes_can_be_moved_back(sets):
 
 
 def test_drops_of_what_is_not_there_move_nothing(sets):
-    with pytest.raises(FolderError, match="no episode 5, 7 in .*; there are 0 to 1"):
+    with pytest.raises(FolderError, match=r"no episode 5, 7 in .*; there are 0 to 1"):
         drop(sets[0], [0, 7, 5])
     assert len(Demonstrations(sets[0])) == 2 and not (sets[0] / "dropped").exists()
     with Recorder(sets[0], header(), FIELDS), pytest.raises(BusyError):

@@ -132,13 +132,13 @@ def test_what_cannot_be_exported_is_told(folders, tmp_path, monkeypatch):
     with pytest.raises(ExportError, match="is there already"):
         lerobot.export(episodes, folders[1])
     record(tmp_path / "slow", [2], period=0.3)
-    with pytest.raises(ExportError, match="a period of 0.3 s is none"):
+    with pytest.raises(ExportError, match=r"a period of 0\.3 s is none"):
         lerobot.export(list(Demonstrations(tmp_path / "slow")), tmp_path / "out")
 
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(pq, "write_table", full)
-    with pytest.raises(OSError, match="cannot write .*out: No space left on device .*MB free"):
+    with pytest.raises(OSError, match=r"cannot write .*out: No space left on device .*MB free"):
         lerobot.export(episodes, tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["slow"]

@@ -61,7 +61,7 @@ def test_episodes_are_found_by_number_and_by_what_came_of_them(folder):
     assert [e.number for e in episodes.where(shape="triangle")] == [1]
     assert [e.number for e in episodes.where(progress=0.5)] == [2]
     assert [e.number for e in episodes.where(mark="success", test=lambda e: len(e) > 3)] == [0]
-    with pytest.raises(KeyError, match="no episode 7 in .*; there are 0 to 2"):
+    with pytest.raises(KeyError, match=r"no episode 7 in .*; there are 0 to 2"):
         episodes.episode(7)
     with pytest.raises(KeyError, match="no field 'touch'"):
         episodes[0]["touch"]
