@@ -1,8 +1,9 @@
-"""The file of a finished episode: HDF5, written once, behind a first block that holds its checksum.
+"""The file of a finished episode: HDF5, written once, behind a block of text that seals and describes it.
 
-HDF5 lets a file begin with a block of the user's. Ours is a line of text with the size and the checksum of the rest, so
-that a change of any byte is found. Datasets are contiguous, so that they can be mapped into memory, or compressed, for
-sets that are passed on.
+HDF5 lets a file begin with a block of the user's. The first line of ours holds the size and the checksum of the rest,
+so that a change of any byte is found. The second says in JSON what the episode is, so that a set of hundreds opens fast,
+without HDF5. Datasets are contiguous, so that they can be mapped into memory; those of sets that are passed on can be
+compressed.
 """
 
 from __future__ import annotations
@@ -30,10 +31,12 @@ from dexscrew_envs.files import to_json, write_bytes
 STEPS = "steps"
 """The group of the datasets, one a field, with a row for each step."""
 
-_FORMAT, _VERSION = "dexscrew-episode", 1
+_VERSION = 1
 _REMEDY = "read it with the version that recorded it"
-_BLOCK = 512  # bytes; the smallest that HDF5 allows
-_SEAL = re.compile(rb"dexscrew-episode bytes (\d+) crc32 ([0-9a-f]{8})\n\0*")
+_SMALLEST_BLOCK = 512  # bytes; HDF5 takes this, or twice as much, and so on
+_SEAL = re.compile(rb"dexscrew-episode (\d+) bytes (\d+) crc32 ([0-9a-f]{8})\n")
+_SEAL_TEXT = b"dexscrew-episode %d bytes %012d crc32 %08x\n"
+_SEAL_LIMIT = 100  # bytes; longer than any
 
 
 class EpisodeFileError(ValueError):
@@ -73,20 +76,28 @@ def write_episode(
     Raises:
         WriteError: the disk is full, or fails.
     """
+    about = to_json(
+        {
+            "header": record_to_json(header),
+            "outcome": record_to_json(outcome),
+            "fields": fields_to_json(fields),
+            "steps": len(columns[TIME]),
+            "compressed": compressed,
+        }
+    )
+    block = max(_SMALLEST_BLOCK, 1 << (_SEAL_LIMIT + len(about)).bit_length())
     image = io.BytesIO()  # a full disk then ends in one way, not in HDF5's many
     options = {"compression": "gzip", "shuffle": True} if compressed else {}
-    with h5py.File(image, "w", userblock_size=_BLOCK) as file:
-        file.attrs.update(format=_FORMAT, version=_VERSION, steps=len(columns[TIME]), compressed=compressed)
-        # Datasets, since attributes end at 64 kB.
-        file["header"] = to_json(record_to_json(header), indent=1)
-        file["outcome"] = to_json(record_to_json(outcome), indent=1)
-        file["fields"] = to_json(fields_to_json(fields), indent=1)
+    with h5py.File(image, "w", userblock_size=block) as file:
+        file["about"] = about  # for other readers; not an attribute, since those end at 64 kB
         for name, field in fields.items():
             dataset = file.create_dataset(f"{STEPS}/{name}", data=np.ascontiguousarray(columns[name]), **options)
             dataset.attrs.update(unit=field.unit, meaning=field.meaning)
-    rest = image.getvalue()[_BLOCK:]
-    seal = b"dexscrew-episode bytes %d crc32 %08x\n" % (len(rest), zlib.crc32(rest))
-    write_bytes(seal.ljust(_BLOCK, b"\0") + rest, path)
+    content = image.getvalue()[block:]
+    seal_size = len(_SEAL_TEXT % (_VERSION, 0, 0))
+    text = about.encode() + b"\n"
+    rest = text.ljust(block - seal_size, b"\0") + content
+    write_bytes(_SEAL_TEXT % (_VERSION, len(rest), zlib.crc32(rest)) + rest, path)
     sync_folder(path.parent)
 
 
@@ -103,18 +114,16 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def opened(path: Path) -> Iterator[h5py.File]:
-    """Open the file of an episode for reading.
+    """Open the steps of an episode for reading.
 
     Raises:
-        FileNotFoundError: there is none.
-        EpisodeFileError: it is not the whole file of an episode.
-        ValueError: it is of another version.
+        OSError: there is no such file, or it cannot be read.
+        EpisodeFileError: HDF5 cannot read it.
     """
-    with open(path, "rb") as file:
-        _check_size(path, file.read(_BLOCK), os.fstat(file.fileno()).st_size)
+    with open(path, "rb"):  # a file that is missing or not readable is told by the system, not by HDF5
+        pass
     try:
         with h5py.File(path, "r") as file:
-            check_version(int(file.attrs["version"]), _VERSION, path, "an episode", _REMEDY)
             yield file
     except (OSError, KeyError, RuntimeError) as error:  # as h5py calls damage
         raise _damaged(path, f"HDF5 cannot read it ({error})") from error
@@ -124,17 +133,24 @@ def read_about(path: Path) -> About:
     """Return what a file says of its episode, without the steps.
 
     Raises:
-        as `opened`.
+        OSError: there is no such file, or it cannot be read.
+        EpisodeFileError: it is not the whole file of an episode.
+        ValueError: it is of another version.
     """
-    with opened(path) as file:
-        try:
-            texts = {name: json.loads(file[name][()]) for name in ("header", "outcome", "fields")}
-            return About(
-                record_from_json(Header, texts["header"]), record_from_json(Outcome, texts["outcome"]),
-                fields_from_json(texts["fields"]), int(file.attrs["steps"]), bool(file.attrs["compressed"]),
-            )  # fmt: skip
-        except (SchemaError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise _damaged(path, str(error)) from error
+    with open(path, "rb") as file:
+        _read_seal(path, file.readline(_SEAL_LIMIT), os.fstat(file.fileno()).st_size)
+        text = file.readline()
+    try:
+        about = json.loads(text)
+        return About(
+            header=record_from_json(Header, about["header"]),
+            outcome=record_from_json(Outcome, about["outcome"]),
+            fields=fields_from_json(about["fields"]),
+            steps=int(about["steps"]),
+            compressed=bool(about["compressed"]),
+        )
+    except (SchemaError, KeyError, TypeError, ValueError) as error:
+        raise _damaged(path, str(error)) from error
 
 
 def check_sum(path: Path) -> None:
@@ -143,23 +159,24 @@ def check_sum(path: Path) -> None:
     Raises:
         OSError: it cannot be read.
         EpisodeFileError: it is not the file of an episode, or is not as it was written.
+        ValueError: it is of another version.
     """
     data = memoryview(path.read_bytes())
-    checksum = _check_size(path, bytes(data[:_BLOCK]), len(data))
-    if zlib.crc32(data[_BLOCK:]) != checksum:
+    first = bytes(data[:_SEAL_LIMIT]).partition(b"\n")[0] + b"\n"
+    if zlib.crc32(data[len(first) :]) != _read_seal(path, first, len(data)):
         raise _damaged(path, "its content does not match its checksum")
 
 
-def _check_size(path: Path, block: bytes, size: int) -> int:
-    """Return the checksum in a file's first block, if the file has the size that stands beside it."""
-    seal = _SEAL.fullmatch(block)
+def _read_seal(path: Path, line: bytes, size: int) -> int:
+    """Return the checksum in a file's first line, if the file has the version and the size that stand beside it."""
+    seal = _SEAL.fullmatch(line)
     if seal is None:
-        raise EpisodeFileError(
-            f"{path} is not an episode of DexScrew, or its first block is damaged; move it elsewhere"
-        )
-    if size != _BLOCK + int(seal[1]):
-        raise _damaged(path, f"it has {size} bytes instead of {_BLOCK + int(seal[1])}")
-    return int(seal[2], 16)
+        raise EpisodeFileError(f"{path} is not an episode of DexScrew, or its first line is damaged; move it elsewhere")
+    check_version(int(seal[1]), _VERSION, path, "an episode", _REMEDY)
+    expected = len(line) + int(seal[2])
+    if size != expected:
+        raise _damaged(path, f"it has {size} bytes instead of {expected}")
+    return int(seal[3], 16)
 
 
 def _damaged(path: Path, how: str) -> EpisodeFileError:
