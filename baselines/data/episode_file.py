@@ -1,7 +1,7 @@
 """The file of a finished episode: HDF5, written once, behind a block of text that seals and describes it.
 
 HDF5 lets a file begin with a block of the user's. The first line of ours holds the size and the checksum of the rest,
-so that a change of any byte is found. The second says in JSON what the episode is, so that a set of hundreds opens fast,
+so that a change of any byte is found. The second says in JSON what the episode is, so that a large set opens fast,
 without HDF5. Datasets are contiguous, so that they can be mapped into memory; those of sets that are passed on can be
 compressed.
 """

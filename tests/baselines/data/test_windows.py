@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -106,3 +108,10 @@ def test_a_split_parts_whole_episodes(episodes):
         split(episodes[:1])
     with pytest.raises(ValueError, match="between 0 and 1"):
         split(episodes, 1.0)
+
+
+def test_only_windows_need_torch():
+    modules = "writer, reader, checking, editing, pictures, export.robomimic".split(", ")
+    code = "import sys; " + "; ".join(f"import baselines.data.{module}" for module in modules)
+    found = subprocess.run([sys.executable, "-c", f"{code}; sys.exit('torch' in sys.modules)"], timeout=60, check=False)
+    assert found.returncode == 0
