@@ -8,14 +8,14 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from baselines.data.episode_file import read_about, sync_folder
+from baselines.data.episode_file import About, read_about, sync_folder
 from baselines.data.folder import (
     LOG,
     FolderError,
@@ -26,7 +26,7 @@ from baselines.data.folder import (
     take_number,
 )  # fmt: skip
 from baselines.data.header import SHARED, Header, Outcome
-from baselines.data.log import LogWriter, record_dtype
+from baselines.data.log import Log, LogWriter, read_log, record_dtype
 from baselines.data.recovery import finish_log, recover
 from baselines.data.schema import Fields, SchemaError, checked_fields
 from dexscrew_envs.files import WriteError, check_folder, claimed, holds_nothing
@@ -186,17 +186,19 @@ class Recorder:
             self._log = None
 
     def _check_folder(self) -> None:
-        """Refuse a folder whose newest episode is one of another data set."""
-        finished = numbered(self.folder)
-        if not finished:
-            return
-        path = list(finished.values())[-1]
-        about = read_about(path)
-        differing = differences(self.header, self.fields, about.header, about.fields)
-        if differing:
-            raise FolderError(
-                f"{self.folder} holds other data: {path.name} has {'; '.join(differing)}; give another folder"
-            )
+        """Refuse a folder whose newest episode, or one that was cut off, is of another data set."""
+        logs = numbered(self.folder, LOG)
+        finished = [path for number, path in numbered(self.folder).items() if number not in logs]
+        found: list[tuple[Path, About | Log]] = [(path, read_about(path)) for path in finished[-1:]]
+        for path in logs.values():
+            with suppress(ValueError):  # it will be set aside
+                found.append((path, read_log(path)))
+        for path, about in found:
+            differing = differences(self.header, self.fields, about.header, about.fields)
+            if differing:
+                raise FolderError(
+                    f"{self.folder} holds other data: {path.name} has {'; '.join(differing)}; give another folder"
+                )
 
     def _check_room(self) -> None:
         steps = ROOM_SECONDS / self.header.period

@@ -55,6 +55,15 @@ def test_what_a_power_failure_left_after_the_last_step_is_torn(tmp_path):
         path.write_bytes(data)
 
 
+def test_steps_out_of_their_order_are_found(tmp_path):
+    path = cut_off(tmp_path, STEPS)
+    data = path.read_bytes()
+    at = data.index(b"\n") + 1 + SIZE
+    path.write_bytes(data[:at] + data[at + SIZE : at + 2 * SIZE] + data[at : at + SIZE] + data[at + 2 * SIZE :])
+    log = read_log(path)
+    assert log.damaged and len(log.rows) == 1
+
+
 @pytest.mark.parametrize("outcome", [None, Outcome()])
 def test_a_flipped_bit_anywhere_before_the_last_step_is_found(tmp_path, outcome):
     path = cut_off(tmp_path, STEPS, outcome=outcome)

@@ -99,6 +99,13 @@ def test_a_log_beside_its_finished_file_is_removed(tmp_path):
     assert names(tmp_path) == ["episode_000000.h5"] and (tmp_path / "episode_000000.h5").read_bytes() == finished
 
 
+def test_a_damaged_file_beside_its_log_is_made_anew(tmp_path):
+    cut_off(tmp_path, 3)
+    (tmp_path / "episode_000000.h5").write_bytes(b"damaged")
+    Recorder(tmp_path, header(), TINY).close()
+    assert len(Demonstrations(tmp_path)[0]) == 3
+
+
 def test_a_log_without_a_step_leaves_nothing(tmp_path):
     cut_off(tmp_path, 0)
     with Recorder(tmp_path, header(), TINY) as recorder:
@@ -163,6 +170,18 @@ def test_a_disk_that_fills_up_while_recording_costs_nothing_recorded(tmp_path):
             recorder.append(step(number, fields=TINY))
         path = recorder.finish(Outcome())
     assert np.array_equal(Episode(path)["n"], [step(k, fields=TINY)["n"] for k in range(kept + 3)])
+
+
+def test_what_a_full_disk_took_of_a_step_is_removed_at_the_end(tmp_path):
+    with Recorder(tmp_path, header(), FIELDS) as recorder:
+        recorder.begin()
+        recorder.append(step(0))
+        size = (tmp_path / "episode_000000.partial").stat().st_size
+        torn = log.record_dtype(FIELDS).itemsize - 1  # longer than the line of the outcome
+        with full_disk(size + torn), pytest.raises(WriteError):
+            recorder.append(step(1))
+        assert (tmp_path / "episode_000000.partial").stat().st_size == size + torn
+        assert len(Episode(recorder.finish(Outcome()))) == 1
 
 
 def test_a_disk_that_is_full_at_the_end_leaves_the_log_to_be_finished_later(tmp_path):
@@ -231,6 +250,13 @@ def test_a_folder_of_other_data_is_refused(tmp_path, changes, fields, told):
         Recorder(tmp_path, header(**changes), fields)
     assert sorted(path.name for path in tmp_path.iterdir()) == before
     Recorder(tmp_path, header(shape="cross", robot="hardware"), FIELDS).close()
+
+
+def test_a_folder_with_a_log_of_other_data_is_refused(tmp_path):
+    path = cut_off(tmp_path, 3)
+    with pytest.raises(FolderError, match=r"episode_000000.partial has task \('nut', not 'screwdriver'\)"):
+        Recorder(tmp_path, header(task="screwdriver"), TINY)
+    assert path.exists()
 
 
 def test_places_that_cannot_be_recorded_into_are_refused(tmp_path, monkeypatch):

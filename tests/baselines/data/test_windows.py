@@ -111,7 +111,7 @@ def test_a_split_parts_whole_episodes(episodes):
 
 
 def test_only_windows_need_torch():
-    modules = "writer, reader, checking, editing, pictures, export.robomimic".split(", ")
+    modules = ["writer", "reader", "checking", "editing", "pictures", "export.robomimic"]
     code = "import sys; " + "; ".join(f"import baselines.data.{module}" for module in modules)
     found = subprocess.run([sys.executable, "-c", f"{code}; sys.exit('torch' in sys.modules)"], timeout=60, check=False)
     assert found.returncode == 0
