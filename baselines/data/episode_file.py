@@ -117,11 +117,8 @@ def opened(path: Path) -> Iterator[h5py.File]:
     """Open the steps of an episode for reading.
 
     Raises:
-        OSError: there is no such file, or it cannot be read.
         EpisodeFileError: HDF5 cannot read it.
     """
-    with open(path, "rb"):  # a file that is missing or not readable is told by the system, not by HDF5
-        pass
     try:
         with h5py.File(path, "r") as file:
             yield file
@@ -133,13 +130,15 @@ def read_about(path: Path) -> About:
     """Return what a file says of its episode, without the steps.
 
     Raises:
-        OSError: there is no such file, or it cannot be read.
-        EpisodeFileError: it is not the whole file of an episode.
+        EpisodeFileError: it cannot be read, or is not the whole file of an episode.
         ValueError: it is of another version.
     """
-    with open(path, "rb") as file:
-        _read_seal(path, file.readline(_SEAL_LIMIT), os.fstat(file.fileno()).st_size)
-        text = file.readline()
+    try:
+        with open(path, "rb") as file:
+            line, text, size = file.readline(_SEAL_LIMIT), file.readline(), os.fstat(file.fileno()).st_size
+    except OSError as error:
+        raise EpisodeFileError(f"cannot read {path}: {error.strerror}") from error
+    _read_seal(path, line, size)
     try:
         about = json.loads(text)
         return About(
@@ -157,11 +156,13 @@ def check_sum(path: Path) -> None:
     """Compare every byte of a file with its checksum.
 
     Raises:
-        OSError: it cannot be read.
-        EpisodeFileError: it is not the file of an episode, or is not as it was written.
+        EpisodeFileError: it cannot be read, is not the file of an episode, or is not as it was written.
         ValueError: it is of another version.
     """
-    data = memoryview(path.read_bytes())
+    try:
+        data = memoryview(path.read_bytes())
+    except OSError as error:
+        raise EpisodeFileError(f"cannot read {path}: {error.strerror}") from error
     first = bytes(data[:_SEAL_LIMIT]).partition(b"\n")[0] + b"\n"
     if zlib.crc32(data[len(first) :]) != _read_seal(path, first, len(data)):
         raise _damaged(path, "its content does not match its checksum")

@@ -177,11 +177,14 @@ def read_log(path: Path) -> Log:
     """Read the log of an episode, whether it was finished or cut off; change nothing.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: it cannot be read; the message is a sentence.
         LogError: it is none, or its first line is damaged.
         ValueError: it is of another version.
     """
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise OSError(f"cannot read {path}: {error.strerror}") from error
     first, newline, _ = data.partition(b"\n")
     about = _read_line(first + newline)
     if not isinstance(about, dict) or about.get("format") != _FORMAT:

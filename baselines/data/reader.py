@@ -26,8 +26,8 @@ class Episode:
         path: of the file.
 
     Raises:
-        FileNotFoundError: there is none.
-        EpisodeFileError: it is not the whole file of an episode.
+        EpisodeFileError: it cannot be read, or is not the whole file of an episode.
+        ValueError: it is of another version.
     """
 
     def __init__(self, path: Path | str) -> None:

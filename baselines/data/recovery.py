@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from baselines.data.episode_file import EpisodeFileError, check_sum, sync_folder, write_episode
+from baselines.data.episode_file import check_sum, sync_folder, write_episode
 from baselines.data.folder import DAMAGED, FINISHED
 from baselines.data.header import Outcome
 from baselines.data.log import Log, LogError, read_log
@@ -76,7 +76,7 @@ def _cut_off(log: Log) -> Outcome:
 def _is_whole(path: Path) -> bool:
     try:
         check_sum(path)
-    except (OSError, EpisodeFileError):
+    except ValueError:
         return False
     return True
 

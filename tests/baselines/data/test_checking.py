@@ -62,6 +62,14 @@ def test_damaged_logs_and_foreign_files_are_found(tmp_path):
     assert "first line" in found["episode_000006.partial"].said
 
 
+def test_files_that_cannot_be_read_are_found(tmp_path):
+    for name in ("episode_000000.h5", "episode_000001.partial"):
+        (tmp_path / name).mkdir()
+    assert [finding.said for finding in check(tmp_path)] == [
+        f"cannot read {tmp_path / name}: Is a directory" for name in ("episode_000000.h5", "episode_000001.partial")
+    ]
+
+
 def test_a_folder_without_episodes_is_told(tmp_path):
     with pytest.raises(FolderError, match="holds no episodes"):
         check(tmp_path)

@@ -111,6 +111,14 @@ def test_damaged_and_foreign_files_are_told(folder):
         Demonstrations(folder)
 
 
+def test_a_file_that_cannot_be_read_is_told(folder):
+    (folder / "episode_000009.h5").mkdir()
+    with pytest.raises(EpisodeFileError, match=r"cannot read .*episode_000009\.h5: Is a directory"):
+        Demonstrations(folder)
+    with pytest.raises(EpisodeFileError, match=r"cannot read .*: No such file"):
+        Episode(folder / "episode_000077.h5")
+
+
 def test_damage_within_hdf5_is_told(folder):
     episode = Episode(folder / "episode_000001.h5")
     data = episode.path.read_bytes()
