@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,7 +94,7 @@ def check_state(state: Mapping[str, Any]) -> State:
             raise ValueError(
                 f"tactile must be (fingers, {TAXELS}) counts of type uint8, got {counts.shape} of type {counts.dtype}"
             )
-    return State(**state)
+    return cast("State", dict(state))
 
 
 def encode(kind: str, content: Mapping[str, Any]) -> str:
