@@ -35,10 +35,10 @@ class Inputs:
     """
 
     def __init__(self, limits: LinkLimits | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._limits = limits or LinkLimits()
+        self.limits = limits or LinkLimits()
         self._clock = clock
         self._lock = threading.Lock()
-        self._link = Link(self._limits)
+        self._link = Link(self.limits)
         self._engagement = Engagement()
         self._newest: Message | None = None
         self._wish = Wish()
@@ -47,7 +47,7 @@ class Inputs:
     def connected(self) -> None:
         """Begin anew with a connection: what it sends counts after fresh presses only."""
         with self._lock:
-            self._link = Link(self._limits)
+            self._link = Link(self.limits)
             self._newest, self._wish = None, Wish()
             self._hold("no input has arrived yet")
 

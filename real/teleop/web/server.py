@@ -217,10 +217,13 @@ class PageServer:
 
     async def _about(self, request: web.Request) -> web.Response:
         return web.json_response({
+            "live": self._inputs is not None or self._replay is None,
             "drive": self._inputs is not None,
             "replay": self._replay is not None,
             "actions": ACTIONS,
             "keys": keyboard.BUTTONS,
+            "codes": [*keyboard.MOTION, *keyboard.FAST, *keyboard.BUTTONS],
+            "age_limit": None if self._inputs is None else self._inputs.limits.age,
             "help": {"keyboard": keyboard.HELP, "gamepad": gamepad.HELP, "xr": webxr.HELP},
         })  # fmt: skip
 
