@@ -48,7 +48,8 @@ const connection = new Connection({
     const late = message.state_age === null ? "waiting for the session" : message.state_age > 1 ? "the session is silent" : "";
     const [age, limit] = [message.input?.age, about.age_limit];
     const input = armed && age !== null && age > limit ? "bad" : "ok";
-    pill($("link"), late || (drives ? `${armed ? "armed" : "not armed"} · ${number(age === null ? null : 1000 * age, 0, " ms")}` : "watching"),
+    if (mode === "replay") pill($("link"), "replay", "");
+    else pill($("link"), late || (drives ? `${armed ? "armed" : "not armed"} · ${number(age === null ? null : 1000 * age, 0, " ms")}` : "watching"),
       late ? "warn" : drives && armed ? input : "");
     if (mode === "live") {
       view.show({ ...message.state, message: (drives && armed && message.input.note) || message.state.message });
@@ -56,7 +57,6 @@ const connection = new Connection({
     }
     arming.show(message.input, { gamepad: inputs.pad(), xr: headset.why, xrPossible: Boolean(headset.mode) });
     Panel.lines = panel(message);
-    if (message.input?.pressed.length === 0 && drives && !document.hasFocus() && !xr) inputs.keys.clear();
   },
   picture: (blob) => mode === "live" && view.picture(blob).catch(() => {}),
   lost(reason) {

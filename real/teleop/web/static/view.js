@@ -104,7 +104,7 @@ export class View {
     fill($("force"), $("force-text"), force, state.limits?.wrist_force, "N");
     fill($("torque"), $("torque-text"), torque, state.limits?.wrist_torque, "N m");
     const pose = state.tcp_pose;
-    ["x", "y", "z"].forEach((axis, k) => { $(`pose-${axis}`).textContent = number(pose && 1000 * pose[k], 1, " mm"); });
+    ["x", "y", "z"].forEach((axis, k) => { $(`pose-${axis}`).textContent = number(pose && 1000 * pose[k], 1); });
     const [tilt, yaw] = pose ? angles(pose.slice(3)) : [];
     $("pose-tilt").textContent = number(tilt, 1, "°");
     $("pose-yaw").textContent = number(yaw, 1, "°");
