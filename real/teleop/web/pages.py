@@ -58,7 +58,7 @@ class Pages:
 
     async def close(self) -> None:
         """Close all pages."""
-        for page in list(self._open):
+        for page in [page for page in self._open if page.socket.prepared]:
             await page.socket.close(code=WSCloseCode.GOING_AWAY, message=b"the session has ended")
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
@@ -69,16 +69,18 @@ class Pages:
         if len(self._open) >= MAX_PAGES:
             raise web.HTTPServiceUnavailable(text=f"{MAX_PAGES} pages are open already; close one")
         socket = web.WebSocketResponse(heartbeat=_HEARTBEAT, max_msg_size=MAX_BYTES, compress=False)
-        await socket.prepare(request)
         page = _Page(socket, session)
-        await self._welcome(page, wants=request.query.get("drive") == "1")
         self._open.add(page)
-        sender = asyncio.create_task(self._show(page))
+        sender = None
         try:
+            await socket.prepare(request)
+            await self._welcome(page, wants=request.query.get("drive") == "1")
+            sender = asyncio.create_task(self._show(page))
             await self._listen(page)
         finally:
             self._open.discard(page)
-            sender.cancel()
+            if sender is not None:
+                sender.cancel()
             self._part(page)
         return socket
 
@@ -87,8 +89,11 @@ class Pages:
         reason = "nothing can be driven here" if self._inputs is None else "it asked to watch"
         if self._inputs is not None and wants:
             reason = self._seat.take(page.session, time.monotonic())
-        for other in [other for other in self._open if other.session == page.session]:
-            self._open.discard(other)
+        for other in [
+            other
+            for other in self._open
+            if other is not page and other.session == page.session and other.socket.prepared
+        ]:
             await other.socket.close(code=WSCloseCode.GOING_AWAY, message=b"the page has connected anew")
         if self._drives(page) and self._inputs is not None:
             self._inputs.connected()
