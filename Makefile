@@ -18,7 +18,7 @@ $(TRAIN_STAMP): pyproject.toml constraints.txt
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[train,real,gpu,export,ablation,view,data,lerobot,mcap,dev]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[train,real,teleop,gpu,export,ablation,view,data,lerobot,mcap,dev]"
 	touch $@
 
 train: $(TRAIN_STAMP)

@@ -7,11 +7,13 @@ from pathlib import Path
 
 EXTRAS: dict[str, tuple[str, ...]] = {
     "imageio": ("train",), "imageio_ffmpeg": ("train",), "matplotlib": ("train",), "stable_baselines3": ("train",),
-    "tensorboard": ("train",), "tqdm": ("train",), "tabulate": ("train", "real"), "tyro": ("train", "real"),
-    "msgspec": ("real",), "zmq": ("real",), "rich": ("real",), "rtde_control": ("real",), "rtde_receive": ("real",),
-    "dashboard_client": ("real",), "ray": ("ablation",), "scipy": ("ablation",), "mujoco_warp": ("gpu",),
+    "tensorboard": ("train",), "tqdm": ("train", "teleop"), "tabulate": ("train", "real"), "tyro": ("train", "real"),
+    "msgspec": ("real", "teleop"), "zmq": ("real",), "rich": ("real",), "rtde_control": ("real",),
+    "rtde_receive": ("real",), "dashboard_client": ("real",), "ray": ("ablation",), "scipy": ("ablation",),
+    "mujoco_warp": ("gpu",),
     "warp": ("gpu",), "onnx": ("export",), "onnxruntime": ("export",), "onnxscript": ("export",), "pygame": ("view",),
-    "moviepy": ("view",), "h5py": ("data",), "pyarrow": ("lerobot",), "mcap": ("mcap",),
+    "moviepy": ("view",), "h5py": ("data", "teleop"), "pyarrow": ("lerobot",), "mcap": ("mcap",),
+    "aiohttp": ("teleop",), "cryptography": ("teleop",), "psutil": ("teleop",), "segno": ("teleop",), "PIL": ("teleop",),
 }  # fmt: skip
 """The extras of pyproject.toml that bring a module."""
 

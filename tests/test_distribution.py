@@ -24,8 +24,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 NAME = f"{PROJECT['name']}-{PROJECT['version']}"
 PACKAGES = ("dexscrew_envs", "baselines", "real", "benchmark")
 DATA = (
-    "dexscrew_envs/hands/assets/*.xml", "real/twin/assets/*.xml", "real/twin/about.md", "baselines/checkpoints/*",
-    "*/py.typed",
+    "dexscrew_envs/hands/assets/*.xml", "real/twin/assets/*.xml", "real/twin/about.md", "real/teleop/web/static/*",
+    "baselines/checkpoints/*", "*/py.typed",
 )  # fmt: skip
 """What the packages need besides their modules."""
 

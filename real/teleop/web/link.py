@@ -39,8 +39,8 @@ class Link:
     """The connection to one page, from its opening to its end.
 
     The clocks of page and server differ by an unknown offset. The message that came fastest so far gives it, up to half
-    of the shortest round trip; how much later another one came is its age. So one that a stalled network held back is old
-    although it has just arrived.
+    of the shortest round trip; how much later another one came is its age. So one that a stalled network held back is
+    old although it has just arrived.
 
     Args:
         limits: what counts as new.

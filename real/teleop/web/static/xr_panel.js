@@ -54,7 +54,7 @@ export class Panel {
     pen.fillRect(0, 576, WIDTH, HEIGHT - 576);
     Panel.lines.forEach(([text, tone, big], k) => {
       pen.fillStyle = tones[tone] ?? "#e8efed";
-      pen.font = `${big ? 600 : 400} ${big ? 34 : 25}px system-ui, sans-serif`;
+      pen.font = `${big ? 600 : 400} ${big ? 38 : 29}px system-ui, sans-serif`;
       const beside = k < 10;
       pen.fillText(text, beside ? 792 : 28, beside ? 60 + 50 * k : 625 + 44 * (k - 10), beside ? 215 : 970);
     });

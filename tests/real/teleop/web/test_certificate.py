@@ -4,9 +4,7 @@ import datetime
 import os
 
 import pytest
-
-x509 = pytest.importorskip("cryptography.x509")
-pytest.importorskip("psutil")
+from cryptography import x509
 
 from real.teleop.web.certificate import FILE, ensure, own_names
 

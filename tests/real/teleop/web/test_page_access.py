@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-pytest.importorskip("aiohttp")
-
 from real.teleop.web.access import Pairing, PairingError, host_name
 from real.teleop.web.config import PageConfig, invitation
 from real.teleop.web.seat import KEPT, Seat

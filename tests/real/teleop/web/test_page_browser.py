@@ -7,12 +7,9 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+import chromium
 import numpy as np
 import pytest
-
-pytest.importorskip("aiohttp")
-
-import chromium
 from page_session import FakeSession
 
 from real.teleop.web.config import PageConfig
@@ -134,7 +131,11 @@ def test_a_second_page_watches(browse, session):
 def test_the_page_asks_nobody_else(browse, session):
     page = browse()
     here = urlsplit(session.operator.server.addresses[0]).netloc
-    asked = {urlsplit(address).netloc for address in page.requests if urlsplit(address).scheme in ("http", "https", "ws", "wss")}
+    asked = {
+        urlsplit(address).netloc
+        for address in page.requests
+        if urlsplit(address).scheme in ("http", "https", "ws", "wss")
+    }
     assert asked == {here}
     assert page.errors == []
 

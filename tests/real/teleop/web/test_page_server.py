@@ -9,11 +9,9 @@ import ssl
 import threading
 import time
 
+import aiohttp
 import numpy as np
 import pytest
-
-aiohttp = pytest.importorskip("aiohttp")
-
 from page_messages import raw
 from page_session import state
 
@@ -165,15 +163,15 @@ def test_a_second_operator_may_only_watch(operator):
 
 def test_a_page_that_connects_anew_replaces_itself(operator):
     async def body(client):
-        async with client.ws_connect(live(operator), headers=origin(operator)) as old:
-            async with client.ws_connect(live(operator), headers=origin(operator)) as new:
-                assert (await hear(new, "hello"))["drives"]
-                code, reason = await closing(old)
-                assert code == 1001 and "anew" in reason
-                for seq in range(2):
-                    await new.send_str(raw(seq, t_ms=20 * seq))
-                await asyncio.sleep(0.1)
-                assert operator.orders(SCENE).fresh
+        old = await client.ws_connect(live(operator), headers=origin(operator))
+        new = await client.ws_connect(live(operator), headers=origin(operator))
+        assert (await hear(new, "hello"))["drives"]
+        code, reason = await closing(old)
+        assert code == 1001 and "anew" in reason
+        for seq in range(2):
+            await new.send_str(raw(seq, t_ms=20 * seq))
+        await asyncio.sleep(0.1)
+        assert operator.orders(SCENE).fresh
 
     ask(body)
 
