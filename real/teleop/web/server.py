@@ -161,7 +161,10 @@ class PageServer:
             while not self._stop.is_set():
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stop.wait(), _RENEWAL)
-                self._renew_names()
+                try:
+                    self._renew_names()
+                except (OSError, ValueError) as error:  # no reason to end a session
+                    self._tell(f"a new address of this computer is not served: {error}")
         finally:
             await self._pages.close()
             await runner.cleanup()

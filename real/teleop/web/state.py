@@ -101,7 +101,7 @@ def encode(kind: str, content: Mapping[str, Any]) -> str:
     """Return a message for the page: strict JSON with its kind; taxels of a state in it become base64.
 
     Args:
-        kind: "hello", "state", "refused" or "step".
+        kind: what it is, such as "state".
         content: what it carries.
     """
     state = content.get("state")

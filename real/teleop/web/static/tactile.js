@@ -1,7 +1,7 @@
 // A fingertip's map: twelve rows of ten taxels, brighter with the counts above rest.
 
 export const ROWS = 12, COLUMNS = 10;
-const FULL = 64; // counts of the last shade
+const [FIRST, FULL] = [2, 20]; // counts up to which a taxel is at rest, but for noise; those of the last shade
 
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 let shades = [];
@@ -10,7 +10,7 @@ let shades = [];
 export function readShades() {
   const stops = [1, 2, 3, 4, 5].map((k) => style(`--touch-${k}`).match(/\w\w/g).map((pair) => parseInt(pair, 16)));
   shades = Array.from({ length: 256 }, (_, count) => {
-    const place = (Math.log1p(Math.min(count, FULL)) / Math.log1p(FULL)) * (stops.length - 1);
+    const place = Math.max(0, Math.log(Math.min(count, FULL) / FIRST) / Math.log(FULL / FIRST)) * (stops.length - 1);
     const k = Math.min(stops.length - 2, Math.floor(place));
     return `rgb(${stops[k].map((low, i) => Math.round(low + (stops[k + 1][i] - low) * (place - k))).join(" ")})`;
   });
@@ -19,7 +19,7 @@ export function readShades() {
 export function drawRamp(canvas) {
   const pen = canvas.getContext("2d");
   for (let x = 0; x < canvas.width; x++) {
-    pen.fillStyle = shades[Math.round(Math.expm1((x / canvas.width) * Math.log1p(FULL)))];
+    pen.fillStyle = shades[Math.round(FIRST * (FULL / FIRST) ** (x / canvas.width))];
     pen.fillRect(x, 0, 1, canvas.height);
   }
 }

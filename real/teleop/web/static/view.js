@@ -4,7 +4,7 @@ import { decode, drawMap, drawRamp, readShades } from "./tactile.js";
 
 export const $ = (id) => document.getElementById(id);
 export const number = (value, digits, unit = "") =>
-  value === null || value === undefined ? "–" : `${value.toFixed(digits)}${unit}`;
+  value === null || value === undefined ? "–" : `${(+value.toFixed(digits) + 0).toFixed(digits)}${unit}`; // no -0.0
 const milliseconds = (value, digits = 0) => number(value === null || value === undefined ? null : 1000 * value, digits, " ms");
 
 export function pill(element, text, tone) {
@@ -62,6 +62,7 @@ export class View {
     else pill($("safety"), limited ? "safety: limiting" : "safety: ok", limited ? "warn" : "ok");
     pill($("skill"), state.skill === undefined ? "" : state.skill ? "skill on" : "skill off", state.skill ? "on" : "");
     pill($("clutch"), state.clutch === undefined ? "" : state.clutch ? "wrist follows" : "wrist holds", state.clutch ? "on" : "");
+    pill($("recording"), state.recording ? "recording" : "", "bad");
   }
 
   turns(state) {
