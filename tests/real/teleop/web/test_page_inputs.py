@@ -152,7 +152,7 @@ def test_clocks_may_drift(page, drift):
     for step in range(3600):
         page.clock.now = 100 + step * (1 + drift)
         page.inputs.receive(message(step, t_ms=1000.0 * step))
-    assert page.inputs.orders().fresh
+        assert page.inputs.orders().fresh
 
 
 def test_a_hidden_page_holds(page):
