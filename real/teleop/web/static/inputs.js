@@ -1,6 +1,5 @@
 // Keys, buttons on the page and gamepads. A button on the page acts as its key.
 
-const TAP = 120; // ms that a tap lasts at least, so that a frame sees it
 const round = (value) => Math.max(-1, Math.min(1, Math.round(value * 1000) / 1000));
 
 export class Inputs {
@@ -8,11 +7,12 @@ export class Inputs {
   constructor(page) {
     this.page = page;
     this.keys = new Set();
+    this.taps = new Set(); // pressed since the last frame: a tap may be over before the next
     this.known = new Set();
     addEventListener("keydown", (event) => this.key(event, true));
     addEventListener("keyup", (event) => this.key(event, false));
-    addEventListener("blur", () => this.keys.clear());
-    document.addEventListener("visibilitychange", () => this.keys.clear());
+    addEventListener("blur", () => this.clear());
+    document.addEventListener("visibilitychange", () => this.clear());
     for (const button of document.querySelectorAll("[data-key]")) this.touch(button);
   }
 
@@ -22,24 +22,31 @@ export class Inputs {
     if (down && (event.ctrlKey || event.metaKey || event.altKey)) return;
     if (!this.known.has(event.code)) return;
     if (!this.page.busy()) event.preventDefault(); // else Space presses the button that has the focus
-    if (down) this.keys.add(event.code);
-    else this.keys.delete(event.code);
+    this.press(event.code, down);
+  }
+
+  press(code, down) {
+    if (down) {
+      this.keys.add(code);
+      this.taps.add(code);
+    } else this.keys.delete(code);
+    this.show();
+  }
+
+  clear() {
+    this.keys.clear();
+    this.taps.clear();
     this.show();
   }
 
   touch(button) {
     const code = button.dataset.key;
-    let pressed = 0;
     button.addEventListener("pointerdown", (event) => {
       button.setPointerCapture(event.pointerId);
-      pressed = performance.now();
-      this.keys.add(code);
-      this.show();
+      this.press(code, true);
     });
     for (const name of ["pointerup", "pointercancel", "lostpointercapture"]) {
-      button.addEventListener(name, () => {
-        setTimeout(() => { this.keys.delete(code); this.show(); }, Math.max(0, TAP - (performance.now() - pressed)));
-      });
+      button.addEventListener(name, () => this.press(code, false));
     }
     button.addEventListener("contextmenu", (event) => event.preventDefault());
   }
@@ -60,7 +67,10 @@ export class Inputs {
     };
   }
 
+  /** Returns what is pressed, or was since the last call. */
   read() {
-    return { keys: [...this.keys].slice(0, 16), gamepad: this.pad() };
+    const keys = [...new Set([...this.keys, ...this.taps])].slice(0, 16);
+    this.taps.clear();
+    return { keys, gamepad: this.pad() };
   }
 }
