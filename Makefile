@@ -1,4 +1,5 @@
 # make train    - install into .venv and train the nut oracle; ARGS="--steps 100000" passes options to the trainer
+# make teleop   - install into .venv and steer a twin from the browser; ARGS="--task screwdriver" passes options
 # make test     - install into .venv, then lint, type check and test
 # make quick    - install into .venv, then run what a minute is enough for, without a network
 # make newcomer - follow README.md in a fresh environment
@@ -7,13 +8,19 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TRAIN_STAMP := $(VENV)/.installed-train
+TELEOP_STAMP := $(VENV)/.installed-teleop
 
-.PHONY: install train test quick newcomer check docs pictures benchmark
+.PHONY: install train teleop test quick newcomer check docs pictures benchmark
 install: $(STAMP)
 
 $(TRAIN_STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[train]"
+	touch $@
+
+$(TELEOP_STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[real,teleop]"
 	touch $@
 
 $(STAMP): pyproject.toml constraints.txt
@@ -24,6 +31,9 @@ $(STAMP): pyproject.toml constraints.txt
 train: $(TRAIN_STAMP)
 	$(BIN)/python -m baselines.ppo_oracle --task nut $(ARGS)
 	@echo 'activate the environment with: source $(BIN)/activate'
+
+teleop: $(TELEOP_STAMP)
+	$(BIN)/python -m real.teleop $(ARGS)
 
 test: check
 	$(BIN)/python -m pytest tests --ignore tests/test_readme.py -m "not real_time" -n 2 --dist loadfile --no-loadscope-reorder

@@ -7,16 +7,12 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import multiprocessing.connection
 import os
 import re
-import signal
 import sys
-import threading
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,6 +29,7 @@ from baselines.run_folder import versions
 from dexscrew_envs import program
 from dexscrew_envs.files import claimed, to_json, write_json, write_text
 from dexscrew_envs.program import Status
+from dexscrew_envs.workers import pool
 from real.env import DexScrewRealEnv
 from real.skill import load_skill
 from real.twin.parameters import STRATA
@@ -122,19 +119,6 @@ def run_trial(args: Args, shape: str, stratum: str, seed: int) -> dict[str, Any]
     }  # fmt: skip
 
 
-def _be_worker() -> None:
-    """Let the parent answer Ctrl-C, and end with it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def follow() -> None:
-        multiprocessing.connection.wait([parent.sentinel])
-        os._exit(int(Status.CUT_SHORT))
-
-    threading.Thread(target=follow, daemon=True).start()
-
-
 def _run_and_keep(args: Args, shape: str, stratum: str, seed: int, path: Path) -> None:
     write_json(run_trial(args, shape, stratum, seed), path)
 
@@ -145,16 +129,11 @@ def run_all(args: Args, shapes: Sequence[str], out: Path) -> list[dict[str, Any]
     files = {job: out / "trials" / "{1}-{0}-{2}.json".format(*job) for job in jobs}
     missing = [job for job in jobs if not files[job].exists()]
     count = min(args.processes or os.cpu_count() or 1, max(len(missing), 1))
-    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _be_worker)
-    try:
-        futures = [pool.submit(_run_and_keep, args, *job, files[job]) for job in missing]
+    with pool(count) as workers:
+        futures = [workers.submit(_run_and_keep, args, *job, files[job]) for job in missing]
         done, name = len(jobs) - len(missing), Path(args.policy).stem
         for future in Progress(as_completed(futures), total=len(jobs), initial=done, unit="trial", desc=name):
             future.result()
-    finally:
-        for process in list((pool._processes or {}).values()):
-            process.terminate()
-        pool.shutdown(cancel_futures=True)
     return [json.loads(files[job].read_text()) for job in jobs]
 
 

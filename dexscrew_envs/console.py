@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "export": ("baselines.export", "write a policy as TorchScript and ONNX"),
     "data": ("baselines.data", "look at, merge, draw and export demonstrations"),
     "run": ("real.run", "let a policy act on the robot, or on its twin"),
+    "teleop": ("real.teleop", "record demonstrations by assisted teleoperation"),
     "doctor": ("real.doctor", "check the set-up of a robot step by step"),
     "twin": ("real.twin", "serve a twin on the controllers' own protocols"),
     "ablation": ("benchmark.sim_ablations", "train and score all four agents"),

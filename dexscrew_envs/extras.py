@@ -13,7 +13,8 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "mujoco_warp": ("gpu",),
     "warp": ("gpu",), "onnx": ("export",), "onnxruntime": ("export",), "onnxscript": ("export",), "pygame": ("view",),
     "moviepy": ("view",), "h5py": ("data", "teleop"), "pyarrow": ("lerobot",), "mcap": ("mcap",),
-    "aiohttp": ("teleop",), "cryptography": ("teleop",), "psutil": ("teleop",), "segno": ("teleop",), "PIL": ("teleop",),
+    "aiohttp": ("teleop",), "cryptography": ("teleop",), "psutil": ("teleop",), "segno": ("teleop",),
+    "PIL": ("teleop",),
 }  # fmt: skip
 """The extras of pyproject.toml that bring a module."""
 

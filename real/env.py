@@ -27,7 +27,8 @@ _START_TIMEOUT = 5.0
 _START_TOLERANCE = 0.4  # the start pose presses fingertips against the object by up to 0.3 rad
 _MAX_AGE = 3600.0
 _METHODS = (
-    "check_task", "connect", "start_trial", "read", "command", "wait", "render_state", "stop", "recover", "close",
+    "check_task", "connect", "start_trial", "read", "command", "wait", "sight", "render_state", "stop",
+    "recover", "close",
 )  # fmt: skip
 """Of a `Robot`."""
 
@@ -124,6 +125,8 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
         self.skill_active = action == "hand"
         """Whether the finger skill moves the hand; recorded in the observation, of no effect on the motion."""
         self.closed = False
+        self.reading: Reading
+        """What the newest observation was made from."""
         self._steps: int | None = None
         try:
             self.robot.connect()
@@ -233,6 +236,19 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
                 self.safety.release()
         return observation, reward, terminated, truncated, info
 
+    def look(self) -> Observation:
+        """Return an observation of the robot as it is now, between two steps, and check it against the limits.
+
+        Raises:
+            SafetyTrip: a limit is violated; the robot is stopped.
+            RuntimeError: the environment was never reset, or it is closed.
+        """
+        if self.closed or not hasattr(self, "_history"):
+            raise RuntimeError("call reset() before look(), on an environment that is open")
+        reading = self.robot.read()
+        self.safety.check(reading)
+        return self._observe(reading)
+
     def skill_targets(self, action: np.ndarray) -> Vector:
         """Return the joint targets (12,) (rad) that a skill's action (12,), each between -1 and 1, asks for now."""
         moved = self._target + self._step_size * np.clip(np.asarray(action, float), -1.0, 1.0)
@@ -299,6 +315,7 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
         )
 
     def _observe(self, reading: Reading) -> Observation:
+        self.reading = reading
         arm, hand = reading.arm, reading.hand
         end = len(self._history) - self.task.proprio_delay
         age = np.array([reading.time - arm.time, reading.time - hand.time, reading.time - hand.tactile_time])

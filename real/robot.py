@@ -111,6 +111,18 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Sight:
+    """What an eye at the scene sees of the object and the fingers, in the base frame."""
+
+    grip: Vector
+    """(3,) middle of what the fingers grip: the nut, or the driver's handle (m)."""
+    axis: Vector
+    """(3,) unit vector along its axis, upward."""
+    tips: Vector
+    """(F, 3) the F fingertips (m)."""
+
+
+@dataclass(frozen=True)
 class Reading:
     """Arm and hand together."""
 
@@ -194,6 +206,9 @@ class Robot(Protocol):
         Raises:
             RobotError: a stop has a cause that is still there.
         """
+
+    def sight(self) -> Sight | None:
+        """Return what an eye at the scene sees now, or None where nothing looks: on hardware."""
 
     def render_state(self) -> tuple[Any, Any] | None:
         """Return the MjModel and the MjData to draw, or None where there is nothing to draw."""

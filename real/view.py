@@ -64,11 +64,32 @@ class _Maps:
         yield Text(f"Shades: counts of a taxel above its rest, at least {steps}")
 
 
+class TaxelRest:
+    """What taxels read at rest: some counts, which differ and drift.
+
+    A taxel's rest is the least that it read so far, which may rise again by 0.2 counts per second; so a contact that is
+    there from the beginning appears once it was let go.
+    """
+
+    def __init__(self) -> None:
+        self._rest: Vector | None = None
+        self._seconds = 0.0
+
+    def above(self, tactile: np.ndarray, seconds: float) -> Vector:
+        """Return how far the normal counts of (5, 120, 3) are above rest (5, 120), and follow the rest.
+
+        Args:
+            tactile: counts of the taxels.
+            seconds: time since the episode began.
+        """
+        counts = tactile[..., 2].astype(float)
+        risen = counts if self._rest is None else self._rest + _DRIFT * max(0.0, seconds - self._seconds)
+        self._rest, self._seconds = np.minimum(counts, risen), seconds
+        return counts - self._rest
+
+
 class LiveView:
     """Draws what the terminal shows after a control step; 80 columns and 24 lines are enough.
-
-    A taxel reads some counts at rest, which differ and drift. Its rest is the least that it read so far, which may rise
-    again by 0.2 counts per second; so a contact that is there from the beginning appears once it was let go.
 
     Args:
         title: policy and robot.
@@ -78,8 +99,7 @@ class LiveView:
     def __init__(self, title: str, limits: SafetyLimits) -> None:
         self._title = title if len(title) <= _TITLE else "..." + title[3 - _TITLE :]
         self._limits = limits
-        self._rest: Vector | None = None
-        self._seconds = 0.0
+        self._rest = TaxelRest()
 
     def draw(self, observation: dict[str, np.ndarray], info: dict[str, Any], seconds: float) -> Group:
         """Return what the terminal shows after a step.
@@ -109,12 +129,5 @@ class LiveView:
             f"{limits.wrist_force:g} N or {limits.wrist_torque:g} N m",
         )
         status.add_row("age of readings", ", ".join(ages))
-        maps = _Maps(self._above_rest(observation["tactile"], seconds), info["fingertip_force"], limits.fingertip_force)
+        maps = _Maps(self._rest.above(observation["tactile"], seconds), info["fingertip_force"], limits.fingertip_force)
         return Group(Panel(status, title=Text(self._title)), maps)
-
-    def _above_rest(self, tactile: np.ndarray, seconds: float) -> Vector:
-        """Return how far the normal counts of (5, 120, 3) are above rest (5, 120), and follow the rest."""
-        counts = tactile[..., 2].astype(float)
-        risen = counts if self._rest is None else self._rest + _DRIFT * max(0.0, seconds - self._seconds)
-        self._rest, self._seconds = np.minimum(counts, risen), seconds
-        return counts - self._rest

@@ -83,6 +83,9 @@ class UR5eXHand:
         """See `Robot.start_trial`."""
         self.recover()
 
+    def sight(self) -> None:
+        """See `Robot.sight`."""
+
     def render_state(self) -> None:
         """See `Robot.render_state`."""
 

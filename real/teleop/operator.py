@@ -11,7 +11,7 @@ from typing import Literal, Protocol, get_args
 
 import numpy as np
 
-from real.robot import Vector
+from real.robot import Sight, Vector
 
 HandPose = Literal["hold", "grasp", "release"]
 Mark = Literal["", "success", "failure", "discard", "next"]
@@ -77,6 +77,8 @@ class Scene:
     """Time since the episode began (s)."""
     wrist: Vector
     """(6,) pose of the flange in the arm's base frame (m, rotation vector)."""
+    sight: Sight | None = None
+    """What an eye sees of object and fingertips, where something looks: on a twin."""
     turns: float | None = None
     """Turns so far, where they are known."""
     needed: float | None = None
@@ -87,6 +89,8 @@ class Scene:
     """Why the episode cannot be finished any more, in words."""
     trip: str = ""
     """Why the safety layer stopped the robot, in words."""
+    ended: str = ""
+    """Why the episode is over and waits for a mark, in words."""
     skill: bool = False
     """Whether the finger skill runs."""
     episode: int = 1

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from real.robot import ArmMode, ArmState, Following, HandState, Progress, Reading, RobotError, Vector
+from dexscrew_envs.hands import XHAND_LEFT
+from real.robot import ArmMode, ArmState, Following, HandState, Progress, Reading, RobotError, Sight, Vector
 from real.twin.parameters import STRATA
 from real.twin.plant import Plant
+from real.twin.scene import HAND
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,10 @@ class TwinRobot:
         self.config = config
         self._waited_until = plant.time
 
+    @staticmethod
+    def _tips(model: Any) -> list[int]:
+        return [model.site(HAND + finger.tip).id for finger in XHAND_LEFT.fingers]
+
     def check_task(self, task: str, shape: str | None) -> None:
         """See `Robot.check_task`."""
         plant = self.plant
@@ -66,6 +72,12 @@ class TwinRobot:
         self.plant.reset(seed)
         self.connect()
         return self.plant.start_hand_q
+
+    def sight(self) -> Sight:
+        """See `Robot.sight`."""
+        plant = self.plant
+        grip, axis = plant.object.grip()
+        return Sight(grip, axis, plant.data.site_xpos[self._tips(plant.model)])
 
     def render_state(self) -> tuple[Any, Any]:
         """See `Robot.render_state`; the next trial has others."""

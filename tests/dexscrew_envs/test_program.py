@@ -339,7 +339,7 @@ COMMANDS = (
     "baselines.export", "baselines.data",
     "benchmark.sim_ablations", "benchmark.generalization", "benchmark.ablation_dependence", "benchmark.pictures",
     "benchmark.twin_trials", "real.twin.pictures",
-    "real.run", "real.doctor", "real.twin", "real.hand_server",
+    "real.run", "real.teleop", "real.doctor", "real.twin", "real.hand_server",
 )  # fmt: skip
 WITHOUT_EXTRAS = ("dexscrew_envs.reference", "real.twin.reference")
 """Commands that need none."""

@@ -37,6 +37,9 @@ class FakeRobot:
     def start_trial(self, seed) -> None:
         self.recover()
 
+    def sight(self) -> None:
+        pass
+
     def render_state(self) -> None:
         pass
 

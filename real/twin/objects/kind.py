@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import mujoco
 import numpy as np
 
+from real.robot import Vector
 from real.twin.fingertips import Fingertips
 from real.twin.parameters import Parameters
 
@@ -26,6 +27,9 @@ class Fastened(Protocol):
 
     def after_step(self, fingertips: Fingertips) -> None:
         """Look at what the physics step did."""
+
+    def grip(self) -> tuple[Vector, Vector]:
+        """Return the middle of what the fingers grip (3,) (m), and its axis (3,), upward, both in the base frame."""
 
     @property
     def turns(self) -> float:

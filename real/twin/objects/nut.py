@@ -14,6 +14,7 @@ import mujoco
 import numpy as np
 
 from dexscrew_envs.shapes import convex_parts
+from real.robot import Vector
 from real.twin.fingertips import Fingertips
 from real.twin.objects.kind import ObjectKind
 from real.twin.objects.thread import FLANK, RIGID, STIFF, Ripple, ThreadFriction, ThreadGeometry, add_thread
@@ -157,6 +158,7 @@ class Nut:
         self._slide = int(model.joint("nut_z").qposadr[0])
         first, last = (int(model.sensor(name).adr[0]) for name in (_PLAY_JOINTS[0], _PLAY_JOINTS[-1]))
         self._stops = data.sensordata[first : last + 1]
+        self._body = data.body("nut")
         self._running_torque = parameters.running_torque
         self._ripple = Ripple(parameters.ripple, parameters.ripple_noise, rng)
         self._friction = ThreadFriction(
@@ -173,6 +175,11 @@ class Nut:
 
     def after_step(self, fingertips: Fingertips) -> None:
         """Nothing happens between steps: a nut stays on its bolt."""
+
+    def grip(self) -> tuple[Vector, Vector]:
+        """See `Fastened.grip`."""
+        axis = self._body.xmat.reshape(3, 3)[:, 2].copy()
+        return self._body.xpos + HEIGHT / 2 * axis, axis
 
     @property
     def turns(self) -> float:

@@ -14,6 +14,7 @@ import mujoco
 import numpy as np
 
 from dexscrew_envs.shapes import convex_parts
+from real.robot import Vector
 from real.twin.fingertips import Fingertips
 from real.twin.objects.kind import ObjectKind
 from real.twin.objects.recess import Recess, RecessParameters, add_recess
@@ -29,6 +30,7 @@ CENTER_OF_MASS = 0.09
 HANDLE_TOP = 0.15
 """Height of the driver's top over its tip (m)."""
 _HANDLE_OFFSET = 0.04  # of the handle's frame over the tip
+_HANDLE_MIDDLE = 0.06  # of the handle in that frame
 _HOLD_MASS = 0.01
 _HOLD_DAMPING = 50.0
 _TOLERANCE = 5 / 360
@@ -170,6 +172,7 @@ class Screwdriver:
         """Why the screw cannot be fastened any more, or None."""
         self.released: float | None = None
         """When the person let go of the driver (s), or None."""
+        self._body = data.body("driver")
         self._angle = int(model.joint("screw").qposadr[0])
         self._slide = int(model.joint("screw_z").qposadr[0])
         self._hold = model.equality("held").id
@@ -224,6 +227,11 @@ class Screwdriver:
         self._data.eq_active[self._hold] = 0
         self._data.qfrc_applied[self._holding] = 0.0
         self.released = float(self._data.time)
+
+    def grip(self) -> tuple[Vector, Vector]:
+        """See `Fastened.grip`."""
+        axis = self._body.xmat.reshape(3, 3)[:, 2].copy()
+        return self._body.xpos + (_HANDLE_OFFSET + _HANDLE_MIDDLE) * axis, axis
 
     @property
     def turns(self) -> float:

@@ -1,0 +1,38 @@
+"""Worker processes of a pool: they leave Ctrl-C to their parent, and end with it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+
+from dexscrew_envs.program import Status
+
+
+@contextmanager
+def pool(count: int) -> Iterator[ProcessPoolExecutor]:
+    """Give a pool of processes; whatever ends the block ends them, too."""
+    executor = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _be_worker)
+    try:
+        yield executor
+    finally:
+        for process in list((executor._processes or {}).values()):
+            process.terminate()
+        executor.shutdown(cancel_futures=True)
+
+
+def _be_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(int(Status.CUT_SHORT))
+
+    threading.Thread(target=follow, daemon=True).start()

@@ -1,0 +1,224 @@
+"""Assisted teleoperation: an operator steers the wrist, a finger skill turns the nut or screw, and all is recorded.
+
+`python -m real.teleop --task nut --out runs/demos`                                  a page in the browser, and a twin
+`python -m real.teleop --task nut --operator scripted --episodes 50 --out runs/demos`
+`python -m real.teleop --task nut --robot config --arm 192.168.1.10 --hand tcp://127.0.0.1:5557 --out runs/demos`
+"""
+
+from __future__ import annotations
+
+import sys
+import webbrowser
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast
+
+import numpy as np
+from tabulate import tabulate
+
+from baselines.data.reader import Demonstrations
+from baselines.data.writer import Recorder
+from dexscrew_envs import program
+from dexscrew_envs.program import Status
+from real.skill import load_skill
+from real.teleop.collect import collect
+from real.teleop.episode import Watcher
+from real.teleop.finger_skill import Noise, draw_noise
+from real.teleop.operator import Operator
+from real.teleop.setup import Setup, episode_header, recorded_fields
+
+_LONGEST = 3600
+
+
+@dataclass(kw_only=True)
+class Args:
+    """Record demonstrations by assisted teleoperation."""
+
+    task: str = "nut"
+    """Task: nut or screwdriver."""
+    operator: Literal["web", "keyboard", "scripted"] = "web"
+    """Who steers: a person at a page in the browser, a person at this terminal, or a program."""
+    robot: Literal["twin", "config"] = "twin"
+    """A twin in this process, or the robot (or a twin's server) at --arm and --hand."""
+    out: Path | None = None
+    """Folder of the data set; by default runs/demos-<task>."""
+    episodes: int = 0
+    """Episodes to keep, those included that the folder has; 0: until Ctrl-C, and 1 a shape with --operator scripted."""
+    shape: tuple[str, ...] = ()
+    """Of the nut or handle, by default the task's first; several with --operator scripted, each that often."""
+    policy: str = ""
+    """The finger skill: name of a shipped policy or path of a policy file; by default the task's student."""
+    stratum: str = "nominal"
+    """Group that a twin draws its parameters from: easy, nominal, hard or extreme; see docs/twin.md."""
+    seed: int = 1000
+    """Seed of the first episode. Evaluation uses seeds from 0, so that it sees other twins."""
+    noise: bool = True
+    """Add noise on purpose to half of the episodes; the recorded label stays clean. See docs/teleoperation.md."""
+    seconds: float | None = None
+    """Longest time of an episode (s); by default 240 for a nut, 300 for a screwdriver."""
+    arm: str = ""
+    """Address of the arm's controller, with --robot config."""
+    hand: str = ""
+    """Address of the hand server, such as tcp://127.0.0.1:5557, with --robot config."""
+    server_key: Path | None = None
+    """File with the hand server's public key, where it has keys."""
+    client_key: Path | None = None
+    """File with this client's own keys, likewise."""
+    room_yaw: float = 0.0
+    """Angle from the arm's base frame to the operator's own, about the vertical (degrees)."""
+    host: str = "127.0.0.1"
+    """Where the page is served. Beyond this computer, such as 0.0.0.0 for a headset, it asks for a pairing code."""
+    port: int = 8765
+    """Port of the page; 0 takes any that is free."""
+    browser: bool = True
+    """Open the page in this computer's browser."""
+    processes: int = 0
+    """Episodes of the scripted operator that run side by side; 0 takes all CPUs."""
+
+
+def _run(args: Args) -> int:
+    setup = _setup(args)
+    if args.episodes < 0 or args.processes < 0 or args.seed < 0:
+        raise ValueError("--episodes, --processes and --seed must not be negative")
+    if args.seconds is not None and not 0 < args.seconds <= _LONGEST:
+        raise ValueError(f"--seconds must be positive and at most {_LONGEST} (an hour), got {args.seconds}")
+    out = args.out or Path("runs") / f"demos-{args.task}"
+    if args.operator == "scripted":
+        return _run_scripted(args, setup, out)
+    if len(args.shape) > 1:
+        raise ValueError("a person fastens one shape at a time: give one --shape")
+    return _run_person(args, setup, out)
+
+
+def _setup(args: Args) -> Setup:
+    policy = args.policy or f"{args.task}-student"
+    task = load_skill(policy).task
+    if task != args.task:
+        raise ValueError(f"{policy} was trained for the task {task!r}, not {args.task!r}; give another --policy")
+    if args.operator == "scripted" and args.robot == "config":
+        raise ValueError("the scripted operator sees the twin in this process only; give --operator web or keyboard")
+    return Setup(
+        task=args.task, policy=policy, robot=args.robot, shape=args.shape[0] if args.shape else None,
+        stratum=args.stratum, arm=args.arm, hand=args.hand, server_key=args.server_key, client_key=args.client_key,
+        seconds=args.seconds, room_yaw=float(np.radians(args.room_yaw)),
+    )  # fmt: skip
+
+
+def _run_scripted(args: Args, setup: Setup, out: Path) -> int:
+    with closing(setup.make_env()) as env:
+        header, fields = setup.header(env, "scripted"), recorded_fields(env)
+        known = env.task.shapes
+    shapes = tuple(dict.fromkeys(args.shape)) or (setup.object_shape,)
+    if unknown := [shape for shape in shapes if shape not in known]:
+        raise ValueError(f"unknown shape {unknown[0]!r} of the {args.task}; choose from {', '.join(known)}")
+    seeds = range(args.seed, args.seed + max(args.episodes, 1))
+    with Recorder(out, header, fields) as recorder:
+        _tell_recovered(recorder)
+        for _ in collect(
+            setup, recorder, [(shape, seed) for shape in shapes for seed in seeds], noisy=args.noise,
+            processes=args.processes,
+        ):  # fmt: skip
+            pass
+        print(summary(out))
+    return Status.DONE
+
+
+def _run_person(args: Args, setup: Setup, out: Path) -> int:
+    """Let a person record episodes until there are enough, or until Ctrl-C."""
+    with ExitStack() as stack:
+        drawn = args.operator == "web" and args.robot == "twin"
+        env = stack.enter_context(closing(setup.make_env(pictures=drawn)))
+        recorder = stack.enter_context(Recorder(out, setup.header(env, args.operator), recorded_fields(env)))
+        _tell_recovered(recorder)
+        operator, watcher = _make_operator(args, setup, env, out, stack)
+        episode = setup.make_episode(env, operator, watcher, paced=True)
+        rng = np.random.default_rng([args.seed, 0x5EED])
+        try:
+            seed = args.seed
+            while not args.episodes or episode.kept < args.episodes:
+                noise = draw_noise(rng) if args.noise else Noise()
+                episode.reset(seed, noise)
+                seed += 1
+                orders = episode.wait_for_operator()
+                if orders.mark:
+                    continue  # nothing has happened yet: another trial
+                number = recorder.begin(**episode_header(seed - 1, noise, episode.tactile_bias))
+                ending = episode.run(recorder.append)
+                if ending.discard or not ending.steps:
+                    recorder.discard()
+                else:
+                    recorder.finish(ending.outcome)
+                    episode.kept += 1
+                    program.say(f"episode {number}: {ending.outcome.mark}, {ending.outcome.reason}")
+                episode.number += 1
+        except KeyboardInterrupt:
+            env.close()  # the robot first
+            raise
+        print(summary(out))
+    return Status.DONE
+
+
+def _make_operator(
+    args: Args, setup: Setup, env: object, out: Path, stack: ExitStack
+) -> tuple[Operator, Watcher | None]:
+    if args.operator == "keyboard":
+        from real.teleop.keyboard import KeyboardOperator, help_text
+
+        operator = KeyboardOperator()
+        operator.start()
+        stack.callback(operator.close)
+        program.say(help_text())
+        return operator, None
+    from real.env import DexScrewRealEnv
+    from real.teleop.recorded import RecordedEpisodes
+    from real.teleop.watch import PageWatcher, names
+    from real.teleop.web.config import PageConfig
+    from real.teleop.web.operator import WebOperator
+
+    folder = None if args.host in ("127.0.0.1", "localhost") else Path.home() / ".dexscrew" / "teleop"
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    page = WebOperator(PageConfig(host=args.host, port=args.port, folder=folder), replay=RecordedEpisodes(out))
+    stack.callback(page.close)
+    page.start()
+    if args.browser and folder is None:
+        webbrowser.open(f"http://{args.host}:{page.server.port}/")
+    shown = names(
+        task=args.task, shape=setup.object_shape, operator="web", policy=setup.policy,
+        robot=f"twin, {args.stratum}" if args.robot == "twin" else "robot",
+    )  # fmt: skip
+    return page, PageWatcher(cast("DexScrewRealEnv", env), page.publish, shown)
+
+
+def _tell_recovered(recorder: Recorder) -> None:
+    for sentence in recorder.recovered:
+        program.say(sentence)
+
+
+def summary(folder: Path) -> str:
+    """Return a table of a data set: episodes, outcomes, turns and times of each shape."""
+    rows = []
+    episodes = list(Demonstrations(folder))
+    for shape in dict.fromkeys(episode.header.shape for episode in episodes):
+        group = [episode for episode in episodes if episode.header.shape == shape]
+        times = [episode.outcome.seconds for episode in group if episode.outcome.mark == "success"]
+        progress = [p for episode in group if (p := episode.outcome.progress) is not None]
+        rows.append({
+            "shape": shape, "episodes": len(group),
+            **Counter(str(episode.outcome.mark) for episode in group),
+            "progress (%)": f"{100 * np.mean(progress):.1f}" if progress else "",
+            "time of successes (s)": f"{np.mean([t for t in times if t]):.0f}" if times else "",
+        })  # fmt: skip
+    return tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    return program.main("real.teleop", Args, _run, argv, __doc__, follow_parent=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

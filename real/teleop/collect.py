@@ -1,0 +1,114 @@
+"""Collects episodes of the scripted operator on twins, side by side over the processor's cores.
+
+An episode is fixed by its shape and seed: twin, person, and noise. Those that the folder has already are not run again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import closing
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from baselines.data.folder import numbered
+from baselines.data.header import Outcome
+from baselines.data.reader import Demonstrations
+from baselines.data.writer import Recorder
+from baselines.progress import Progress
+from dexscrew_envs.workers import pool
+from real.teleop.episode import Row
+from real.teleop.finger_skill import Noise, draw_noise
+from real.teleop.scripted import ScriptedOperator
+from real.teleop.setup import Setup, episode_header
+
+Job = tuple[str, int]
+"""Shape of the object, and seed."""
+
+
+@dataclass(frozen=True)
+class Collected:
+    """An episode as a worker gives it."""
+
+    noise: Noise
+    tactile_bias: np.ndarray
+    rows: list[Row]
+    outcome: Outcome
+
+
+def run_episode(setup: Setup, seed: int, *, noisy: bool = True) -> Collected:
+    """Let the scripted operator do one episode on a twin in this process.
+
+    Args:
+        setup: of the session, with the twin's shape.
+        seed: of the episode.
+        noisy: whether noise is drawn; without, the episode is clean.
+    """
+    torch.set_num_threads(1)
+    operator = ScriptedOperator(seed)
+    noise = draw_noise(np.random.default_rng([seed, 0x5EED])) if noisy else Noise()
+    rows: list[Row] = []
+    with closing(setup.make_env()) as env:
+        episode = setup.make_episode(env, operator)
+        episode.reset(seed, noise)
+        ending = episode.run(rows.append)
+        return Collected(noise, episode.tactile_bias, rows, ending.outcome)
+
+
+def collect(
+    setup: Setup, recorder: Recorder, jobs: list[Job], *, noisy: bool = True, processes: int = 0
+) -> Iterator[tuple[Job, Outcome]]:
+    """Run the episodes that the recorder's folder lacks and record each as it ends.
+
+    Args:
+        setup: of the session; the shape comes from each job.
+        recorder: of the folder.
+        jobs: the episodes that the folder should have.
+        noisy: see `run_episode`.
+        processes: episodes that run side by side; 0 takes all CPUs.
+
+    Yields:
+        Each job that ended, and its outcome.
+    """
+    missing = [job for job in jobs if job not in recorded(recorder)]
+    count = min(processes or os.cpu_count() or 1, max(len(missing), 1))
+    bar = Progress(total=len(jobs), initial=len(jobs) - len(missing), unit="episode", desc=setup.task)
+    with closing(bar), pool(count) as workers:
+        waiting = iter(missing)
+        running: dict[Future[Collected], Job] = {}
+        while True:
+            for job in waiting:  # no more than run at once: what has ended and is not recorded fills the memory
+                running[workers.submit(run_episode, replace(setup, shape=job[0]), job[1], noisy=noisy)] = job
+                if len(running) >= count + 1:
+                    break
+            if not running:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                job = running.pop(future)
+                outcome = _record(recorder, job, future.result())
+                bar.update()
+                yield job, outcome
+
+
+def recorded(recorder: Recorder) -> set[Job]:
+    """Return shape and seed of all episodes in a recorder's folder."""
+    if not numbered(recorder.folder):
+        return set()
+    headers = [episode.header for episode in Demonstrations(recorder.folder)]
+    return {(header.shape, header.seed) for header in headers if header.seed is not None}
+
+
+def _record(recorder: Recorder, job: Job, episode: Collected) -> Outcome:
+    shape, seed = job
+    recorder.begin(shape=shape, **episode_header(seed, episode.noise, episode.tactile_bias))
+    try:
+        for row in episode.rows:
+            recorder.append(row)
+        recorder.finish(episode.outcome)
+    except BaseException:  # it can be run again, which is better than half of it
+        recorder.discard()
+        raise
+    return episode.outcome

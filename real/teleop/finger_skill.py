@@ -1,0 +1,120 @@
+"""The finger skill as an operator uses it: switched on and off, with noise on purpose where a data set needs it.
+
+A clone of clean demonstrations sees nothing but what its teacher never got wrong. So a share of the episodes has noise
+on the skill's action; what is recorded as the label is the action without it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from baselines import policies
+from dexscrew_envs.hands import Hand
+from dexscrew_envs.tasks import Task
+from real.env import DexScrewRealEnv, Observation
+from real.robot import Vector
+
+POSE_SPEED = 1.5
+"""Speed at which the fingers go to a pose of the operator's (rad/s)."""
+OPENING = 0.6
+"""How far "release" takes a finger's joints away from the object (rad)."""
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Noise on purpose of one episode.
+
+    Raises:
+        ValueError: a value is negative, or not finite.
+    """
+
+    action: float = 0.0
+    """Standard deviation of what is added to each joint's action, which is between -1 and 1."""
+    wrist: float = 0.0
+    """Standard deviation of what is added to each coordinate of the wrist (m)."""
+
+    def __post_init__(self) -> None:
+        for name in ("action", "wrist"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < np.inf:
+                raise ValueError(f"{name} must be a number that is finite and not negative, got {value!r}")
+
+
+LEVELS = ((1 / 2, Noise()), (1 / 3, Noise(0.3, 0.001)), (1 / 6, Noise(0.6, 0.001)))
+"""Shares of episodes, and their noise."""
+
+
+def draw_noise(rng: np.random.Generator) -> Noise:
+    """Return the noise of an episode, drawn from `LEVELS`."""
+    return LEVELS[int(rng.choice(len(LEVELS), p=[share for share, _ in LEVELS]))][1]
+
+
+@dataclass(frozen=True)
+class Fingers:
+    """What the fingers are asked for in a control step."""
+
+    asked: Vector
+    """(J,) joint targets without noise (rad)."""
+    noisy: Vector
+    """(J,) joint targets with noise (rad)."""
+    action: Vector
+    """(J,) the skill's action without noise, or NaN where it is off."""
+
+
+class FingerSkill:
+    """Moves the fingers as the operator orders: by the policy, to a pose, or not at all.
+
+    Args:
+        policy: what acts while the skill is on.
+        env: of the robot, with `action="full"`.
+        rng: draws the noise.
+    """
+
+    def __init__(self, policy: policies.Policy, env: DexScrewRealEnv, rng: np.random.Generator) -> None:
+        self._policy, self._env, self._rng = policy, env, rng
+        self.noise = Noise()
+        """Of this episode."""
+        lower, upper = np.array(env.limits.hand_lower), np.array(env.limits.hand_upper)
+        poses = {"grasp": np.array(env.task.start_pose, float), "release": release_pose(env.task.hand, env.task)}
+        self._poses = {name: pose.clip(lower, upper) for name, pose in poses.items()}
+        self._was_on = False
+
+    def reset(self, noise: Noise, rng: np.random.Generator) -> None:
+        """Begin an episode with the skill off."""
+        self.noise, self._rng, self._was_on = noise, rng, False
+
+    def act(self, observation: Observation, held: Vector, *, on: bool, pose: str) -> Fingers:
+        """Return what the fingers are asked for.
+
+        Args:
+            observation: of the environment.
+            held: (J,) targets that were sent last (rad).
+            on: whether the skill runs.
+            pose: what the fingers do if not: "hold", "grasp" or "release".
+        """
+        nothing = np.full(len(held), np.nan)
+        if on and not self._was_on:
+            self._policy.reset()
+        self._was_on = on
+        if not on:
+            reach = POSE_SPEED * self._env.task.control_dt
+            asked = held if pose == "hold" else held + np.clip(self._poses[pose] - held, -reach, reach)
+            return Fingers(asked.copy(), asked.copy(), nothing)
+        batch = {key: torch.from_numpy(observation[key])[None] for key in self._policy.observe}
+        action = self._policy.act(batch)[0].numpy().astype(float)
+        noisy = action
+        if self.noise.action:
+            noisy = action + self.noise.action * self._rng.standard_normal(len(action))
+        return Fingers(self._env.skill_targets(action), self._env.skill_targets(noisy), action)
+
+
+def release_pose(hand: Hand, task: Task) -> Vector:
+    """Return joint positions (J,) (rad) with the fingers taken away from the object."""
+    pose = np.array(task.start_pose, float)
+    for finger in hand.fingers:
+        for joint, direction in finger.opening.items():
+            pose[hand.joints.index(joint)] += OPENING * direction
+    return pose

@@ -1,0 +1,128 @@
+"""From a command line to what an episode needs: robot, skill, wrist, and the folder that it is recorded into."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from baselines import policies
+from baselines.data.header import Header
+from baselines.data.schema import Field, step_fields
+from dexscrew_envs.hands.hand import Hand
+from real.env import DexScrewRealEnv
+from real.robot import TAXELS, Vector
+from real.safety import NEWTON_PER_COUNT
+from real.skill import load_skill
+from real.teleop.episode import SCENE_POSITION, Episode, Watcher
+from real.teleop.finger_skill import FingerSkill, Noise
+from real.teleop.operator import Operator
+from real.teleop.wrist import Wrist
+
+EPISODE_SECONDS = {"nut": 240.0, "screwdriver": 300.0}
+"""Longest time of an episode (s), as a trial of the paper's."""
+GRIP_POINT = (-0.02, -0.1, 0.117)
+"""Point between thumb and index finger in the tasks' start poses, in the flange's frame (m), as the twin mounts the
+hand: that of either task within 7 mm."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What is the same for all episodes of a session."""
+
+    task: str
+    policy: str
+    """Name or path of the finger skill."""
+    robot: Literal["twin", "config"] = "twin"
+    shape: str | None = None
+    stratum: str = "nominal"
+    arm: str = ""
+    hand: str = ""
+    server_key: Path | None = None
+    client_key: Path | None = None
+    seconds: float | None = None
+    """Longest time of an episode (s); None takes the task's."""
+    room_yaw: float = 0.0
+
+    def make_env(self, *, pictures: bool = False) -> DexScrewRealEnv:
+        """Return the environment of the robot, connected.
+
+        Raises:
+            ValueError: an address is missing or not needed, or shape or stratum is unknown.
+            RobotError: the robot cannot be reached.
+        """
+        config: Any
+        if self.robot == "config":
+            if not self.arm or not self.hand:
+                raise ValueError("--robot config needs the addresses of both parts, --arm and --hand")
+            from real.hardware.robot import RobotConfig
+
+            config = RobotConfig(
+                arm=self.arm, hand=self.hand, server_key=self.server_key, client_key=self.client_key
+            )  # fmt: skip
+        else:
+            if self.arm or self.hand or self.server_key or self.client_key:
+                raise ValueError("--arm, --hand and keys are for --robot config; the twin in this process has none")
+            from real.twin.robot import TwinConfig
+
+            config = TwinConfig(stratum=self.stratum)
+        seconds = EPISODE_SECONDS.get(self.task, 300.0) if self.seconds is None else self.seconds
+        return DexScrewRealEnv(
+            self.task, robot=config, shape=self.shape, action="full", episode_steps=max(1, round(20 * seconds)),
+            render_mode="rgb_array" if pictures else None,
+        )  # fmt: skip
+
+    def make_episode(
+        self, env: DexScrewRealEnv, operator: Operator, watcher: Watcher | None = None, *, paced: bool = False
+    ) -> Episode:
+        """Return what runs episodes on an environment that was reset once, so that the robot has a pose."""
+        skill = FingerSkill(load_skill(self.policy), env, np.random.default_rng(0))
+        wrist = Wrist(np.array(env.limits.workspace), np.array(GRIP_POINT), self.room_yaw)
+        return Episode(env, operator, skill, wrist, watcher=watcher, paced=paced)
+
+    def header(self, env: DexScrewRealEnv, operator: str) -> Header:
+        """Return the header of the data set's episodes, as far as they share it."""
+        hand: Hand = env.task.hand
+        return Header(
+            task=self.task, shape=self.object_shape, hand=hand.name, joints=hand.joints, fingers=hand.finger_names,
+            robot=self.robot, period=env.task.control_dt,
+            tactile_bias=np.zeros((len(hand.fingers), TAXELS, 3), np.int16), tactile_scale=NEWTON_PER_COUNT,
+            stratum=self.stratum if self.robot == "twin" else "", operator=operator,
+            policy=policies.without_paths(self.policy), policy_sha256=policy_digest(self.policy),
+        )  # fmt: skip
+
+    @property
+    def object_shape(self) -> str:
+        """The shape of the object: the one given, or the task's first."""
+        if self.shape is not None:
+            return self.shape
+        from real.twin.plant import SHAPES
+
+        return SHAPES[self.task][0]
+
+
+def recorded_fields(env: DexScrewRealEnv) -> dict[str, Field]:
+    """Return the fields of a step, with the positions of the scene where there is one to draw."""
+    hand = env.task.hand
+    state = env.robot.render_state()
+    extra = {}
+    if state is not None:
+        size = (int(state[0].nq),)
+        extra[SCENE_POSITION] = Field("float32", size, "m, rad", "positions of the twin's scene, to draw it again")
+    return step_fields(len(hand.joints), len(hand.fingers), taxels=TAXELS, extra=extra)
+
+
+def episode_header(seed: int, noise: Noise, bias: Vector) -> dict[str, Any]:
+    """Return what an episode's header has of its own."""
+    return {"seed": seed, "tactile_bias": bias, "extras": {"noise": asdict(noise)}}
+
+
+def policy_digest(policy: str) -> str:
+    """Return the SHA-256 of a policy's file, in hexadecimal, by its path or its name among the shipped ones."""
+    path = Path(policy)
+    if policy in policies.shipped():
+        path = Path(policies.__file__).parent / "checkpoints" / f"{policy}.pt"
+    return hashlib.sha256(path.read_bytes()).hexdigest()

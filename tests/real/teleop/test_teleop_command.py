@@ -1,0 +1,105 @@
+"""`python -m real.teleop`: what it records, how it goes on, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from baselines.data.checking import check
+from baselines.data.reader import Demonstrations
+from dexscrew_envs.program import Status
+from real.teleop.__main__ import main
+from real.teleop.recorded import RecordedEpisodes
+from real.teleop.web.state import check_state, encode
+
+SHORT = ["--operator", "scripted", "--seconds", "1.5", "--processes", "1"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    out = tmp_path_factory.mktemp("teleop") / "demos"
+    status = main(["--task", "nut", "--shape", "cross", "square", *SHORT, "--episodes", "2", "--out", str(out)])
+    assert status == Status.DONE
+    return out
+
+
+def test_every_shape_has_its_episodes_whole_and_with_all_that_is_known(folder):
+    episodes = list(Demonstrations(folder))
+    assert sorted((e.header.shape, e.header.seed) for e in episodes) == [
+        ("cross", 1000), ("cross", 1001), ("square", 1000), ("square", 1001)
+    ]  # fmt: skip
+    first = episodes[0]
+    assert (first.header.operator, first.header.policy, first.header.stratum) == ("scripted", "nut-student", "nominal")
+    assert len(first.header.policy_sha256) == 64 and first.header.extras["noise"].keys() == {"action", "wrist"}
+    assert len(first) == 30 and first.outcome.reason == "time is over" and first.outcome.needed == 8.0
+    np.testing.assert_array_equal(first["held_hand"][1:], first["sent_hand"][:-1])
+    assert first.header.tactile_bias.shape == first["tactile"].shape[1:]
+    assert all(finding.sound for finding in check(folder))
+
+
+def test_the_same_command_runs_nothing_again_and_a_larger_one_the_rest(folder, tmp_path, capsys):
+    copy = tmp_path / "demos"
+    shutil.copytree(folder, copy)
+    before = {path.name: path.stat().st_mtime_ns for path in copy.glob("*.h5")}
+    arguments = ["--task", "nut", "--shape", "cross", *SHORT, "--out", str(copy)]
+    assert main([*arguments, "--episodes", "2"]) == Status.DONE
+    assert {path.name: path.stat().st_mtime_ns for path in copy.glob("*.h5")} == before
+    assert main([*arguments, "--episodes", "3"]) == Status.DONE
+    assert len(list(copy.glob("*.h5"))) == len(before) + 1
+    assert "| cross" in capsys.readouterr().out
+
+
+def test_recorded_episodes_are_replayed_on_the_page(folder, opengl):
+    replay = RecordedEpisodes(folder)
+    listed = replay.episodes()
+    assert [episode.steps for episode in listed] == [30] * 4 and {e.outcome for e in listed} == {"failure"}
+    assert len(replay.overview(0)["turns"]) == len(replay.overview(0)["skill"]) == 30
+    for step in (0, 29):
+        state = check_state(replay.state(1, step))
+        assert json.loads(encode("step", {"state": state}))["state"]["task"] == "nut"
+    first, last = replay.picture(2, 0), replay.picture(2, 29)
+    assert first is not None and last is not None and first[:3] == b"\xff\xd8\xff" and first != last
+
+
+def test_an_empty_folder_has_nothing_to_replay(tmp_path):
+    assert RecordedEpisodes(tmp_path).episodes() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--task", "cap"], "unknown policy 'cap-student'"),
+        (["--task", "nut", "--policy", "screwdriver-student"], "was trained for the task 'screwdriver', not 'nut'"),
+        (["--task", "nut", "--policy", "nut-oracle"], "run a student"),
+        (["--shape", "pentagon"], "unknown shape 'pentagon'"),
+        (["--shape", "square", "pentagon"], "unknown shape 'pentagon'"),
+        (["--stratum", "moderate"], "unknown stratum 'moderate'"),
+        (["--episodes", "-1"], "must not be negative"),
+        (["--robot", "config"], "the scripted operator sees the twin in this process only"),
+        (["--arm", "192.0.2.1"], "for --robot config"),
+        (["--seconds", "0"], "--seconds"),
+        (["--seconds", "nan"], "--seconds"),
+    ],
+)
+def test_what_cannot_work_is_a_sentence_and_makes_no_folder(tmp_path, capsys, arguments, words):
+    out = tmp_path / "demos"
+    given = ["--operator", "scripted", "--out", str(out), *arguments]
+    assert main(given) == Status.REFUSED
+    assert words in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_person_has_one_shape_and_a_robot_needs_both_addresses(tmp_path, capsys):
+    out = ["--out", str(tmp_path / "demos"), "--no-browser"]
+    assert main(["--shape", "cross", "square", *out]) == Status.REFUSED
+    assert "one shape at a time" in capsys.readouterr().err
+    assert main(["--robot", "config", "--arm", "192.0.2.1", *out]) == Status.REFUSED
+    assert "--arm and --hand" in capsys.readouterr().err
+
+
+def test_data_of_another_task_are_refused(folder, capsys):
+    assert main(["--task", "screwdriver", *SHORT, "--out", str(folder)]) == Status.REFUSED
+    assert "give another folder" in capsys.readouterr().err

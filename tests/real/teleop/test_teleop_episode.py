@@ -1,0 +1,257 @@
+"""Episodes with a robot without physics, and with a twin: what is sent, what is recorded, and how they end."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from robot_fakes import FakeRobot
+
+from baselines.data.schema import row_dtype, write_row
+from real.env import DexScrewRealEnv
+from real.robot import Progress
+from real.teleop.episode import SCENE_POSITION, Episode, Step
+from real.teleop.finger_skill import LEVELS, POSE_SPEED, FingerSkill, Noise, draw_noise, release_pose
+from real.teleop.operator import Orders
+from real.teleop.scripted import ScriptedOperator
+from real.teleop.setup import GRIP_POINT, Setup, recorded_fields
+from real.teleop.wrist import Wrist
+
+JOINTS = 12
+
+
+class Half:
+    """A skill whose every action is one half."""
+
+    observe = ("proprio",)
+
+    def __init__(self):
+        self.resets = 0
+
+    def reset(self):
+        self.resets += 1
+
+    def act(self, batch):
+        import torch
+
+        return torch.full((1, JOINTS), 0.5)
+
+
+class Script:
+    """An operator who gives orders in turn, the last one for ever."""
+
+    name = "script"
+
+    def __init__(self, *orders):
+        self.orders_left = list(orders)
+        self.scenes = []
+
+    def start(self):
+        pass
+
+    def orders(self, scene):
+        self.scenes.append(scene)
+        return self.orders_left.pop(0) if len(self.orders_left) > 1 else self.orders_left[0]
+
+    def close(self):
+        pass
+
+
+class Seen:
+    def __init__(self):
+        self.steps: list[Step] = []
+
+    def show(self, step):
+        self.steps.append(step)
+
+
+ON = Orders(skill=True)
+DONE = Orders(mark="success")
+
+
+def run(*orders, noise=None, robot=None, policy=None, watcher=None, prepare=None, seed=3):
+    robot = robot or FakeRobot()
+    robot.real_time = False
+    env = DexScrewRealEnv("nut", robot=robot, action="full")
+    with closing(env):
+        operator = Script(*orders)
+        skill = FingerSkill(policy or Half(), env, np.random.default_rng(0))
+        wrist = Wrist(np.array(env.limits.workspace), np.array(GRIP_POINT))
+        episode = Episode(env, operator, skill, wrist, watcher=watcher)
+        episode.reset(seed, noise or Noise())
+        if prepare is not None:
+            prepare(robot)
+        rows = []
+        ending = episode.run(rows.append)
+        return rows, ending, operator, env
+
+
+def stacked(rows, key):
+    return np.array([row[key] for row in rows])
+
+
+def test_rows_chain_what_was_sent_is_what_stands_in_the_next():
+    move = Orders(skill=True, nudge=np.array([0.01, 0, 0, 0, 0, 0]))
+    rows, ending, _, _ = run(*[ON, move, move, Orders(), ON], DONE)
+    assert len(rows) == ending.steps == 5
+    for part in ("hand", "arm"):
+        np.testing.assert_array_equal(stacked(rows, f"sent_{part}")[:-1], stacked(rows, f"held_{part}")[1:])
+    assert (np.diff(stacked(rows, "time")) > 0).all()
+
+
+def test_the_skill_moves_the_targets_that_stood_and_off_holds_them():
+    rows, _, _, env = run(*[ON] * 3, *[Orders()] * 3, DONE)
+    moved = stacked(rows, "asked_hand") - stacked(rows, "held_hand")
+    free = [k for k in range(JOINTS) if k not in env.task.locked_joints]
+    assert np.abs(moved[:3, free]).max() == pytest.approx(env.task.action_scale / 2)
+    assert not moved[3:].any()
+    assert stacked(rows, "skill").tolist() == [1, 1, 1, 0, 0, 0]
+    np.testing.assert_array_equal(stacked(rows, "skill_action")[:3], 0.5)
+    assert np.isnan(stacked(rows, "skill_action")[3:]).all()
+
+
+def test_noise_is_sent_and_not_asked():
+    clean, _, _, _ = run(*[ON] * 10, DONE)
+    noisy, _, _, _ = run(*[ON] * 10, DONE, noise=Noise(0.6, 0.001))
+    np.testing.assert_array_equal(noisy[0]["asked_hand"], clean[0]["asked_hand"])
+    assert np.abs(noisy[0]["sent_hand"] - noisy[0]["asked_hand"]).max() > 1e-4
+    np.testing.assert_array_equal(stacked(noisy, "skill_action"), 0.5)
+    off = stacked(noisy, "sent_arm") - stacked(noisy, "asked_arm")
+    assert 1e-5 < np.abs(off).max() < 0.02
+    np.testing.assert_allclose(stacked(noisy, "asked_arm"), stacked(clean, "asked_arm"), atol=1e-9)
+
+
+def test_the_wrist_of_a_noisy_episode_does_not_walk_away():
+    still, _, _, _ = run(*[ON] * 40, DONE, noise=Noise(0.0, 0.001))
+    np.testing.assert_allclose(stacked(still, "asked_arm"), still[0]["asked_arm"][None].repeat(40, 0), atol=1e-9)
+
+
+def test_the_skill_begins_anew_when_it_is_switched_on():
+    policy = Half()
+    run(ON, ON, Orders(), ON, DONE, policy=policy)
+    assert policy.resets == 2
+
+
+def test_a_pose_is_approached_slowly():
+    grasp, release = Orders(hand="grasp"), Orders(hand="release")
+    rows, _, _, env = run(*[release] * 30, *[grasp] * 30, DONE)
+    asked = stacked(rows, "asked_hand")
+    assert np.abs(asked - stacked(rows, "held_hand")).max() <= POSE_SPEED * 0.05 + 1e-9
+    np.testing.assert_allclose(asked[29], release_pose(env.task.hand, env.task).clip(*_hand_limits(env)), atol=1e-6)
+    np.testing.assert_allclose(asked[-1], env.task.start_pose, atol=1e-6)
+
+
+def _hand_limits(env):
+    return np.array(env.limits.hand_lower), np.array(env.limits.hand_upper)
+
+
+@pytest.mark.parametrize(("mark", "expected"), [("success", "success"), ("failure", "failure"), ("next", "none")])
+def test_the_operator_says_what_an_episode_was(mark, expected):
+    _, ending, _, _ = run(ON, ON, Orders(mark=mark))
+    assert (ending.outcome.mark, ending.discard, ending.outcome.reason) == (expected, False, "ended by the operator")
+
+
+def test_a_discarded_episode_says_so():
+    assert run(ON, Orders(mark="discard"))[1].discard
+
+
+def test_a_trip_ends_it_is_recorded_and_waits_for_a_mark():
+    robot = FakeRobot()
+
+    class Pressed(Script):
+        def orders(self, scene):
+            if len(self.scenes) == 3:
+                robot.overrides["arm"] = {"tcp_force": np.array([0, 0, 80.0, 0, 0, 0])}
+            return super().orders(scene)
+
+    robot.real_time = False
+    env = DexScrewRealEnv("nut", robot=robot, action="full")
+    with closing(env):
+        operator = Pressed(*[ON] * 6, Orders(mark="failure"))
+        skill = FingerSkill(Half(), env, np.random.default_rng(0))
+        seen = Seen()
+        episode = Episode(
+            env, operator, skill, Wrist(np.array(env.limits.workspace), np.array(GRIP_POINT)), watcher=seen
+        )
+        episode.reset(0, Noise())
+        rows = []
+        ending = episode.run(rows.append)
+    assert rows[-1]["safety"] == 2 and rows[-2]["safety"] == 0
+    assert ending.outcome.mark == "failure" and "80.0 N" in ending.outcome.reason
+    assert "80.0 N" in operator.scenes[-1].trip
+    assert robot.stops and not seen.steps[-1].recording
+    assert seen.steps[-1].message.endswith("mark the episode")
+
+
+def test_rows_fit_the_fields_that_are_declared():
+    rows, _, _, env = run(ON, ON, DONE)
+    fields = recorded_fields(env)
+    row = np.zeros((), row_dtype(fields))
+    write_row(fields, rows[0], row)
+    assert row["hand_q"] == pytest.approx(rows[0]["hand_q"], abs=1e-6)
+
+
+def test_a_limited_command_is_marked():
+    rows, _, _, _ = run(*[Orders(nudge=np.array([0.0, 0, 0, 0, 0, 9.0]))] * 3, DONE)
+    assert 1 in stacked(rows, "safety")[:2]
+
+
+def test_noise_has_the_shares_that_are_documented():
+    rng = np.random.default_rng(0)
+    drawn = [draw_noise(rng) for _ in range(3000)]
+    for share, noise in LEVELS:
+        assert drawn.count(noise) / 3000 == pytest.approx(share, abs=0.03)
+
+
+@pytest.mark.parametrize("given", [{"action": -1.0}, {"wrist": float("inf")}, {"action": True}])
+def test_noise_that_is_none_is_refused(given):
+    with pytest.raises(ValueError, match="finite and not negative"):
+        Noise(**given)
+
+
+def test_turns_are_those_of_the_robot():
+    robot = FakeRobot()
+    robot.turns = 2.0
+    rows, ending, _, _ = run(ON, ON, DONE, robot=robot)
+    assert stacked(rows, "turns").tolist() == [0.0, 0.0] and ending.outcome.turns == 0.0
+    assert Progress(1.0) != Progress(2.0)
+
+
+# -- on the twin -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def short():
+    """Six seconds of the scripted operator on a twin."""
+    setup = Setup(task="nut", policy="nut-student", shape="cross", seconds=6.0)
+    from real.teleop.collect import run_episode
+
+    return setup, run_episode(setup, 1000, noisy=False)
+
+
+def test_on_the_twin_the_scripted_operator_turns_the_nut(short):
+    _, found = short
+    assert len(found.rows) == 120 and found.outcome.turns > 0.3
+    assert found.outcome.mark == "failure" and found.outcome.reason == "time is over"
+    assert found.rows[-1][SCENE_POSITION].shape == found.rows[0][SCENE_POSITION].shape
+
+
+def test_an_episode_is_fixed_by_its_seed(short):
+    from real.teleop.collect import run_episode
+
+    setup, found = short
+    again = run_episode(setup, 1000, noisy=False)
+    for first, second in zip(found.rows, again.rows, strict=True):
+        for key, value in first.items():
+            np.testing.assert_array_equal(value, second[key], err_msg=key)
+    other = run_episode(replace(setup, seconds=1.0), 1001, noisy=False)
+    assert not np.array_equal(other.rows[5]["hand_q"], found.rows[5]["hand_q"])
+
+
+def test_the_scripted_operator_sees_late():
+    operator = ScriptedOperator(4)
+    assert operator.person.delay > 0.15
+    assert ScriptedOperator(4).person.interval == operator.person.interval
+    assert ScriptedOperator(5).person.interval != operator.person.interval
