@@ -23,7 +23,7 @@ from baselines.progress import Progress
 from baselines.task_options import TaskOptions, changes
 from dexscrew_envs import ambient, program
 from dexscrew_envs.files import check_place, replacing, to_json
-from dexscrew_envs.mdp.terminations import Reason
+from dexscrew_envs.mdp.terminations import TerminationReason
 from dexscrew_envs.program import Status
 from dexscrew_envs.rendering import video_writer
 from dexscrew_envs.tasks import make_task
@@ -91,7 +91,7 @@ def evaluate(
             policy.reset(done)
             running &= ~done
             bar.update()
-    counts = {r.name.lower(): int((reason == r).sum()) for r in Reason if (reason == r).any()}
+    counts = {r.name.lower(): int((reason == r).sum()) for r in TerminationReason if (reason == r).any()}
     return Score(_array(rotations), _array(length), _array(reward_sum), counts)
 
 

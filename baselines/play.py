@@ -25,7 +25,7 @@ from baselines.evaluate import conditions
 from dexscrew_envs import ambient, program
 from dexscrew_envs.hands import XHAND_LEFT, load_hand
 from dexscrew_envs.mdp.rewards import TERMS
-from dexscrew_envs.mdp.terminations import Reason
+from dexscrew_envs.mdp.terminations import TerminationReason
 from dexscrew_envs.program import Status
 from dexscrew_envs.scene import NUT_JOINT
 from dexscrew_envs.sim.mujoco import MujocoSimulator
@@ -150,7 +150,7 @@ class Player:
         self._recent.append({name: term.item() for name, term in infos["reward_terms"].items()})
         if not (terminated | truncated).any():
             return ""
-        reason = Reason(infos["reason"].item()).name.lower().replace("_", " ")
+        reason = TerminationReason(infos["reason"].item()).name.lower().replace("_", " ")
         self.news = f"{self.turns:.1f} turns in {self.seconds:.1f} s, ended by {reason}"
         self.begin()
         return self.news

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from dexscrew_envs import arguments
-from dexscrew_envs.mdp.terminations import Reason
+from dexscrew_envs.mdp.terminations import TerminationReason
 from dexscrew_envs.tasks import Task
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 
@@ -87,7 +87,7 @@ class DexScrewEnv(gymnasium.Env[Observation, np.ndarray]):
         info = {
             "rotations": float(infos["rotations"][0]),
             "reward_terms": {name: float(term[0]) for name, term in infos["reward_terms"].items()},
-            "reason": Reason(int(infos["reason"][0])).name.lower(),
+            "reason": TerminationReason(int(infos["reason"][0])).name.lower(),
         }
         return self._numpy(observation), float(reward[0]), bool(terminated[0]), bool(truncated[0]), info
 

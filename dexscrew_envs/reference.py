@@ -17,7 +17,7 @@ from dexscrew_envs import extras, program
 from dexscrew_envs.files import write_text
 from dexscrew_envs.hands import Hand
 from dexscrew_envs.mdp.observations import PRIVILEGED_SLICES, privileged_layout
-from dexscrew_envs.mdp.terminations import Reason
+from dexscrew_envs.mdp.terminations import TerminationReason
 from dexscrew_envs.program import Status
 from dexscrew_envs.tasks import DEVIATIONS, NUT, TASKS, Task
 
@@ -88,8 +88,8 @@ def reference() -> str:
     parts.append(_table(("slice", "size", *TASKS, "clipped to ±", "meaning"), slices))
 
     parts.append("## Why an episode ends\n")
-    meanings = attribute_docstrings(Reason)
-    reasons = [(r.value, f"`{r.name.lower()}`", meanings.get(r.name, "It did not.")) for r in Reason]
+    meanings = attribute_docstrings(TerminationReason)
+    reasons = [(r.value, f"`{r.name.lower()}`", meanings.get(r.name, "It did not.")) for r in TerminationReason]
     parts.append(_table(("code", "reason", "meaning"), reasons))
     return "\n".join(parts)
 

@@ -19,7 +19,7 @@ from dexscrew_envs.lifetime import Copyable, weak
 from dexscrew_envs.mdp import observations as obs
 from dexscrew_envs.mdp import randomization, rewards
 from dexscrew_envs.mdp.rewards import RewardTerm, Transition, added_terms, check_added_terms, overspeed_threshold
-from dexscrew_envs.mdp.terminations import IdleWindow, Reason, terminations
+from dexscrew_envs.mdp.terminations import IdleWindow, TerminationReason, terminations
 from dexscrew_envs.rendering import FrameRenderer, check_camera, check_size
 from dexscrew_envs.sim import State, make_simulator, write_rows
 from dexscrew_envs.start_states import joint_limits
@@ -48,8 +48,8 @@ class DexScrewVectorEnv(Copyable, VectorEnv[Observation, Tensor, Tensor]):
 
     **Infos** of a step: `rotations` (N,), signed turns of the nut since the episode began, before any reset;
     `reward_terms`, the named, weighted terms (N,); `reason` (N,), why the episode ended, a code of
-    `dexscrew_envs.mdp.terminations.Reason`; and in steps that end an episode `final_obs`, the observation before the
-    reset, valid where `_final_obs` (N,) is true.
+    `dexscrew_envs.mdp.terminations.TerminationReason`; and in steps that end an episode `final_obs`, the observation
+    before the reset, valid where `_final_obs` (N,) is true.
 
     Episodes restart in the step in which they end (autoreset mode SAME_STEP), unless `autoreset` is False.
 
@@ -144,7 +144,7 @@ class DexScrewVectorEnv(Copyable, VectorEnv[Observation, Tensor, Tensor]):
         self._angle = torch.zeros(self.num_envs, device=self.device)
         self._steps = torch.zeros(self.num_envs, dtype=torch.int64, device=self.device)
         self._window = IdleWindow(self.task, self.num_envs, self.device)
-        self._bank = obs.ConstantsBank(self.sim.scene.variants, self.sim.start_states, self.device)
+        self._bank = obs.EpisodeConstants(self.sim.scene.variants, self.sim.start_states, self.device)
         self._generator = torch.Generator(self.device)
         self._generator.seed()
         self._episode = randomization.sample_episode(self.task, self.num_envs, len(self._bank), self._generator)
@@ -164,7 +164,7 @@ class DexScrewVectorEnv(Copyable, VectorEnv[Observation, Tensor, Tensor]):
     def _capture(self) -> None:
         """Let the engine record the step. All that it changes, it changes in place, so that it is found again."""
         self._before_physics = self.sim.capture(weak(self._command), self._generator)
-        self._after_physics = self.sim.capture(weak(self._conclude), self._generator)
+        self._after_physics = self.sim.capture(weak(self._compute_step), self._generator)
 
     # -- the interface ------------------------------------------------------------------------------------------------
 
@@ -230,7 +230,7 @@ class DexScrewVectorEnv(Copyable, VectorEnv[Observation, Tensor, Tensor]):
         self._push.copy_(randomization.push(task, self._push, self._episode.mass, generator))
         return noisy_targets, self._push
 
-    def _conclude(self) -> tuple[Observation, Tensor, Tensor, Tensor, dict[str, Any]]:
+    def _compute_step(self) -> tuple[Observation, Tensor, Tensor, Tensor, dict[str, Any]]:
         """Return what follows from the simulator's step: all that `step` returns."""
         task = self.task
         self._state = state = self.sim.read()
@@ -252,10 +252,10 @@ class DexScrewVectorEnv(Copyable, VectorEnv[Observation, Tensor, Tensor]):
         reward = torch.stack(list(terms.values())).sum(dim=0)
         self._window.update(state)
         reason = terminations(task, state, self._window, self._steps, valid)
-        truncated = reason == Reason.TIME_LIMIT
-        terminated = (reason != Reason.RUNNING) & ~truncated
+        truncated = reason == TerminationReason.TIME_LIMIT
+        terminated = (reason != TerminationReason.RUNNING) & ~truncated
         self._angle.copy_(state.nut_angle)
-        self._remember(state)
+        self._update_history(state)
         observation = self._observe()
         infos: dict[str, Any] = {
             "rotations": state.nut_angle / (2 * math.pi),
@@ -394,7 +394,7 @@ class DexScrewVectorEnv(Copyable, VectorEnv[Observation, Tensor, Tensor]):
                 self.check_physics()
         return valid
 
-    def _remember(self, state: State) -> None:
+    def _update_history(self, state: State) -> None:
         """Append the newest pair to the history."""
         bias, deviation = self._episode.observation_bias, self.task.observation_noise[1]
         seen = randomization.noisy(state.joint_pos, bias, deviation, self._generator)

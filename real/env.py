@@ -16,7 +16,7 @@ from dexscrew_envs.hands.xhand import FINGERS, JOINTS
 from dexscrew_envs.mdp.observations import HISTORY_STEPS, PROPRIO_STEPS
 from dexscrew_envs.rendering import FrameRenderer, check_size
 from dexscrew_envs.tasks import TASKS, Task, make_task
-from real.robot import TAXELS, Following, Reading, Robot, RobotError, Vector
+from real.robot import TAXELS, ControlGains, Reading, Robot, RobotError, Vector
 from real.safety import SafetyLayer, SafetyLimits, SafetyTrip, fingertip_forces
 
 Observation = dict[str, np.ndarray]
@@ -363,7 +363,7 @@ def _make_robot(robot: Any, task: Task, shape: str | None) -> Robot:
         robot = TwinConfig()
     if isinstance(robot, str):
         raise ValueError(f"unknown robot {robot!r}; choose 'twin', or give a RobotConfig")
-    if isinstance(robot, Following):
+    if isinstance(robot, ControlGains):
         return robot.robot(task.name, shape)
     if isinstance(robot, type) or not all(callable(getattr(robot, name, None)) for name in _METHODS):
         raise TypeError(f"robot must be 'twin', a TwinConfig, a RobotConfig or a Robot, got {type(robot).__name__}")

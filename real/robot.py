@@ -135,7 +135,7 @@ class Reading:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Following:
+class ControlGains:
     """How arm and hand follow their targets; the defaults are the authors' values.
 
     Raises:

@@ -31,6 +31,16 @@ from real.view import LiveView
 
 _LONGEST = 86_400
 _COLUMNS = 80  # of the narrowest terminal
+_LABELS = {
+    "ended_by": "ended by",
+    "turns": "turns",
+    "turns_needed": "turns needed",
+    "released_s": "let go after (s)",
+    "robot_time_s": "robot time (s)",
+    "wall_time_s": "wall time (s)",
+    "jitter_ms": "jitter median, 99 %, largest (ms)",
+}
+"""Names of the table's rows."""
 
 
 @dataclass(kw_only=True)
@@ -123,15 +133,15 @@ def run(
             told = program.interruption_of(interruption)
             assert told is not None
             ended, status = str(told), told.status
-    milliseconds = 1000 * np.array(jitter or [0.0])
+    late = np.percentile(1000 * np.abs(jitter or [0.0]), [50, 99, 100]).round(3).tolist()
     result = {
-        "ended by": ended,
+        "ended_by": ended,
         "turns": None if math.isnan(info["rotations"]) else round(info["rotations"], 4),
-        "turns needed": info.get("turns_needed"),
-        **({"let go after (s)": info["released"]} if info.get("released") is not None else {}),
-        "robot time (s)": round(steps * env.task.control_dt, 3),
-        "wall time (s)": round(time.monotonic() - began, 3),
-        "jitter median, 99 %, largest (ms)": np.percentile(np.abs(milliseconds), [50, 99, 100]).round(3).tolist(),
+        "turns_needed": info.get("turns_needed"),
+        **({"released_s": info["released"]} if info.get("released") is not None else {}),
+        "robot_time_s": round(steps * env.task.control_dt, 3),
+        "wall_time_s": round(time.monotonic() - began, 3),
+        "jitter_ms": dict(zip(("median", "p99", "max"), late, strict=True)),
     }
     return result, status
 
@@ -142,12 +152,12 @@ def table(result: dict[str, Any]) -> str:
     def text(value: Any) -> str:
         if value is None:
             return "not measured"
-        if isinstance(value, list):
-            return ", ".join(f"{v:.1f}" for v in value)
+        if isinstance(value, dict):
+            return ", ".join(f"{v:.1f}" for v in value.values())
         return f"{value:.2f}" if isinstance(value, float) else str(value)
 
-    rows = [(name, text(value)) for name, value in result.items()]
-    width = _COLUMNS - 2 - max(len(name) for name in result)
+    rows = [(_LABELS[name], text(value)) for name, value in result.items()]
+    width = _COLUMNS - 2 - max(len(label) for label, _ in rows)
     return tabulate(rows, maxcolwidths=[None, width], disable_numparse=True)
 
 

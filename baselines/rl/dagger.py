@@ -131,7 +131,7 @@ class TensorDAgger(TensorOnPolicy):
             for batch in self.minibatches(len(data["action"])):
                 observations = {key: data[key][batch] for key in student.body.shapes}
                 losses = distillation_losses(student, observations, data["action"][batch], data["latent"][batch])
-                self.descend(losses["action"] + losses["latent"])
+                self.optimizer_step(losses["action"] + losses["latent"])
                 updates += 1
                 for name, loss in losses.items():
                     sums[name] = sums[name] + loss.detach() if name in sums else loss.detach()

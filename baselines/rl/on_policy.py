@@ -140,7 +140,7 @@ class TensorOnPolicy(OnPolicyAlgorithm):
         """Return the indices of `count` samples, shuffled and split into minibatches."""
         return torch.randperm(count, device=self.device).split(self.batch_size)
 
-    def descend(self, loss: Tensor) -> None:
+    def optimizer_step(self, loss: Tensor) -> None:
         """Take one optimizer step, the gradient that of all ranks together, and clipped."""
         self.policy.optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -122,7 +122,7 @@ class TensorPPO(TensorOnPolicy, PPO):
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "rollout", "_acting"]
 
-    def _add_cut_off(self, rewards: Tensor, infos: dict[str, Any]) -> Tensor:
+    def _bootstrap_truncated(self, rewards: Tensor, infos: dict[str, Any]) -> Tensor:
         """Add the discounted values (N,) of what truncation cut off to the rewards (N,) of a step."""
         truncated = infos["truncated"]
         if self.device.type != "cpu":  # checking would sync with the GPU; computing all is cheaper
@@ -156,7 +156,7 @@ class TensorPPO(TensorOnPolicy, PPO):
             self.num_timesteps += env.num_envs * distributed.size()
             env.env.total_steps = self.num_timesteps
             self.statistics.update(reward, done, infos["rotations"], infos.get("reward_terms"))
-            scaled = self._add_cut_off(reward * self.reward_scale, infos)
+            scaled = self._bootstrap_truncated(reward * self.reward_scale, infos)
             seen.append(observation)
             for name, tensor in (
                 ("actions", action), ("log_probs", self._log_probability(action, mean, std)), ("means", mean),
@@ -213,7 +213,7 @@ class TensorPPO(TensorOnPolicy, PPO):
                 entropy = torch.log(std).sum()
                 loss = policy_loss + self.vf_coef * value_loss + self.bounds_coef * bounds_loss
                 loss = loss - self.ent_coef * entropy
-                self.descend(loss)
+                self.optimizer_step(loss)
                 updates += 1
                 with torch.no_grad():
                     kl = gaussian_kl(mean[:, acting], std[acting], means[batch][:, acting], rollout.std[acting]).mean()
@@ -221,7 +221,7 @@ class TensorPPO(TensorOnPolicy, PPO):
                     losses = {"policy_loss": policy_loss, "value_loss": value_loss, "kl": kl}
                     for name, tensor in losses.items():
                         sums[name] = sums.get(name, torch.zeros_like(tensor)) + tensor.detach()
-            self._steer_learning_rate(float(distributed.average_(divergence)))
+            self._adapt_learning_rate(float(distributed.average_(divergence)))
         self._n_updates += self.n_epochs
         for name, tensor in sums.items():
             self.logger.record(f"train/{name}", float(tensor) / updates)
@@ -233,7 +233,7 @@ class TensorPPO(TensorOnPolicy, PPO):
         first, last = self.kl_range
         return first * (last / first) ** min(self.num_timesteps / self.kl_steps, 1.0)
 
-    def _steer_learning_rate(self, divergence: float) -> None:
+    def _adapt_learning_rate(self, divergence: float) -> None:
         (low, high), goal = self.learning_rate_range, self.kl_goal()
         if divergence > 2 * goal:
             self.current_learning_rate = max(self.current_learning_rate / 1.5, low)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dexscrew_envs.hands import Hand
 from dexscrew_envs.scene import Variants
-from dexscrew_envs.sim.base import Episode, Rows, State
+from dexscrew_envs.sim.base import Episode, State, TensorStruct
 from dexscrew_envs.start_states import StartStates
 from dexscrew_envs.tasks import Task
 
@@ -84,7 +84,7 @@ PRIVILEGED_SLICES = {
 
 
 @dataclass
-class Constants(Rows):
+class Constants(TensorStruct):
     """What the privileged observation needs of an episode and the state does not hold; N rows, float32."""
 
     object_pos: Tensor
@@ -98,7 +98,7 @@ class Constants(Rows):
     """(N, 100, 3) points on the nut's surface in its frame (m)."""
 
 
-class ConstantsBank:
+class EpisodeConstants:
     """The `Constants` of episodes by the start state from which they begin.
 
     Args:

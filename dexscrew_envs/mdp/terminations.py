@@ -13,7 +13,7 @@ from dexscrew_envs.sim.base import State, write_rows
 from dexscrew_envs.tasks import Task
 
 
-class Reason(IntEnum):
+class TerminationReason(IntEnum):
     """Why an episode ended; where several hold, the lowest number is reported."""
 
     RUNNING = 0
@@ -77,12 +77,12 @@ def terminations(task: Task, state: State, window: IdleWindow, steps: Tensor, va
     end = 2 * math.pi * task.joint_turns - task.joint_end_margin
     reason = torch.zeros_like(steps)
     for code, holds in (
-        (Reason.TIME_LIMIT, steps >= task.episode_steps),
-        (Reason.JOINT_END, state.nut_angle > end),
-        (Reason.NO_CONTACT, window.contact_lost()),
-        (Reason.STAGNATION, window.stagnant()),
-        (Reason.FINGERS_AWAY, (tip_distance(state) > task.reset_distance).any(dim=1)),
-        (Reason.INVALID_PHYSICS, ~valid),
+        (TerminationReason.TIME_LIMIT, steps >= task.episode_steps),
+        (TerminationReason.JOINT_END, state.nut_angle > end),
+        (TerminationReason.NO_CONTACT, window.contact_lost()),
+        (TerminationReason.STAGNATION, window.stagnant()),
+        (TerminationReason.FINGERS_AWAY, (tip_distance(state) > task.reset_distance).any(dim=1)),
+        (TerminationReason.INVALID_PHYSICS, ~valid),
     ):
         reason = torch.where(holds, int(code), reason)
     return reason

@@ -31,7 +31,7 @@ def write_rows(tensor: Tensor, rows: Tensor, values: Tensor | float) -> None:
         tensor.masked_fill_(mask, values)
 
 
-class Rows:
+class TensorStruct:
     """A dataclass of tensors that all have one row per environment."""
 
     def tensors(self) -> dict[str, Tensor]:
@@ -45,7 +45,7 @@ class Rows:
 
 
 @dataclass
-class Episode(Rows):
+class Episode(TensorStruct):
     """What is drawn once for an episode and then stays: N rows, float32 unless said otherwise; A joints."""
 
     start: Tensor
@@ -71,7 +71,7 @@ class Episode(Rows):
 
 
 @dataclass
-class State(Rows):
+class State(TensorStruct):
     """The simulated state after a control step: N rows, float32, world frame; A joints and F fingers.
 
     Joint positions and velocities and the nut's angle are current. What derives from them (fingertips, forces) is that

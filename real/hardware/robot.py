@@ -13,7 +13,7 @@ from types import NoneType
 from gymnasium.error import DependencyNotInstalled
 
 from dexscrew_envs import extras
-from real.robot import Following, Reading, RobotError, Vector, check_range
+from real.robot import ControlGains, Reading, RobotError, Vector, check_range
 
 try:
     from real.hardware.ur5e import UR5e
@@ -23,7 +23,7 @@ except ModuleNotFoundError as error:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RobotConfig(Following):
+class RobotConfig(ControlGains):
     """Where arm and hand are, and with which gains they follow.
 
     Raises:

@@ -1,7 +1,8 @@
 """How the twin's parameters are written down and drawn.
 
-A set of parameters is a frozen dataclass. Each field has a nominal value, and where it is uncertain a `Spread` for each
-stratum; its docstring gives meaning, unit, source and confidence. `docs/twin.md` is generated from these classes.
+A set of parameters is a frozen dataclass. Each field has a nominal value and, where it is uncertain, a `Distribution`
+for each stratum; its docstring gives meaning, unit, source and confidence. `docs/twin.md` is generated from these
+classes.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ STRATA = ("easy", "nominal", "hard", "extreme")
 to finish today."""
 
 
-class Spread(Protocol):
+class Distribution(Protocol):
     """A distribution that a parameter is drawn from."""
 
     def draw(self, rng: np.random.Generator) -> Any:
@@ -99,23 +100,28 @@ def errors(deviation: float, count: int) -> Any:
 
 def parameter(
     nominal: Any,
-    spread: Spread | None = None,
+    distribution: Distribution | None = None,
     *,
-    easy: Spread | None = None,
-    hard: Spread | None = None,
-    extreme: Spread | None = None,
+    easy: Distribution | None = None,
+    hard: Distribution | None = None,
+    extreme: Distribution | None = None,
 ) -> Any:
     """Declare a parameter.
 
     Args:
         nominal: its value where nothing is drawn.
-        spread: what the nominal stratum draws it from; None never draws it.
-        easy: what the easy stratum draws it from, if not `spread`.
-        hard: what the hard stratum draws it from, if not `spread`.
+        distribution: what the nominal stratum draws it from; None never draws it.
+        easy: what the easy stratum draws it from, if not `distribution`.
+        hard: what the hard stratum draws it from, if not `distribution`.
         extreme: what the extreme stratum draws it from, if not as the hard one.
     """
-    spreads = {"easy": easy or spread, "nominal": spread, "hard": hard or spread, "extreme": extreme or hard or spread}
-    return field(default=nominal, metadata={"spreads": spreads})
+    distributions = {
+        "easy": easy or distribution,
+        "nominal": distribution,
+        "hard": hard or distribution,
+        "extreme": extreme or hard or distribution,
+    }
+    return field(default=nominal, metadata={"distributions": distributions})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,8 +137,12 @@ class Parameters:
         """
         if stratum not in STRATA:
             raise ValueError(f"unknown stratum {stratum!r}; choose from {', '.join(STRATA)}")
-        spreads = {item.name: item.metadata["spreads"][stratum] for item in fields(cls)}
-        return cls(**{name: spread.draw(rng) for name, spread in spreads.items() if spread is not None})
+        drawn = {}
+        for item in fields(cls):
+            distribution = item.metadata["distributions"][stratum]
+            if distribution is not None:
+                drawn[item.name] = distribution.draw(rng)
+        return cls(**drawn)
 
     def __post_init__(self) -> None:
         for item in fields(self):

@@ -43,9 +43,9 @@ def _parameters(kind: type[Parameters]) -> list[str]:
     for item in fields(kind):
         if item.name not in documented:  # it stands in the table of the class that this one extends
             continue
-        spreads = (str(item.metadata["spreads"][stratum] or "") for stratum in STRATA)
+        distributions = (str(item.metadata["distributions"][stratum] or "") for stratum in STRATA)
         lines.append(
-            "| " + " | ".join([f"`{item.name}`", _format(item.default), *spreads, documented[item.name]]) + " |"
+            "| " + " | ".join([f"`{item.name}`", _format(item.default), *distributions, documented[item.name]]) + " |"
         )
     return lines
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from dexscrew_envs.hands import XHAND_LEFT
-from real.robot import ArmMode, ArmState, Following, HandState, Progress, Reading, RobotError, Sight, Vector
+from real.robot import ArmMode, ArmState, ControlGains, HandState, Progress, Reading, RobotError, Sight, Vector
 from real.twin.parameters import STRATA
 from real.twin.plant import Plant
 from real.twin.scene import HAND
 
 
 @dataclass(frozen=True, kw_only=True)
-class TwinConfig(Following):
+class TwinConfig(ControlGains):
     """A twin in this process.
 
     Raises:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dexscrew_envs.mdp.terminations import Reason
+from dexscrew_envs.mdp.terminations import TerminationReason
 from dexscrew_envs.tasks import NUT
 
 SHORT_NUT = replace(NUT, episode_steps=16, idle_window=8)
@@ -83,7 +83,9 @@ class FakeEnv:
         assert isinstance(actions, Tensor)
         self.steps += 1
         done = self.steps >= self.lengths
-        reason = torch.where(self.terminates, int(Reason.FINGERS_AWAY), int(Reason.TIME_LIMIT)) * done
+        reason = (
+            torch.where(self.terminates, int(TerminationReason.FINGERS_AWAY), int(TerminationReason.TIME_LIMIT)) * done
+        )
         infos = {"rotations": 0.1 * self.steps * (1 + self.episode), "reason": reason}
         observation = self.observe()
         if self.autoreset and done.any():

@@ -4,7 +4,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from dexscrew_envs.mdp.observations import PRIVILEGED_SLICES
-from dexscrew_envs.mdp.terminations import Reason
+from dexscrew_envs.mdp.terminations import TerminationReason
 from dexscrew_envs.reference import attribute_docstrings, main, reference
 from dexscrew_envs.tasks import Task
 
@@ -18,7 +18,7 @@ def test_every_field_slice_and_reason_is_in_the_reference():
         assert field.name in ("name", "privileged") or f"| `{field.name}` |" in text
     for name in PRIVILEGED_SLICES:
         assert f"| `{name}` |" in text
-    for reason in Reason:
+    for reason in TerminationReason:
         assert f"| {reason.value} | `{reason.name.lower()}` |" in text
 
 

@@ -9,7 +9,7 @@ import torch
 from gymnasium.vector import AutoresetMode
 from rollouts import random_actions, same, within
 
-from dexscrew_envs.mdp.terminations import Reason
+from dexscrew_envs.mdp.terminations import TerminationReason
 from dexscrew_envs.tasks import TASKS
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 
@@ -230,7 +230,11 @@ def test_time_limit_truncates_and_final_obs_is_the_true_last_one(make_env):
     observation, _, terminated, truncated, infos = env.step(down)
     assert not terminated.any()
     assert truncated.tolist() == infos["_final_obs"].tolist() == [False, False, True]
-    assert infos["reason"].tolist() == [Reason.RUNNING, Reason.RUNNING, Reason.TIME_LIMIT]
+    assert infos["reason"].tolist() == [
+        TerminationReason.RUNNING,
+        TerminationReason.RUNNING,
+        TerminationReason.TIME_LIMIT,
+    ]
     final = infos["final_obs"]
     assert set(final) == set(observation)
     moving = [0, 1, 2, 3, 4, 10, 11]
@@ -260,7 +264,7 @@ def test_joint_end_terminates_and_rotations_are_from_before_the_reset(make_env):
     _, _, terminated, truncated, infos = env.step(torch.zeros(2, 12))
     assert terminated.tolist() == infos["_final_obs"].tolist() == [False, True]
     assert not truncated.any()
-    assert infos["reason"].tolist() == [Reason.RUNNING, Reason.JOINT_END]
+    assert infos["reason"].tolist() == [TerminationReason.RUNNING, TerminationReason.JOINT_END]
     assert infos["rotations"][1] == pytest.approx(99.5, abs=0.05)
     assert infos["rotations"][0].abs() < 0.05
     assert env.step(torch.zeros(2, 12))[-1]["rotations"].abs().max() < 0.05
@@ -279,9 +283,9 @@ def test_idle_hand_stagnates_after_its_window(make_env):
     env = make_env("nut", 2, randomize=False)
     env.reset(seed=0)
     for _ in range(69):
-        assert env.step(torch.zeros(2, 12))[-1]["reason"].tolist() == [Reason.RUNNING] * 2
+        assert env.step(torch.zeros(2, 12))[-1]["reason"].tolist() == [TerminationReason.RUNNING] * 2
     _, _, terminated, truncated, infos = env.step(torch.zeros(2, 12))
-    assert infos["reason"].tolist() == [Reason.STAGNATION] * 2
+    assert infos["reason"].tolist() == [TerminationReason.STAGNATION] * 2
     assert terminated.all()
     assert not truncated.any()
 
@@ -295,7 +299,7 @@ def test_open_hand_is_away(make_env):
         _, _, terminated, _, infos = env.step(opening)
         if terminated.any():
             break
-    assert infos["reason"].tolist() == [Reason.RUNNING, Reason.FINGERS_AWAY]
+    assert infos["reason"].tolist() == [TerminationReason.RUNNING, TerminationReason.FINGERS_AWAY]
 
 
 def test_without_autoreset_episodes_go_on(make_env):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from rollouts import rollout, same, within
 
-from dexscrew_envs.mdp.terminations import Reason
+from dexscrew_envs.mdp.terminations import TerminationReason
 from dexscrew_envs.tasks import TASKS
 
 # -- resets ------------------------------------------------------------------------------------------------------------
@@ -64,7 +64,7 @@ def test_reset_by_mask_starts_windows_and_clocks_anew(make_env):
     env.reset(options={"reset_mask": [True, False]})
     for _ in range(30):
         infos = env.step(torch.zeros(2, 12))[-1]
-    assert infos["reason"].tolist() == [Reason.RUNNING, Reason.STAGNATION]
+    assert infos["reason"].tolist() == [TerminationReason.RUNNING, TerminationReason.STAGNATION]
 
 
 def test_observations_are_tensors_of_their_own(make_env):
@@ -114,7 +114,7 @@ def test_diverged_simulation_is_reported_and_reset_alone(make_env, monkeypatch, 
 
     assert terminated.tolist() == infos["_final_obs"].tolist() == [False, False, True, False]
     assert not truncated.any()
-    assert infos["reason"].tolist() == [0, 0, Reason.INVALID_PHYSICS, 0]
+    assert infos["reason"].tolist() == [0, 0, TerminationReason.INVALID_PHYSICS, 0]
     assert env.invalid_physics_count == 1
     final = infos["final_obs"]
     assert all_finite(
@@ -145,11 +145,11 @@ def test_divergence_without_autoreset_lasts_until_a_reset(make_env, monkeypatch,
         with pytest.warns(RuntimeWarning, match="environment 0 at its step"):
             observation, _, terminated, _, infos = env.step(torch.zeros(2, 12))
         assert terminated.tolist() == [True, False]
-        assert infos["reason"].tolist() == [Reason.INVALID_PHYSICS, Reason.RUNNING]
+        assert infos["reason"].tolist() == [TerminationReason.INVALID_PHYSICS, TerminationReason.RUNNING]
         assert all_finite(*observation.values())
     observation, _ = env.reset(options={"reset_mask": [True, False]})
     assert np.isfinite(env.sim.batch.state).all()
-    assert env.step(torch.zeros(2, 12))[-1]["reason"].tolist() == [Reason.RUNNING] * 2
+    assert env.step(torch.zeros(2, 12))[-1]["reason"].tolist() == [TerminationReason.RUNNING] * 2
 
 
 @pytest.mark.slow

@@ -131,7 +131,7 @@ def test_the_learning_rate_is_steered_by_the_divergence_and_bounded():
 
     def rate_after(divergence: float, times: int = 1) -> float:
         for _ in range(times):
-            model._steer_learning_rate(divergence)
+            model._adapt_learning_rate(divergence)
         rates = {group["lr"] for group in model.policy.optimizer.param_groups}
         assert rates == {model.current_learning_rate}
         return model.current_learning_rate

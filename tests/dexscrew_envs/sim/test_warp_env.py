@@ -14,7 +14,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dexscrew_envs.mdp.randomization import sample_episode
-from dexscrew_envs.mdp.terminations import Reason
+from dexscrew_envs.mdp.terminations import TerminationReason
 from dexscrew_envs.sim import make_simulator
 from dexscrew_envs.sim.base import Episode
 from dexscrew_envs.tasks import NUT, SCREWDRIVER, make_task
@@ -121,9 +121,9 @@ def test_collection_of_ppo_reads_nothing_on_the_host(monkeypatch):
     infos["truncated"] = torch.tensor([True, False, True, False, False, False], device=DEVICE)
     infos["final_obs"] = model._last_obs
     with torch.no_grad():
-        masked = model._add_cut_off(rewards.clone(), infos)
+        masked = model._bootstrap_truncated(rewards.clone(), infos)
         monkeypatch.undo()
-        torch.testing.assert_close(model._add_cut_off(rewards.clone(), infos), masked)
+        torch.testing.assert_close(model._bootstrap_truncated(rewards.clone(), infos), masked)
 
 
 def test_the_check_for_host_reads_can_fail():
@@ -186,14 +186,14 @@ def test_bad_action_ends_its_episode_alone():
     actions = torch.zeros(4, 12, device=DEVICE)
     actions[1, 3] = torch.nan
     observation, reward, terminated, _, infos = env.step(actions)
-    assert infos["reason"].tolist() == [0, Reason.INVALID_PHYSICS, 0, 0]
+    assert infos["reason"].tolist() == [0, TerminationReason.INVALID_PHYSICS, 0, 0]
     assert terminated.tolist() == [False, True, False, False]
     assert all(torch.isfinite(values).all() for values in (*observation.values(), reward))
     with pytest.warns(RuntimeWarning, match="the physics diverged and was reset: environment 1 at its step 1"):
         env.check_physics()
     assert env.invalid_physics_count == 1
     env.check_physics()  # says it once
-    assert env.step(torch.zeros(4, 12, device=DEVICE))[-1]["reason"].tolist() == [Reason.RUNNING] * 4
+    assert env.step(torch.zeros(4, 12, device=DEVICE))[-1]["reason"].tolist() == [TerminationReason.RUNNING] * 4
 
 
 def test_overflow_is_told_with_the_size_to_ask_for():

@@ -31,7 +31,7 @@ class Sample(Parameters):
     choice: str = parameter("a", Choice(("a", "b"), (0.5, 0.5)))
 
 
-def test_a_stratum_without_a_spread_of_its_own_takes_the_nominal_one():
+def test_a_stratum_without_a_distribution_of_its_own_takes_the_nominal_one():
     rng = np.random.default_rng(0)
     drawn = {stratum: [Sample.draw(rng, stratum) for _ in range(200)] for stratum in STRATA}
     assert max(s.spread for s in drawn["easy"]) <= 2.0
@@ -78,13 +78,13 @@ def test_every_parameter_is_documented_and_its_nominal_value_can_be_drawn(kind):
     documented = attribute_docstrings(RecessParameters) | attribute_docstrings(kind)
     for item in fields(kind):
         assert documented[item.name]
-        spread = item.metadata["spreads"]["nominal"]
-        if isinstance(spread, Choice):
-            assert item.default in spread.values
-        elif isinstance(spread, Errors):
-            assert item.default == (0.0,) * spread.count
-        elif spread is not None:
-            assert spread.low <= item.default <= spread.high
+        distribution = item.metadata["distributions"]["nominal"]
+        if isinstance(distribution, Choice):
+            assert item.default in distribution.values
+        elif isinstance(distribution, Errors):
+            assert item.default == (0.0,) * distribution.count
+        elif distribution is not None:
+            assert distribution.low <= item.default <= distribution.high
 
 
 def test_reference_in_the_repository_is_current(tmp_path):
