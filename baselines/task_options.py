@@ -6,23 +6,22 @@ keywords, into the policy file, and into the run folder's configuration.
 
 from __future__ import annotations
 
-from dataclasses import field, fields, make_dataclass
+from dataclasses import field, make_dataclass
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import tyro
 
 from dexscrew_envs.reference import attribute_docstrings
 from dexscrew_envs.tasks import Task
-
-_FIXED = ("name", "shapes", "hand", "on_robot")
+from dexscrew_envs.tasks.declare import changeable_fields
 
 
 def _options() -> list[tuple[str, Any, Any]]:
     """Return name, type and default of each option; without a value a field is the task's own."""
     kinds, meanings = get_type_hints(Task), attribute_docstrings(Task)
     found = []
-    for item in fields(Task):
-        if item.name in _FIXED:
+    for item in changeable_fields(Task):
+        if item.name == "hand":  # the programs take it as --hand
             continue
         kind = tuple[str, ...] if item.name == "shape" else kinds[item.name]
         annotated = Annotated[kind | None, tyro.conf.arg(help=meanings[item.name], help_behavior_hint="(task's own)")]  # type: ignore[valid-type]

@@ -227,7 +227,7 @@ class DexScrewVectorEnv(Copyable, VectorEnv[Observation, Tensor, Tensor]):
             self._action.copy_(actions)
         torch.clamp(self._targets + self._action_step * actions, self._lower, self._upper, out=self._targets)
         noisy_targets = randomization.noisy(self._targets, self._episode.action_bias, task.action_noise[1], generator)
-        self._push.copy_(randomization.push(task, self._push, self._episode.mass, generator))
+        self._push.copy_(randomization.push(task, self._push, self._episode.drawn["mass"], generator))
         return noisy_targets, self._push
 
     def _compute_step(self) -> tuple[Observation, Tensor, Tensor, Tensor, dict[str, Any]]:

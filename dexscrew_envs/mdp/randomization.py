@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from dexscrew_envs.sim.base import Episode
 from dexscrew_envs.tasks import Task
+from dexscrew_envs.tasks.declare import drawn_sizes
 
 
 def _uniform(bounds: tuple[float, float], shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
@@ -16,20 +19,11 @@ def _uniform(bounds: tuple[float, float], shape: tuple[int, ...], generator: tor
 
 def sample_episode(task: Task, count: int, num_starts: int, generator: torch.Generator) -> Episode:
     """Draw `count` episodes that begin from one of `num_starts` start states."""
+    start = torch.randint(num_starts, (count,), generator=generator, device=generator.device)
+    drawn = {name: _uniform(getattr(task, name), (count, size), generator) for name, size in drawn_sizes(task).items()}
     joints = (count, len(task.hand.joints))
-    device = generator.device
-    return Episode(
-        start=torch.randint(num_starts, (count,), generator=generator, device=device),
-        mass=_uniform(task.mass, (count, 1), generator),
-        center_of_mass=_uniform(task.center_of_mass, (count, 3), generator),
-        friction=_uniform(task.friction, (count, 1), generator),
-        restitution=_uniform(task.restitution, (count, 1), generator),
-        joint_friction=_uniform(task.joint_friction, (count, 1), generator),
-        kp=_uniform(task.kp, joints, generator),
-        kd=_uniform(task.kd, joints, generator),
-        observation_bias=task.observation_noise[0] * torch.randn(joints, generator=generator, device=device),
-        action_bias=task.action_noise[0] * torch.randn(joints, generator=generator, device=device),
-    )
+    normal = partial(torch.randn, joints, generator=generator, device=generator.device)
+    return Episode(start, drawn, task.observation_noise[0] * normal(), task.action_noise[0] * normal())
 
 
 def noisy(value: Tensor, bias: Tensor, deviation: float, generator: torch.Generator) -> Tensor:

@@ -40,8 +40,9 @@ class TensorStruct:
 
     def write(self, rows: Tensor, other: Any) -> None:
         """Overwrite some rows with those of `other`; see `write_rows`."""
+        others = other.tensors()
         for name, tensor in self.tensors().items():
-            write_rows(tensor, rows, getattr(other, name))
+            write_rows(tensor, rows, others[name])
 
 
 @dataclass
@@ -50,24 +51,17 @@ class Episode(TensorStruct):
 
     start: Tensor
     """(N,) int64 index into the bank of start states."""
-    mass: Tensor
-    """(N, 1) mass of the nut (kg)."""
-    center_of_mass: Tensor
-    """(N, 3) centre of mass of the nut in its frame (m)."""
-    friction: Tensor
-    """(N, 1) coefficient of friction of every contact."""
-    restitution: Tensor
-    """(N, 1) coefficient of restitution."""
-    joint_friction: Tensor
-    """(N, 1) dry friction of the nut's joint (N m)."""
-    kp: Tensor
-    """(N, A) proportional gains of the hand (N m/rad)."""
-    kd: Tensor
-    """(N, A) derivative gains of the hand (N m s/rad)."""
+    drawn: dict[str, Tensor]
+    """(N, size) of each range that the task declares with `drawn`, by the field's name and in its unit."""
     observation_bias: Tensor
     """(N, A) noise of the episode on observed joint positions (rad)."""
     action_bias: Tensor
     """(N, A) noise of the episode on joint targets (rad)."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the tensors by name."""
+        noise = {"observation_bias": self.observation_bias, "action_bias": self.action_bias}
+        return {"start": self.start, **self.drawn, **noise}
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """What an episode's draws do to the model: one table, from which both engines write.
 
-A randomised quantity is a field of `Episode`, a range of the task from which `sample_episode` draws it, and a row here.
+A randomised quantity is a field of the task, declared with `drawn`, and a row here.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class EpisodeField:
     field: str
     """Array of MjModel, with one row per environment."""
     quantity: str
-    """Field of `Episode`."""
+    """Field of the task, and entry of `Episode.drawn`."""
     place: Callable[[Readout], Index]
     """Where in a row of the array it stands; what it leaves out are the values' own dimensions."""
     transform: Callable[[Task, Tensor], Tensor] = lambda task, values: values
@@ -35,7 +35,7 @@ class EpisodeField:
 
     def values(self, task: Task, episode: Episode, dtype: torch.dtype) -> Tensor:
         """Return what to write, computed in this precision: one row per episode."""
-        return self.transform(task, getattr(episode, self.quantity).to(dtype))
+        return self.transform(task, episode.drawn[self.quantity].to(dtype))
 
 
 def damping_ratio(task: Task, restitution: Tensor) -> Tensor:

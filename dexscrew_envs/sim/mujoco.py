@@ -91,7 +91,7 @@ class MujocoSimulator:
         for name, values in variants.geom_fields.items():
             fields[name][ids[:, None], variants.geoms] = values[variant]
         fields["body_pos"][ids, nut] = variants.nut_position[variant]
-        fields["body_inertia"][ids, nut] = episode.mass.double().numpy() * variants.nut_inertia[variant]
+        fields["body_inertia"][ids, nut] = episode.drawn["mass"].double().numpy() * variants.nut_inertia[variant]
         for entry in episode_fields.FIELDS:
             values = entry.values(self.task, episode, torch.float64).numpy()
             fields[entry.field][(ids, *entry.place(self._readout))] = values

@@ -30,6 +30,7 @@ from dexscrew_envs.sim.mujoco import MujocoSimulator
 from dexscrew_envs.sim.readout import Readout
 from dexscrew_envs.start_states import StartStates, scene_and_start_states
 from dexscrew_envs.tasks import Task
+from dexscrew_envs.tasks.declare import drawn_sizes
 
 warp.config.log_level = warp.LOG_ERROR  # else it lists every kernel that it loads, and warns where there is no GPU
 warp.init()
@@ -101,13 +102,9 @@ class WarpSimulator:
         tensor = partial(torch.as_tensor, dtype=torch.float32, device=self.device)
         count = len(bank.variant)
         # At rest and out of contact, nothing of an episode but its start state decides the state in which it begins.
-        starts, one = torch.arange(count), torch.ones(count, 1)
-        three, joints = one.expand(-1, 3), one.expand(-1, len(self.task.hand.joints))
-        episode = Episode(
-            start=starts, mass=one, center_of_mass=three, friction=one, restitution=one, joint_friction=one, kp=joints,
-            kd=joints, observation_bias=joints, action_bias=joints,
-        )  # fmt: skip
-        begun = MujocoSimulator(self.task, count).reset(starts, episode)
+        starts, noise = torch.arange(count), torch.zeros(count, len(self.task.hand.joints))
+        drawn = {name: torch.ones(count, size) for name, size in drawn_sizes(self.task).items()}
+        begun = MujocoSimulator(self.task, count).reset(starts, Episode(starts, drawn, noise, noise))
         self._bank_state = State(**{name: tensor(values) for name, values in begun.tensors().items()})
         palm, base = model.body(self.task.hand.palm).mocapid[0], model.body("object").mocapid[0]
         self._bank_mocap = {
@@ -155,7 +152,7 @@ class WarpSimulator:
 
     def _reset_model(self, rows: Tensor, episode: Episode, variant: Tensor) -> None:
         model, nut, nut_joint = self._model, self._readout.nut_body, self._readout.nut
-        mass, com = episode.mass, episode.center_of_mass
+        mass, com = episode.drawn["mass"], episode.drawn["center_of_mass"]
         inertia = mass * self._nut_inertia[variant]
         write_rows(model["body_pos"][:, nut], rows, self._nut_position[variant])
         write_rows(model["body_inertia"][:, nut], rows, inertia)

@@ -10,11 +10,12 @@ from pkgutil import iter_modules
 from typing import Any
 
 from dexscrew_envs.hands import Hand, get_hand
+from dexscrew_envs.tasks.declare import changeable_fields
 from dexscrew_envs.tasks.nut import TASK as NUT
 from dexscrew_envs.tasks.screwdriver import TASK as SCREWDRIVER
 from dexscrew_envs.tasks.task import DEVIATIONS, Task
 
-_SUPPORT = ("checks", "task")
+_SUPPORT = ("checks", "declare", "task")
 
 
 def _found() -> dict[str, Task]:
@@ -43,7 +44,7 @@ def make_task(task: str | Task, *, randomize: bool = True, **changes: Any) -> Ta
         task = TASKS[task]
     if not isinstance(randomize, bool):
         raise ValueError(f"randomize must be True or False, got {randomize!r}")
-    known = [field.name for field in fields(Task) if field.name not in ("name", "shapes", "on_robot")]
+    known = [field.name for field in changeable_fields(Task)]
     for field in changes:
         if field not in known:
             close = difflib.get_close_matches(field, known, n=1)

@@ -133,6 +133,7 @@ def test_without_randomization_collapses_every_range(name):
         low_and_high = getattr(task, field.name)
         if field.type != "Range" or field.name in designed:
             continue
+        assert "fixed" in field.metadata
         low, high = getattr(still, field.name)
         assert low == high
         if field.name != "restitution":
@@ -198,8 +199,8 @@ def test_unknown_shape_names_those_of_the_task(shape):
         ("push_probability", 1.5, "push_probability must be between 0 and 1, got 1.5"),
         ("push_force", float("inf"), "push_force must be a number, got inf"),
         ("push_force", "2", "push_force must be a number, got '2'"),
-        ("scales", (), r"scales must be positive, got \(\)"),
-        ("scales", 1.0, "scales must be numbers, got 1.0"),
+        ("scales", (), r"scales must be one or more numbers, got \(\)"),
+        ("scales", 1.0, "scales must be one or more numbers, got 1.0"),
         ("scales", (1.0, 0.0), "scales must be positive"),
         ("object_position", (0.0, 0.06), "object_position must be three numbers"),
         ("observation_noise", (0.01,), "observation_noise must be two numbers"),
@@ -215,6 +216,12 @@ def test_unknown_shape_names_those_of_the_task(shape):
         ("start_pose", (0.0,) * 11, "start_pose must have 12 numbers, .* got 11"),
         ("proprio_delay", 28, "proprio_delay must be between 0 and 27, got 28"),
         ("proprio_delay", -1, "proprio_delay must be between 0 and 27, got -1"),
+        ("substeps", 2**31, r"substeps must be below 2\^31"),
+        ("turn", 0, "turn must be 1 or -1, got 0"),
+        ("privileged", ("kp", "kp"), "privileged must be a tuple of different names"),
+        ("locked_joints", (1.5,), r"locked_joints must be integers, got \(1.5,\)"),
+        ("target_ranges", (("nose", 0.0, 1.0),), r"target_ranges must be \(joint, low, high\)"),
+        ("target_ranges", 1.0, r"target_ranges must be \(joint, low, high\)"),
     ],
 )
 def test_impossible_value_raises(field, value, message):

@@ -57,14 +57,14 @@ def test_reset_applies_the_episode(make_sim, task):
     sim, episode = make_sim(task, 5)
     for k in range(5):
         model = sim.batch.get_model(k)
-        np.testing.assert_allclose(model.geom_friction[:, 0], episode.friction[k].item(), rtol=1e-6)
-        assert model.body("nut").mass[0] == pytest.approx(episode.mass[k].item(), rel=1e-6)
-        np.testing.assert_allclose(model.body("nut").ipos, episode.center_of_mass[k], atol=1e-9)
-        assert model.dof_frictionloss[12] == pytest.approx(episode.joint_friction[k].item(), rel=1e-6)
+        np.testing.assert_allclose(model.geom_friction[:, 0], episode.drawn["friction"][k].item(), rtol=1e-6)
+        assert model.body("nut").mass[0] == pytest.approx(episode.drawn["mass"][k].item(), rel=1e-6)
+        np.testing.assert_allclose(model.body("nut").ipos, episode.drawn["center_of_mass"][k], atol=1e-9)
+        assert model.dof_frictionloss[12] == pytest.approx(episode.drawn["joint_friction"][k].item(), rel=1e-6)
         np.testing.assert_array_equal(model.dof_frictionloss[:12], 0)
-        np.testing.assert_allclose(model.actuator_gainprm[:, 0], episode.kp[k], rtol=1e-6)
-        np.testing.assert_allclose(model.actuator_biasprm[:, 1], -episode.kp[k], rtol=1e-6)
-        np.testing.assert_allclose(model.actuator_biasprm[:, 2], -episode.kd[k], rtol=1e-6)
+        np.testing.assert_allclose(model.actuator_gainprm[:, 0], episode.drawn["kp"][k], rtol=1e-6)
+        np.testing.assert_allclose(model.actuator_biasprm[:, 1], -episode.drawn["kp"][k], rtol=1e-6)
+        np.testing.assert_allclose(model.actuator_biasprm[:, 2], -episode.drawn["kd"][k], rtol=1e-6)
 
 
 @pytest.mark.slow
@@ -83,7 +83,7 @@ def test_reset_applies_shape_and_scale(make_sim, task, shapes):
         assert 2 * size.max() == pytest.approx(expected, rel=0.02)
         assert model.body("nut").pos[2] == pytest.approx(scale * sim.task.joint_height)
         assert model.geom("bolt").size[0] == pytest.approx(scale * sim.task.bolt_radius)
-        inertia = episode.mass[k].item() * variants.nut_inertia[variant]
+        inertia = episode.drawn["mass"][k].item() * variants.nut_inertia[variant]
         np.testing.assert_allclose(model.body("nut").inertia, inertia, rtol=1e-6)
         seen.add((shape, round(scale, 3)))
     assert {shape for shape, _ in seen} == set(shapes)
@@ -120,7 +120,7 @@ def test_bounding_spheres_hold_their_meshes(make_sim, shapes):
 def test_restitution_becomes_a_bounded_damping_ratio(make_sim, restitution, ratio):
     """A linear contact of damping ratio d rebounds with exp(-pi d / sqrt(1 - d^2)) of its speed."""
     sim, episode = make_sim("nut", 2, min_contact_damping_ratio=0.8)
-    episode.restitution[:] = restitution
+    episode.drawn["restitution"][:] = restitution
     sim.reset(torch.arange(2), episode)
     solref = sim.batch.get_model(0).geom_solref
     np.testing.assert_allclose(solref[:, 1], ratio, rtol=0.03)
@@ -219,7 +219,7 @@ def test_torque_is_a_clipped_pd_law(make_sim, task):
     sim.batch.forward()
     torque = sim.read().torque.double().numpy()
     effort = np.where([name.endswith("_2") or name == "index_bend" for name in JOINTS], 0.4, 1.1)
-    free = episode.kp.double().numpy() * (target - q) - episode.kd.double().numpy() * qd
+    free = episode.drawn["kp"].double().numpy() * (target - q) - episode.drawn["kd"].double().numpy() * qd
     np.testing.assert_allclose(torque, np.clip(free, -effort, effort), atol=1e-5)
     assert (np.abs(free) > effort).mean() > 0.1
     assert (np.abs(free) < effort).mean() > 0.1
@@ -348,7 +348,7 @@ def test_dry_friction_holds_the_nut_and_more_turns_it(make_sim, task, sign):
     for share, turns in ((0.5, False), (2.0, True)):
         sim.reset(torch.arange(2), episode)
         sim.batch.qpos[:, 12] = begin
-        sim.batch.qfrc_applied[:, 12] = sign * share * episode.joint_friction[:, 0].numpy()
+        sim.batch.qfrc_applied[:, 12] = sign * share * episode.drawn["joint_friction"][:, 0].numpy()
         for _ in range(5):
             sim.step(targets, torch.zeros(2, 3))
         turned = sign * (sim.read().nut_angle - begin)

@@ -6,7 +6,6 @@ The first run compiles kernels, which takes minutes.
 from __future__ import annotations
 
 import builtins
-import dataclasses
 
 import gymnasium
 import numpy as np
@@ -15,7 +14,7 @@ import torch
 
 from dexscrew_envs.mdp.randomization import sample_episode
 from dexscrew_envs.sim import make_simulator
-from dexscrew_envs.sim.base import State
+from dexscrew_envs.sim.base import Episode, State
 from dexscrew_envs.tasks import NUT, make_task
 
 pytest.importorskip("mujoco_warp", reason="needs the extra gpu")
@@ -42,17 +41,18 @@ def pair(request):
     return task, cpu, gpu
 
 
-def begin(pair, **changes):
-    """Begin the same episodes on both engines, some of their draws replaced."""
+def begin(pair):
+    """Begin the same episodes on both engines."""
     task, cpu, gpu = pair
-    episode = dataclasses.replace(episodes(task), **changes)
+    episode = episodes(task)
     everywhere = torch.ones(N, dtype=torch.bool, device=DEVICE)
     return cpu.reset(torch.arange(N), episode), on_host(gpu.reset(everywhere, on_device(episode)))
 
 
-def on_device(rows):
-    """Return the rows on the GPU engine's device."""
-    return type(rows)(**{name: values.to(DEVICE) for name, values in rows.tensors().items()})
+def on_device(episode):
+    """Return the episode on the GPU engine's device."""
+    drawn = {name: values.to(DEVICE) for name, values in episode.drawn.items()}
+    return Episode(episode.start.to(DEVICE), drawn, episode.observation_bias.to(DEVICE), episode.action_bias.to(DEVICE))
 
 
 def on_host(state):

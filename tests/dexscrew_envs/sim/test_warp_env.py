@@ -46,10 +46,15 @@ def test_environments_agree(monkeypatch):
     """The same episodes and actions give the same observations, rewards and ends, while errors have not grown."""
     generator = torch.Generator().manual_seed(0)
     start = sample_episode(make_task("nut", **QUIET), N, 1024, generator)
-    monkeypatch.setattr(
-        "dexscrew_envs.mdp.randomization.sample_episode",
-        lambda *arguments: Episode(**{k: v.to(arguments[-1].device, copy=True) for k, v in start.tensors().items()}),
-    )
+
+    def same_episode(*arguments):
+        def copy(tensor):
+            return tensor.to(arguments[-1].device, copy=True)
+
+        drawn = {name: copy(values) for name, values in start.drawn.items()}
+        return Episode(copy(start.start), drawn, copy(start.observation_bias), copy(start.action_bias))
+
+    monkeypatch.setattr("dexscrew_envs.mdp.randomization.sample_episode", same_episode)
     kwargs = {"observe": OBSERVE, "autoreset": False, "episode_steps": 10, **QUIET}
     cpu = DexScrewVectorEnv("nut", N, num_threads=1, **kwargs)
     gpu = DexScrewVectorEnv("nut", N, engine="warp", device=DEVICE, **kwargs)
@@ -141,8 +146,9 @@ def test_a_step_changes_tensors_in_place_only():
 
     def buffers():
         held = {name: value for name, value in vars(env).items() if isinstance(value, torch.Tensor)}
-        for part in (env._window, env._episode, env._constants):
+        for part in (env._window, env._constants):
             held |= {f"{type(part).__name__}.{k}": v for k, v in vars(part).items() if isinstance(v, torch.Tensor)}
+        held |= {f"Episode.{name}": value for name, value in env._episode.tensors().items()}
         held |= env.sim._data | env.sim._model | {"peak": env.sim._peak}
         return {name: (value.data_ptr(), value.shape) for name, value in held.items()}
 
@@ -250,7 +256,7 @@ def test_frame_of_an_environment_shows_its_own_state():
     for k in range(3):
         model, data = env.sim.render_state(k)
         np.testing.assert_allclose(data.qpos, env.sim._data["qpos"][k].cpu(), atol=1e-6)
-        assert model.body("nut").mass[0] == pytest.approx(float(env._episode.mass[k, 0]))
+        assert model.body("nut").mass[0] == pytest.approx(float(env._episode.drawn["mass"][k, 0]))
         np.testing.assert_allclose(data.site("index_tip").xpos, env.sim.read().tip_pos[k, 1].cpu(), atol=2e-3)
 
 
