@@ -140,7 +140,7 @@ class Args:
 
 def _export(args: Args) -> int:
     check_folder(args.out)
-    policy = policies.load(args.policy, args.hand)
+    policy = policies.load_actor(args.policy, args.hand)
     with claimed(args.out):  # the three files are of one policy
         differences = export(policy, args.out)
     for name, difference in differences.items():

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import io
 import math
-import re
 from collections.abc import Mapping, Sequence
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import gymnasium
 import torch
 from torch import Tensor
 
-from baselines.interface import check_interface, interface
 from baselines.networks import Actor, Trunk
-from baselines.stored import check_parts, check_version
-from dexscrew_envs import ambient, files, siblings
+from baselines.stored import check_parts, read, without_paths, write_atomically
+from baselines.stored_policy import Policy, StoredPolicy
+from dexscrew_envs import ambient, siblings
 from dexscrew_envs.hands import XHAND_LEFT, Hand, load_hand
 from dexscrew_envs.tasks import TASKS, Task, make_task
 
@@ -32,46 +31,28 @@ _SHIPPED = Path(__file__).parent / "checkpoints"
 FORMAT = "dexscrew-policy"
 VERSION = 2
 """2 holds the meaning of actions, see `baselines.interface`; files of version 1 are read as the task is today."""
-_VERSIONS = {FORMAT: (1, VERSION)}
-"""Oldest and current version of each format; of others 1."""
+KINDS = {"actor": "baselines.policies:ActorPolicy"}
+"""Kinds of policies that a file can hold, and the class of each, a `StoredPolicy`; imported when one is loaded."""
+ENTRY_POINTS = "dexscrew.policies"
+"""Group of entry points in which another package names its kinds, in the same way."""
 _LARGEST = 100_000
-_PARTS = ("task", "task_fields", "shapes", "widths", "state", "card")
+_PARTS = ("task", "task_fields", "card")
 _REMEDY = "train it again, or use it with the version that wrote it"
-_ROOT = r"(?:[A-Za-z]:[\\/]|~?/(?!/)|\.\./)"
-_OUTSIDE = (
-    re.compile(rf"""(?<=['"]){_ROOT}(?:[^'"]*[/\\])?(?=[^'"/\\]*['"])"""),  # quoted, so that it may hold spaces
-    re.compile(rf"""(?<![^\s'":=,(\[]){_ROOT}(?:[^\s'"/\\]*[/\\])*"""),
-)
-"""The folders of a path that is absolute, or leads up from here."""
 
 
-class Policy(Protocol):
-    """Anything that acts: oracle, student, clone, replay, human."""
-
-    task: str
-    """Name of the task that it was made for."""
-    observe: tuple[str, ...]
-    """Keys of the observation that it needs."""
-    task_fields: dict[str, Any]
-    """Fields of the task that differ from it where this policy is scored."""
-
-    def reset(self, mask: Tensor | None = None) -> None:
-        """Begin new episodes where `mask` (N,) is true, or everywhere."""
-
-    def act(self, observation: Mapping[str, Tensor]) -> Tensor:
-        """Return actions (N, A) of A joints between -1 and 1 for a batch of observations."""
-
-
-class ActorPolicy:
+class ActorPolicy(StoredPolicy):
     """The actor of a trained agent, without exploration noise.
 
     Args:
         actor: the trained network.
-        task: name of its task.
-        card: how it was made: command, seed, steps, score, versions.
+        task: see `StoredPolicy`, as for the others.
+        card: how it was made.
         task_fields: fields of the task in which its training differed.
-        made_for: what its actions mean, as `interface` returns it; None takes what they mean in the task.
+        made_for: what its actions mean.
     """
+
+    kind = "actor"
+    parts = ("shapes", "widths", "state")
 
     def __init__(
         self,
@@ -81,27 +62,33 @@ class ActorPolicy:
         task_fields: Mapping[str, Any] | None = None,
         made_for: Mapping[str, Any] | None = None,
     ) -> None:
+        super().__init__(task, card, actor.body.shapes, task_fields, made_for)
         self.actor = actor.eval()
-        self.task = task
-        self.card = dict(card)
-        self.task_fields = dict(task_fields or {})
-        self._made_for = made_for
-        self.shapes = actor.body.shapes
-        self.observe = tuple(self.shapes)
 
-    @property
-    def interface(self) -> dict[str, Any]:
-        """What its actions mean; see `baselines.interface`."""
-        if self._made_for is None:
-            self._made_for = interface(make_task(self.task, **self.task_fields))
-        return dict(self._made_for)
+    def content(self) -> dict[str, Any]:
+        """See `StoredPolicy.content`."""
+        return {
+            "shapes": {key: list(shape) for key, shape in self.shapes.items()},
+            "widths": {key: list(value) for key, value in self.actor.body.widths.items()},
+            "state": {key: value.detach().cpu() for key, value in self.actor.state_dict().items()},
+        }
 
-    def check_task(self, task: Task) -> None:
-        """Raise ValueError unless actions mean in this task what they mean to the policy."""
-        check_interface(self.interface, task)
-
-    def reset(self, mask: Tensor | None = None) -> None:
-        """Begin new episodes; an actor without memory has nothing to forget."""
+    @classmethod
+    def from_content(cls, content: Mapping[str, Any], task: Task) -> ActorPolicy:
+        """See `StoredPolicy.from_content`."""
+        _check_dictionaries(content, ("shapes", "widths"))
+        sizes = [math.prod(shape) for shape in content["shapes"].values()]
+        sizes += [width for widths in content["widths"].values() for width in widths]
+        if not all(0 < size <= _LARGEST for size in sizes):
+            raise ValueError(f"its networks have layers of {max(sizes):,} numbers, more than {_LARGEST:,}")
+        with torch.random.fork_rng(devices=()):  # its first weights are drawn in vain, from the caller's generator
+            actor = build_actor(content["shapes"], content["widths"], task.hand)
+        try:
+            actor.load_state_dict(content["state"])
+        except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(f"another version of DexScrew built its networks otherwise ({reason})") from error
+        return cls(actor, content["task"], content["card"], content["task_fields"], content.get("interface"))
 
     @ambient.plain(deterministic=None)
     def act(self, observation: Mapping[str, Tensor]) -> Tensor:
@@ -116,16 +103,6 @@ class ActorPolicy:
             self.actor.to(device)
         return self.actor(observation).clamp(-1.0, 1.0)
 
-    def check(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        """Raise ValueError unless observations of these shapes hold what the policy needs."""
-        for key, shape in self.shapes.items():
-            if key not in shapes:
-                raise ValueError(f"the policy needs {key!r} in the observation; make the environment with observe="
-                                 f"{self.observe}")  # fmt: skip
-            if tuple(shapes[key]) != shape:
-                raise ValueError(f"the policy was trained with {key} of shape {shape}, got {tuple(shapes[key])}: it is "
-                                 "for another task, or of another version of DexScrew")  # fmt: skip
-
 
 @ambient.plain()
 def build_actor(
@@ -138,88 +115,28 @@ def build_actor(
     return Actor(trunk, torch.nn.Linear(trunk.features_dim, len(hand.joints)))
 
 
-def save(policy: ActorPolicy, path: Path) -> None:
+def save(policy: StoredPolicy, path: Path) -> None:
     """Write a policy file, whole or not at all."""
     content = {
         "format": FORMAT,
         "version": VERSION,
-        "kind": "actor",
+        "kind": policy.kind,
         "task": policy.task,
         "task_fields": policy.task_fields,
         "interface": policy.interface,
-        "shapes": {key: list(shape) for key, shape in policy.shapes.items()},
-        "widths": {key: list(value) for key, value in policy.actor.body.widths.items()},
-        "state": {key: value.cpu() for key, value in policy.actor.state_dict().items()},
         "card": without_paths(policy.card),
+        **policy.content(),
     }
     write_atomically(content, path)
 
 
-def without_paths(value: Any) -> Any:
-    """Return a card, or a part of one, with absolute paths cut to their last part: they tell whose machine it was.
-
-    Relative paths are kept, but for those that lead up from here.
-    """
-    if isinstance(value, Mapping):
-        return {key: without_paths(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [without_paths(item) for item in value]
-    if not isinstance(value, str):
-        return value
-    for folder in (Path.cwd(), Path.home()):
-        if len(folder.parts) > 1:
-            value = value.replace(f"{folder}/", "/")  # also where the folder's name has a space
-    for folders in _OUTSIDE:
-        value = folders.sub("", value)
-    return value
-
-
-def fingerprint(policy: ActorPolicy) -> str:
+def fingerprint(policy: StoredPolicy) -> str:
     """Return a digest of a policy's weights, by which two policies of one name are told apart."""
     digest = hashlib.sha256()
-    for key, value in sorted(policy.actor.state_dict().items()):
+    for key, value in sorted(policy.content()["state"].items()):
         digest.update(key.encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        digest.update(value.contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-def write_atomically(content: Any, path: Path) -> None:
-    """`torch.save`, whole or not at all.
-
-    Raises:
-        WriteError: the disk is full.
-    """
-    buffer = io.BytesIO()  # on a full disk torch's own writer fails with words of its own
-    torch.save(content, buffer)
-    files.write_bytes(buffer.getvalue(), path)
-
-
-def read(path: Path, expected_format: str, parts: Sequence[str] = (), remedy: str = "make it again") -> dict[str, Any]:
-    """Read a file that `write_atomically` wrote.
-
-    Args:
-        path: of the file.
-        expected_format: its `format`, such as "dexscrew-policy".
-        parts: keys that it must have.
-        remedy: what to do about a file that cannot be used.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is truncated, of another format, or of an older or newer version; the message says which.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a broken file fails in as many ways as there are bytes to lose
-        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise ValueError(f"{path} is not a whole {expected_format} file ({reason}); copy or train it again") from error
-    if not isinstance(content, dict) or content.get("format") != expected_format:
-        raise ValueError(f"{path} is not a {expected_format} file")
-    what = f"a {expected_format} file"
-    oldest, current = _VERSIONS.get(expected_format, (1, 1))
-    check_version(content.get("version"), current, path, what, remedy, oldest)
-    return check_parts(content, parts, path, what, remedy)
 
 
 def shipped() -> tuple[str, ...]:
@@ -227,33 +144,44 @@ def shipped() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _SHIPPED.glob("*.pt")))
 
 
-def _check_content(content: Mapping[str, Any]) -> Task:
-    """Return the task of a policy file, if its parts are of this version's kinds, and of sizes that can be built.
+def _kind(content: Mapping[str, Any]) -> type[StoredPolicy]:
+    """Return the class of a file's policy; files of the first versions hold actors.
 
     Raises:
-        ValueError: they are not, or the hand is not known.
+        ValueError: no such kind is known.
+    """
+    name = content.get("kind", "actor")
+    entries = [EntryPoint(kind, value, ENTRY_POINTS) for kind, value in KINDS.items() if kind == name]
+    for entry in (*entries, *entry_points(group=ENTRY_POINTS, name=str(name))):
+        return entry.load()
+    raise ValueError(f"it holds a policy of the kind {name!r}, and here {', '.join(map(repr, KINDS))} is known")
+
+
+def _check_dictionaries(content: Mapping[str, Any], parts: Sequence[str]) -> None:
+    for part in parts:
+        if not isinstance(content[part], dict) or not all(isinstance(key, str) for key in content[part]):
+            raise ValueError(f"its {part} are not values by name")
+
+
+def _task_of(content: Mapping[str, Any]) -> Task:
+    """Return the task of a policy file, with the fields in which training differed.
+
+    Raises:
+        ValueError: it is not known, or a part that all kinds have is of another type than here.
     """
     if content["task"] not in TASKS:
         raise ValueError(f"it was made for the task {content['task']!r}, which does not exist")
-    if content.get("kind", "actor") != "actor":
-        raise ValueError(f"it holds a policy of the kind {content['kind']!r}, and this version knows 'actor' only")
     if content["version"] > 1 and "interface" not in content:
         raise ValueError("it lacks 'interface', the meaning of its actions")
-    for part in ("task_fields", "card", "shapes", "widths", *(["interface"] if content["version"] > 1 else [])):
-        if not isinstance(content[part], dict) or not all(isinstance(key, str) for key in content[part]):
-            raise ValueError(f"its {part} are not values by name")
+    _check_dictionaries(content, ("task_fields", "card", *(["interface"] if content["version"] > 1 else [])))
     # Files from before hands were records have the one joint with limits of its own under its own name.
     if "thumb_bend_range" in content["task_fields"]:
         content["task_fields"]["target_ranges"] = (("thumb_bend", *content["task_fields"].pop("thumb_bend_range")),)
-    sizes = [math.prod(shape) for shape in content["shapes"].values()]
-    sizes += [width for widths in content["widths"].values() for width in widths]
-    if not all(0 < size <= _LARGEST for size in sizes):
-        raise ValueError(f"its networks have layers of {max(sizes):,} numbers, more than {_LARGEST:,}")
     return make_task(content["task"], **content["task_fields"])
 
 
 @ambient.plain()
-def load(name: str | Path, hand: str = "") -> ActorPolicy:
+def load(name: str | Path, hand: str = "") -> StoredPolicy:
     """Load a policy by the name of a shipped one, or from a file.
 
     Args:
@@ -271,9 +199,9 @@ def load(name: str | Path, hand: str = "") -> ActorPolicy:
     if hand:
         load_hand(hand)
     if str(name) in shipped():
-        content = read(_SHIPPED / f"{name}.pt", FORMAT, _PARTS, _REMEDY)
+        path = _SHIPPED / f"{name}.pt"
     elif Path(name).suffix or Path(name).is_file():
-        content = read(Path(name), FORMAT, _PARTS, _REMEDY)
+        path = Path(name)
     else:
         close = difflib.get_close_matches(str(name), shipped(), n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
@@ -281,27 +209,34 @@ def load(name: str | Path, hand: str = "") -> ActorPolicy:
             f"unknown policy {str(name)!r}{hint}; the shipped ones are {', '.join(shipped()) or '(none)'}, and a file "
             "is given by its path, such as runs/nut-oracle/policy.pt"
         )
+    content = read(path, FORMAT, remedy=_REMEDY, versions=(1, VERSION))
     try:
-        task = _check_content(content)
-        with torch.random.fork_rng(devices=()):  # its first weights are drawn in vain, from the caller's generator
-            actor = build_actor(content["shapes"], content["widths"], task.hand)
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError) as error:
+        kind = _kind(content)
+        check_parts(content, (*_PARTS, *kind.parts), path, f"a {FORMAT} file", _REMEDY)
+        return kind.from_content(content, _task_of(content))
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError, ImportError) as error:
         raise ValueError(f"{name} does not hold a policy that this version can build: {error}; {_REMEDY}") from error
-    try:
-        actor.load_state_dict(content["state"])
-    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(
-            f"{name} is of another version of DexScrew, whose networks are built otherwise ({reason}); {_REMEDY}"
-        ) from error
-    return ActorPolicy(actor, content["task"], content["card"], content["task_fields"], content.get("interface"))
+
+
+def load_actor(name: str | Path, hand: str = "") -> ActorPolicy:
+    """Load a policy that must be the actor of a trained agent; see `load`.
+
+    Raises:
+        ValueError: it is of another kind.
+    """
+    policy = load(name, hand)
+    if not isinstance(policy, ActorPolicy):
+        raise ValueError(f"{name} is a policy of the kind {policy.kind!r}, and here one of the kind 'actor' is needed")
+    return policy
 
 
 __all__ = [
     "ActorPolicy",
     "Policy",
+    "StoredPolicy",
     "build_actor",
     "load",
+    "load_actor",
     "read",
     "save",
     "shipped",

@@ -1,11 +1,24 @@
-"""Files that another version of this package wrote are named as such, with what to do about them."""
+"""Files of tensors and values: whole or not at all, never pickles; those of other versions are named as such."""
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import torch
+
+from dexscrew_envs import files
+
+_ROOT = r"(?:[A-Za-z]:[\\/]|~?/(?!/)|\.\./)"
+_OUTSIDE = (
+    re.compile(rf"""(?<=['"]){_ROOT}(?:[^'"]*[/\\])?(?=[^'"/\\]*['"])"""),  # quoted, so that it may hold spaces
+    re.compile(rf"""(?<![^\s'":=,(\[]){_ROOT}(?:[^\s'"/\\]*[/\\])*"""),
+)
+"""The folders of a path that is absolute, or leads up from here."""
 
 
 def check_version(
@@ -66,4 +79,69 @@ def read_json(path: Path, parts: Iterable[str], what: str, remedy: str) -> dict[
     return check_parts(content, parts, path, what, remedy)
 
 
-__all__ = ["check_parts", "check_version", "read_json"]
+def without_paths(value: Any) -> Any:
+    """Return a card, or a part of one, with absolute paths cut to their last part: they tell whose machine it was.
+
+    Relative paths are kept, but for those that lead up from here.
+    """
+    if isinstance(value, Mapping):
+        return {key: without_paths(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_paths(item) for item in value]
+    if not isinstance(value, str):
+        return value
+    for folder in (Path.cwd(), Path.home()):
+        if len(folder.parts) > 1:
+            value = value.replace(f"{folder}/", "/")  # also where the folder's name has a space
+    for folders in _OUTSIDE:
+        value = folders.sub("", value)
+    return value
+
+
+def write_atomically(content: Any, path: Path) -> None:
+    """`torch.save`, whole or not at all.
+
+    Raises:
+        WriteError: the disk is full.
+    """
+    buffer = io.BytesIO()  # on a full disk torch's own writer fails with words of its own
+    torch.save(content, buffer)
+    files.write_bytes(buffer.getvalue(), path)
+
+
+def read(
+    path: Path,
+    expected_format: str,
+    parts: Sequence[str] = (),
+    remedy: str = "make it again",
+    versions: tuple[int, int] = (1, 1),
+) -> dict[str, Any]:
+    """Read a file that `write_atomically` wrote.
+
+    Args:
+        path: of the file.
+        expected_format: its `format`, such as "dexscrew-policy".
+        parts: keys that it must have.
+        remedy: what to do about a file that cannot be used.
+        versions: of its format, the oldest that is read, and the current one.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is truncated, of another format, or of an older or newer version; the message says which.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a broken file fails in as many ways as there are bytes to lose
+        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        raise ValueError(f"{path} is not a whole {expected_format} file ({reason}); copy or train it again") from error
+    if not isinstance(content, dict) or content.get("format") != expected_format:
+        raise ValueError(f"{path} is not a {expected_format} file")
+    what = f"a {expected_format} file"
+    oldest, current = versions
+    check_version(content.get("version"), current, path, what, remedy, oldest)
+    return check_parts(content, parts, path, what, remedy)
+
+
+__all__ = ["check_parts", "check_version", "read", "read_json", "without_paths", "write_atomically"]

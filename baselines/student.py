@@ -36,7 +36,7 @@ def agent(config: StudentConfig) -> Agent:
     Raises:
         ValueError: the oracle does not exist, was made for another task, or sees no more than a student.
     """
-    oracle = policies.load(config.oracle or f"{config.task}-oracle")
+    oracle = policies.load_actor(config.oracle or f"{config.task}-oracle")
     given = changes(config.env)
     if oracle.task != config.task:
         raise ValueError(f"the oracle was made for the task {oracle.task!r}; distil it with --task {oracle.task}")

@@ -6,7 +6,7 @@ from baselines import policies
 from dexscrew_envs.tasks import make_task
 
 
-def load_skill(path: str) -> policies.ActorPolicy:
+def load_skill(path: str) -> policies.StoredPolicy:
     """Return a policy that sees only what a robot measures.
 
     Args:

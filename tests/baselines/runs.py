@@ -23,7 +23,7 @@ def checkpoint_of(folder: Path) -> dict:
 
 
 def state_of(folder: Path) -> dict[str, torch.Tensor]:
-    return policies.read(folder / "policy.pt", policies.FORMAT)["state"]
+    return policies.read(folder / "policy.pt", policies.FORMAT, versions=(1, policies.VERSION))["state"]
 
 
 def equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:

@@ -349,7 +349,9 @@ def test_weights_of_another_network_are_refused(saved, tmp_path):
     content = content_of(saved)
     content["state"]["action_net.weight"] = torch.zeros(12, 7)
     torch.save(content, tmp_path / "other.pt")
-    with pytest.raises(ValueError, match=r"other.pt is of another version of DexScrew, .*action_net.*train it again"):
+    with pytest.raises(
+        ValueError, match=r"other.pt does not .*another version of DexScrew.*action_net.*train it again"
+    ):
         policies.load(tmp_path / "other.pt")
 
 
@@ -388,8 +390,53 @@ def test_a_failed_write_leaves_the_old_file(saved, tmp_path, monkeypatch):
     ],
 )
 def test_a_file_with_parts_of_other_kinds_is_named_with_what_to_do(tmp_path, change, words):
-    content = policies.read(policies._SHIPPED / "nut-student.pt", policies.FORMAT)
+    content = policies.read(policies._SHIPPED / "nut-student.pt", policies.FORMAT, versions=(1, policies.VERSION))
     torch.save(content | change, tmp_path / "p.pt")
     with pytest.raises(ValueError, match=re.escape(words)) as refused:
         policies.load(tmp_path / "p.pt")
     assert str(tmp_path / "p.pt") in str(refused.value) and "train it again" in str(refused.value)
+
+
+class Still(policies.StoredPolicy):
+    """A kind of a user's own: it does nothing, at a speed that its file holds."""
+
+    kind = "still"
+    parts = ("joints", "state")
+
+    def __init__(self, task, joints):
+        super().__init__(task, {}, {"proprio": (3, 24)})
+        self.joints = joints
+
+    def content(self):
+        return {"joints": self.joints, "state": {}}
+
+    @classmethod
+    def from_content(cls, content, task):
+        assert task.name == content["task"]
+        return cls(content["task"], content["joints"])
+
+    def act(self, observation):
+        return torch.zeros(len(observation["proprio"]), self.joints)
+
+
+def test_a_registered_kind_is_saved_and_loaded_as_itself(tmp_path, monkeypatch):
+    path = tmp_path / "still.pt"
+    policies.save(Still("nut", 12), path)
+    with pytest.raises(ValueError, match=r"a policy of the kind 'still', and here 'actor' is known; train it again"):
+        policies.load(path)
+    monkeypatch.setitem(policies.KINDS, "still", f"{__name__}:Still")
+    found = policies.load(path)
+    assert type(found) is Still and found.joints == 12 and found.interface["hand"] == "xhand_left"
+    assert found.act({"proprio": torch.ones(2, 3, 24)}).shape == (2, 12)
+    with pytest.raises(ValueError, match=r"still.pt is a policy of the kind 'still', and here one of the kind 'actor'"):
+        policies.load_actor(path)
+
+
+def test_the_parts_of_a_kind_must_be_there(tmp_path, monkeypatch):
+    monkeypatch.setitem(policies.KINDS, "still", f"{__name__}:Still")
+    policies.save(Still("nut", 12), tmp_path / "still.pt")
+    content = content_of(tmp_path / "still.pt")
+    del content["joints"]
+    torch.save(content, tmp_path / "less.pt")
+    with pytest.raises(ValueError, match="it lacks 'joints'"):
+        policies.load(tmp_path / "less.pt")
