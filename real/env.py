@@ -12,11 +12,10 @@ import numpy as np
 from gymnasium.spaces import Box, MultiBinary
 
 from dexscrew_envs import arguments
-from dexscrew_envs.hands.xhand import FINGERS, JOINTS
 from dexscrew_envs.mdp.observations import HISTORY_STEPS, PROPRIO_STEPS
 from dexscrew_envs.rendering import FrameRenderer, check_size
 from dexscrew_envs.tasks import TASKS, Task, make_task
-from real.robot import TAXELS, ControlGains, Reading, Robot, RobotError, Vector
+from real.robot import ControlGains, Reading, Robot, RobotError, Vector
 from real.safety import SafetyLayer, SafetyLimits, SafetyTrip, fingertip_forces
 
 Observation = dict[str, np.ndarray]
@@ -115,12 +114,14 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
         if render_mode is not None and self.robot.render_state() is None:
             raise ValueError("only a twin in this process can be drawn; leave render_mode out")
         self.limits = limits or SafetyLimits()
+        self._joints = len(self.task.hand.joints)
         self._make_spaces()
         low, high = np.array(self.limits.hand_lower), np.array(self.limits.hand_upper)
         for joint, *narrower in self.task.target_ranges:
-            low[JOINTS.index(joint)], high[JOINTS.index(joint)] = narrower
+            k = self.task.hand.joints.index(joint)
+            low[k], high[k] = narrower
         self._lower, self._upper = low, high
-        self._step_size = np.full(len(JOINTS), self.task.action_scale)
+        self._step_size = np.full(self._joints, self.task.action_scale)
         self._step_size[list(self.task.locked_joints)] = 0.0
         self.skill_active = action == "hand"
         """Whether the finger skill moves the hand; recorded in the observation, of no effect on the motion."""
@@ -128,6 +129,10 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
         self.reading: Reading
         """What the newest observation was made from."""
         self._steps: int | None = None
+        """Since the episode began; None where none runs."""
+        self._target = self._hold = np.zeros(0)
+        self._history = np.zeros((0, 0), np.float32)
+        self._start_turns = self._rotations = 0.0
         try:
             self.robot.connect()
             self.safety = SafetyLayer(self.robot, self.limits, self.task.control_dt, real_time=self.robot.real_time)
@@ -137,29 +142,21 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
             raise
 
     def _make_spaces(self) -> None:
-        limits = self.limits
-        full = (
-            np.concatenate([limits.hand_lower, limits.arm_lower]),
-            np.concatenate([limits.hand_upper, limits.arm_upper]),
-        )
+        limits, pair = self.limits, 2 * self._joints
         spaces: dict[str, gymnasium.Space] = {
-            "proprio": Box(-math.pi, math.pi, (PROPRIO_STEPS, 2 * len(JOINTS)), np.float32),
-            "history": Box(-math.pi, math.pi, (HISTORY_STEPS, 2 * len(JOINTS)), np.float32),
-            "hand_q": Box(-math.pi, math.pi, (len(JOINTS),), np.float64),
-            "arm_q": Box(-2 * math.pi, 2 * math.pi, (6,), np.float64),
-            "arm_qd": Box(-2 * math.pi, 2 * math.pi, (6,), np.float64),
-            "tcp_pose": Box(-2 * math.pi, 2 * math.pi, (6,), np.float64),
-            "tcp_force": Box(-1e4, 1e4, (6,), np.float64),
-            "tactile": Box(-128, 255, (len(FINGERS), TAXELS, 3), np.int16),
+            "proprio": Box(-math.pi, math.pi, (PROPRIO_STEPS, pair), np.float32),
+            "history": Box(-math.pi, math.pi, (HISTORY_STEPS, pair), np.float32),
+            **{name: feature.space() for name, feature in self.robot.observation_features.items()},
             "age": Box(0.0, _MAX_AGE, (3,), np.float64),
             "skill_active": MultiBinary(1),
         }
         chosen: Any = gymnasium.spaces.Dict({key: spaces[key] for key in self.observe})
         self.observation_space = chosen
         if self.action == "hand":
-            self.action_space = Box(-1.0, 1.0, (len(JOINTS),), np.float32)
+            self.action_space = Box(-1.0, 1.0, (self._joints,), np.float32)
         else:
-            self.action_space = Box(full[0], full[1], (len(JOINTS) + 6,), np.float64)
+            low = np.array([*limits.hand_lower, *limits.arm_lower])
+            self.action_space = Box(low, np.array([*limits.hand_upper, *limits.arm_upper]), low.shape, np.float64)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict]:
         """Begin a new episode.
@@ -223,10 +220,11 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
         pair = np.concatenate([reading.hand.q, self._target]).astype(np.float32)
         self._history = np.concatenate([self._history[1:], pair[None]])
         self._steps += 1
-        before = self._rotations
         info = self._info(reading, sent_hand, sent_arm, period)
         info["trip"] = trip
-        reward = 0.0 if math.isnan(info["rotations"]) else self._rotations - before
+        reward = 0.0 if reading.progress is None else info["rotations"] - self._rotations
+        if reading.progress is not None:
+            self._rotations = info["rotations"]
         terminated = bool(trip or info.get("finished", False) or info.get("lost", ""))
         truncated = not terminated and self._steps >= self.episode_steps
         observation = self._observe(reading)
@@ -294,7 +292,7 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
         if not np.isfinite(action).all():
             raise ValueError(f"the action must be finite, got {action.tolist()}")
         if self.action == "full":
-            return action[: len(JOINTS)].astype(float), action[len(JOINTS) :].astype(float)
+            return action[: self._joints].astype(float), action[self._joints :].astype(float)
         return self.skill_targets(action), self._hold
 
     def _go_to_start(self) -> None:
@@ -310,7 +308,7 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
                 return
         worst = int(np.abs(reading.hand.q - start).argmax())
         raise RobotError(
-            f"the hand did not reach its start pose within {_START_TIMEOUT:g} s: {JOINTS[worst]} is at "
+            f"the hand did not reach its start pose within {_START_TIMEOUT:g} s: {self.task.hand.joints[worst]} is at "
             f"{reading.hand.q[worst]:.2f} rad, wanted {start[worst]:.2f} rad; clear the hand and reset again"
         )
 
@@ -322,12 +320,7 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
         values = {
             "proprio": self._history[end - PROPRIO_STEPS : end].copy(),
             "history": self._history.copy(),
-            "hand_q": hand.q.copy(),
-            "arm_q": arm.q.copy(),
-            "arm_qd": arm.qd.copy(),
-            "tcp_pose": arm.tcp_pose.copy(),
-            "tcp_force": arm.tcp_force.copy(),
-            "tactile": hand.tactile.copy(),
+            **reading.values(),
             "age": np.clip(age, 0.0, _MAX_AGE),
             "skill_active": np.array([self.skill_active], np.int8),
         }
@@ -335,13 +328,12 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
 
     def _info(self, reading: Reading, hand: Vector, arm: Vector, period: float) -> dict[str, Any]:
         progress = reading.progress
-        self._rotations = 0.0 if progress is None else progress.turns - self._start_turns
         info = {
             "sent_hand": hand.copy(),
             "sent_arm": arm.copy(),
             "period": period,
             "jitter": period - self.task.control_dt,
-            "rotations": math.nan if progress is None else self._rotations,
+            "rotations": math.nan if progress is None else progress.turns - self._start_turns,
             "fingertip_force": fingertip_forces(reading.hand),
             "trip": "",
         }

@@ -12,18 +12,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from numbers import Real
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dexscrew_envs.program import Status
 
+if TYPE_CHECKING:
+    from real.features import Features  # the computer of a hand server has no Gymnasium
+
 Vector = NDArray[np.float64]
 
 TAXELS = 120
 """Taxels of a fingertip."""
-
 
 MAX_GAIN = 400
 """Largest gain of the hand, and largest current limit (mA): users of the hand publish none larger."""
@@ -133,6 +135,15 @@ class Reading:
     progress: Progress | None = None
     """How far the task is, where something measures it: on a twin."""
 
+    def values(self) -> dict[str, NDArray[Any]]:
+        """Return copies of what was measured, under the names of `real.features.measured`."""
+        arm, hand = self.arm, self.hand
+        return {
+            "hand_q": hand.q.copy(), "hand_current": hand.current.copy(), "arm_q": arm.q.copy(),
+            "arm_qd": arm.qd.copy(), "tcp_pose": arm.tcp_pose.copy(), "tcp_force": arm.tcp_force.copy(),
+            "tactile": hand.tactile.copy(), "resultant": hand.resultant.copy(),
+        }  # fmt: skip
+
 
 @dataclass(frozen=True, kw_only=True)
 class ControlGains:
@@ -180,6 +191,14 @@ class Robot(Protocol):
 
     real_time: bool
     """Whether its clock goes on by itself; that of a simulation goes on when somebody waits."""
+
+    @property
+    def observation_features(self) -> Features:
+        """What it measures: name, type, shape, unit and range of each entry of `Reading.values`."""
+
+    @property
+    def action_features(self) -> Features:
+        """What it takes: the same of each argument of `command`."""
 
     def check_task(self, task: str, shape: str | None) -> None:
         """Raise ValueError if this robot is there for another task or shape of the object."""

@@ -25,6 +25,7 @@ from baselines import policies
 from dexscrew_envs import program
 from dexscrew_envs.files import check_place, write_json
 from dexscrew_envs.program import Status
+from dexscrew_envs.tasks import make_task
 from real.env import DexScrewRealEnv
 from real.skill import load_skill
 from real.view import LiveView
@@ -96,7 +97,8 @@ def make_env(args: Args, task: str) -> DexScrewRealEnv:
         from real.twin.robot import TwinConfig
 
         robot = TwinConfig(stratum=args.stratum)
-    return DexScrewRealEnv(task, robot=robot, shape=args.shape, episode_steps=max(1, math.ceil(args.seconds * 20)))
+    steps = math.ceil(args.seconds / make_task(task).control_dt - 1e-9)
+    return DexScrewRealEnv(task, robot=robot, shape=args.shape, episode_steps=max(1, steps))
 
 
 def run(

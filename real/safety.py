@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from dexscrew_envs.hands import XHAND_LEFT
 from dexscrew_envs.hands.xhand import FINGERS, JOINTS
+from real.features import ARM_JOINTS
 from real.kinematics import forward
 from real.robot import ArmMode, HandState, Reading, Robot, RobotError, Vector
 
@@ -27,9 +29,9 @@ _WATCH_PERIOD = 0.02
 class SafetyLimits:
     """What is allowed. Vectors of the hand are in policy order."""
 
-    hand_lower: tuple[float, ...] = (-0.174, 0, 0, 0, 0, 0, 0, 0, 0, 0, -0.698, 0)
-    """Lower limits of the hand's joint targets (rad): those of the vendor's URDF."""
-    hand_upper: tuple[float, ...] = (0.174, *[1.919] * 8, 1.832, 1.745, 1.745)
+    hand_lower: tuple[float, ...] = field(default_factory=lambda: XHAND_LEFT.joint_range[0])
+    """Lower limits of the hand's joint targets (rad); by default those of the hand's model."""
+    hand_upper: tuple[float, ...] = field(default_factory=lambda: XHAND_LEFT.joint_range[1])
     """Their upper limits (rad)."""
     hand_velocity: float = 2.0
     """Speed limit of a hand joint's target (rad/s). A skill moves targets at up to 1 rad/s."""
@@ -57,7 +59,8 @@ class SafetyLimits:
     """Longest time without a command before the robot is stopped (s)."""
 
     def __post_init__(self) -> None:
-        shapes = {"hand_lower": (12,), "hand_upper": (12,), "arm_lower": (6,), "arm_upper": (6,), "workspace": (3, 2)}
+        hand, arm = (len(JOINTS),), (ARM_JOINTS,)
+        shapes = {"hand_lower": hand, "hand_upper": hand, "arm_lower": arm, "arm_upper": arm, "workspace": (3, 2)}
         for name, shape in shapes.items():
             if not _are_numbers(value := getattr(self, name), shape):
                 entries = "numbers" if len(shape) == 1 else "pairs of numbers"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -68,6 +69,12 @@ class Hand:
                 raise ValueError(f"the hand {self.name!r} has no joint {joint!r}; it has {', '.join(self.joints)}")
         if self.joints[len(self.joints) - len(self.thumb) :] != self.thumb:
             raise ValueError(f"the hand {self.name!r} must list its thumb's joints last, in the order of `thumb`")
+
+    @cached_property
+    def joint_range(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Lower and upper limits of its joints, in their order (rad), as the model has them."""
+        ranges = self.spec().compile().jnt_range
+        return tuple(ranges[:, 0].tolist()), tuple(ranges[:, 1].tolist())
 
     @property
     def finger_names(self) -> tuple[str, ...]:

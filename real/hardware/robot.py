@@ -13,6 +13,8 @@ from types import NoneType
 from gymnasium.error import DependencyNotInstalled
 
 from dexscrew_envs import extras
+from dexscrew_envs.hands import XHAND_LEFT
+from real.features import commanded, measured
 from real.robot import ControlGains, Reading, RobotError, Vector, check_range
 
 try:
@@ -69,6 +71,8 @@ class UR5eXHand:
     """
 
     real_time = True
+    observation_features = measured(XHAND_LEFT)
+    action_features = commanded(XHAND_LEFT)
 
     def __init__(self, config: RobotConfig) -> None:
         self.config = config

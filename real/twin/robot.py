@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dexscrew_envs.hands import XHAND_LEFT
+from real.features import commanded, measured
 from real.robot import ArmMode, ArmState, ControlGains, HandState, Progress, Reading, RobotError, Sight, Vector
 from real.twin.parameters import STRATA
 from real.twin.plant import Plant
@@ -44,6 +45,8 @@ class TwinRobot:
     """
 
     real_time = False
+    observation_features = measured(XHAND_LEFT)
+    action_features = commanded(XHAND_LEFT)
 
     def __init__(self, plant: Plant, config: TwinConfig) -> None:
         self.plant = plant

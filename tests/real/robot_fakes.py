@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from dexscrew_envs.hands import XHAND_LEFT
+from real.features import commanded, measured
 from real.robot import ArmMode, ArmState, HandState, Progress, Reading, RobotError
 
 ARM_Q = np.array([0.0, -1.6, 1.8, -1.8, -1.57, 0.0])
@@ -14,6 +16,9 @@ HAND_Q = np.array([0.0, 0.8, 0.4, 0.8, 0.4, 0.1, 0.1, 0.1, 0.1, 1.3, 0.3, 0.4])
 
 class FakeRobot:
     """Keeps a reading that tests change, and what it was told; its clock moves when it waits."""
+
+    observation_features = measured(XHAND_LEFT)
+    action_features = commanded(XHAND_LEFT)
 
     def __init__(self) -> None:
         self.now = 100.0

@@ -198,8 +198,8 @@ def _add_walls(
     sensor, kind = mujoco.mjtSensor, mujoco.mjtObj
     for name in ("tip_x", "tip_y") if parameters.form.centred else ("tip_y",):
         spec.add_equality(
-            name=name, type=mujoco.mjtEq.mjEQ_JOINT, objtype=kind.mjOBJ_JOINT, name1=name, data=[0.0] * 12,
-            solref=STIFF, solimp=RIGID,
+            name=name, type=mujoco.mjtEq.mjEQ_JOINT, objtype=kind.mjOBJ_JOINT, name1=name,
+            data=[0.0] * mujoco.mjNEQDATA, solref=STIFF, solimp=RIGID,
         )  # fmt: skip
     # A cord between two points of the axes, as long as their play, limits the tilt alike in all directions.
     for body, name in ((socket, "play_socket"), (driver, "play_driver")):
