@@ -48,10 +48,9 @@ def test_commands_are_within_the_range_of_the_hand_s_model():
 
 
 def test_the_environment_observes_what_its_robot_measures():
-    class Blind(FakeRobot):
-        observation_features = {**FakeRobot.observation_features, "arm_q": Feature("float64", (6,), "rad", -1.0, 1.0)}
-
-    env = DexScrewRealEnv("nut", robot=Blind())
+    robot = FakeRobot()
+    robot.observation_features = {**measured(XHAND_LEFT), "arm_q": Feature("float64", (6,), "rad", -1.0, 1.0)}
+    env = DexScrewRealEnv("nut", robot=robot)
     assert env.observation_space["arm_q"].high.tolist() == [1.0] * 6
-    assert env.observation_space["tactile"] == Blind.observation_features["tactile"].space()
+    assert env.observation_space["tactile"] == robot.observation_features["tactile"].space()
     env.close()

@@ -18,8 +18,8 @@ from baselines import policies
 from dexscrew_envs.program import Status
 from real import doctor, env, run
 from real.env import DexScrewRealEnv
+from real.hardware import robot as hardware
 from real.hardware.robot import RobotConfig, UR5eXHand
-from real.hardware.robot import robot as hardware
 from real.hardware.ur5e import UR5e
 from real.robot import ArmMode, RobotError
 from real.safety import SafetyLimits
