@@ -8,7 +8,7 @@ import pytest
 
 from dexscrew_envs.hands.xhand import JOINTS
 from dexscrew_envs.scene import build_scene, check_joint_order, scales_of
-from dexscrew_envs.shapes import convex_parts
+from dexscrew_envs.shapes import SHAPES, convex_parts
 from dexscrew_envs.tasks import NUT, SCREWDRIVER, make_task
 
 FINGER_BODIES = set(JOINTS)  # every body of a finger has the name of the joint that moves it
@@ -58,10 +58,11 @@ def test_scales_spread_evenly_around_the_nominal_ones():
 
 def test_variants_are_every_shape_at_every_scale(nuts):
     variants = nuts.variants
-    assert variants.shapes == ("triangle", "square", "hexagon", "cross")
-    assert variants.shape.tolist() == [k for k in range(4) for _ in range(15)]
-    np.testing.assert_allclose(variants.scale, np.tile(scales_of(NUT), 4))
-    assert variants.symmetry.tolist() == [order for order in (3, 4, 6, 4) for _ in range(15)]
+    count = len(NUT.shapes)
+    assert variants.shapes == NUT.shapes
+    assert variants.shape.tolist() == [k for k in range(count) for _ in range(15)]
+    np.testing.assert_allclose(variants.scale, np.tile(scales_of(NUT), count))
+    assert variants.symmetry.tolist() == [SHAPES[shape].symmetry for shape in NUT.shapes for _ in range(15)]
 
 
 @pytest.mark.parametrize("scene_name", ["nuts", "handles"])

@@ -15,10 +15,7 @@ from dexscrew_envs.vector_env import DexScrewVectorEnv
 
 SIZES = {"proprio": (3, 24), "history": (30, 24), "fingertip_force": (5, 3), "point_cloud": (100, 3)}
 MIXED = {"nut": ("triangle", "cross"), "screwdriver": ("octagon", "dodecagon", "spheres")}
-SHAPES = [
-    *(("nut", shape) for shape in ("triangle", "square", "hexagon", "cross", MIXED["nut"])),
-    *(("screwdriver", shape) for shape in ("octagon", "dodecagon", "spheres", MIXED["screwdriver"])),
-]
+SHAPES = [(name, shape) for name in MIXED for shape in (*TASKS[name].shapes, MIXED[name])]
 TERMS = {"rotate", "proximity", "pose", "torque", "work", "overspeed", "height"}
 
 

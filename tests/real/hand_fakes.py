@@ -22,6 +22,13 @@ def free_host() -> str:
     return next(_hosts)
 
 
+def is_held(plant: FakeHandPlant, start: np.ndarray, commanded: np.ndarray) -> bool:
+    """Return whether the hand's target is a position that it had on its way from the start to a command."""
+    target = plant.target
+    low, high = np.minimum(start, commanded) - 0.02, np.maximum(start, commanded) + 0.02
+    return not np.allclose(target, commanded) and bool(((low <= target) & (target <= high)).all())
+
+
 class FakeHandPlant:
     """Joints that follow their target at first order, with a time constant (s), and taxels with noise."""
 

@@ -63,7 +63,7 @@ def robot():
 def _be(module: str, arguments: list[str], log: str) -> None:
     """Be a program, in a process of its own, patient enough for a busy machine."""
     from real import doctor, env
-    from real.hardware.robot import robot as hardware
+    from real.hardware import robot as hardware
     from real.hardware.ur5e import UR5e
 
     patient = SafetyLimits(max_age=2.0, dead_man=5.0)

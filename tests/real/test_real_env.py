@@ -13,6 +13,7 @@ from robot_fakes import ARM_Q, HAND_Q, FakeRobot
 
 import dexscrew_envs  # noqa: F401 - registers the environments
 from baselines import policies
+from dexscrew_envs.hands import XHAND_LEFT
 from dexscrew_envs.tasks import make_task
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 from real.env import ALL_OBSERVE, DexScrewRealEnv
@@ -162,12 +163,22 @@ def test_full_actions_are_joint_targets_of_hand_and_arm(robot, make):
 def test_reset_takes_the_hand_to_the_start_pose_and_leaves_the_arm(robot, make):
     env = make("nut", robot=robot)
     env.reset()
-    start = np.array(make_task("nut").start_pose)
-    np.testing.assert_allclose(robot.q, np.clip(start, env._lower, env._upper))
+    np.testing.assert_allclose(robot.q, make_task("nut").start_pose)
     steps = np.abs(np.diff([hand for hand, _ in robot.commands], axis=0))
     assert steps.max() <= env.limits.hand_velocity * 0.05 + 1e-9
     assert all((arm == ARM_Q).all() for _, arm in robot.commands)
     assert robot.recoveries == 1
+
+
+def test_the_start_pose_is_cut_to_the_ranges_of_task_and_model(robot, make, monkeypatch):
+    joints = XHAND_LEFT.joints
+    beyond = dict.fromkeys(joints, 0.5) | {"index_bend": -0.3, "thumb_bend": 0.1, "thumb_2": 1.8}
+    task = make_task("screwdriver", start_pose=tuple(beyond.values()))
+    monkeypatch.setattr("real.env.make_task", lambda name: task)
+    make("screwdriver", robot=robot).reset()
+    reached = dict(zip(joints, robot.q, strict=True))
+    expected = beyond | {"index_bend": -0.174, "thumb_bend": 0.6, "thumb_2": 1.745}
+    assert reached == pytest.approx(expected)
 
 
 def test_a_hand_that_does_not_reach_the_start_pose_is_reported(robot, make):

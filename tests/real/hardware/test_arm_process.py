@@ -16,8 +16,8 @@ import pytest
 from ur_fakes import START, KinematicPlant, new_host, wait_until
 
 from dexscrew_envs.program import ENDING_SIGNALS
+from real.hardware import ur5e
 from real.hardware.arm_process import Options, Servo
-from real.hardware.robot import ur5e
 from real.hardware.ur5e import UR5e
 from real.robot import ArmMode, RobotError
 from real.twin.network.server import TwinServer

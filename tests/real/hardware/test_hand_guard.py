@@ -13,10 +13,10 @@ import pytest
 from hand_fakes import START, FakeHandPlant, free_host, wait_until
 from hand_programs import check_that_it_holds, client_program, guard_of, is_alive, server_program, wait_until_it_moves
 
+from real.hardware import hand_guard
 from real.hardware.hand_device import HandDevice
 from real.hardware.hand_guard import follow, hold
 from real.hardware.hand_sdk import load_sdk
-from real.hardware.robot import hand_guard
 from real.hardware.xhand import XHand
 from real.robot import RobotError
 from real.twin.network.hand_port import HandPort

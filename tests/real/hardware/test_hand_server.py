@@ -5,12 +5,12 @@ import time
 import numpy as np
 import pytest
 import zmq
-from hand_fakes import START, served_hand, wait_until
+from hand_fakes import START, is_held, served_hand, wait_until
 
 from real import hand_protocol as protocol
+from real.hardware import hand_server
 from real.hardware.hand_device import DEAD_MAN, DeviceReading, HandDevice, describe
 from real.hardware.hand_server import HandServer, create_keys, load_sdk
-from real.hardware.robot import hand_server
 from real.robot import RobotError
 
 RNG = np.random.default_rng(3)
@@ -168,7 +168,7 @@ def test_the_end_of_a_session_holds_the_hand(rig, client):
     client.command(START + 0.15)
     wait_until(lambda: rig.plant.commands)
     client.ask(protocol.Bye)
-    wait_until(lambda: not np.allclose(rig.plant.target, START + 0.15))
+    wait_until(lambda: is_held(rig.plant, START, START + 0.15))
 
 
 def test_closing_the_server_holds_the_hand():
@@ -178,7 +178,7 @@ def test_closing_the_server_holds_the_hand():
         client.hello()
         client.command(START + 0.15)
         wait_until(lambda: rig.plant.commands)
-    assert not np.allclose(rig.plant.target, START + 0.15)
+    assert is_held(rig.plant, START, START + 0.15)
     client.close()
 
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import zmq
-from hand_fakes import START, free_host, served_hand, wait_until
+from hand_fakes import START, free_host, is_held, served_hand, wait_until
 
 from real import hand_protocol as protocol
 from real.hardware.hand_server import HandServer, create_keys
@@ -53,7 +53,7 @@ def test_hold_keeps_the_measured_position(rig, hand):
     hand.command(START + 0.15)
     wait_until(lambda: rig.plant.commands)
     hand.hold()
-    wait_until(lambda: not np.allclose(rig.plant.target, START + 0.15))
+    wait_until(lambda: is_held(rig.plant, START, START + 0.15))
 
 
 def test_zeroing(rig, hand):
@@ -189,7 +189,7 @@ def test_a_fault_of_the_thread_that_reads_loses_the_hand_which_can_still_be_held
     with pytest.raises(RobotError, match=f"is lost .*{type(fault).__name__}.*connect again"):
         hand.command(START)
     hand.hold()
-    wait_until(lambda: not np.allclose(rig.plant.target, START + 0.15))
+    wait_until(lambda: is_held(rig.plant, START, START + 0.15))
 
 
 def test_a_context_that_ended_is_an_error_and_a_hold_is_safe(rig, monkeypatch):
