@@ -30,6 +30,14 @@ def test_a_stock_algorithm_learns_on_the_batch():
 
 
 @pytest.mark.slow
+def test_the_ppo_of_rsl_rl_learns_on_the_batch(tmp_path):
+    pytest.importorskip("rsl_rl")
+    runner = load("rsl_rl_ppo")(iterations=2, num_envs=8, folder=str(tmp_path))
+    assert runner.current_learning_iteration == 1
+    assert all(parameter.isfinite().all() for parameter in runner.alg.actor.parameters())
+
+
+@pytest.mark.slow
 def test_the_exported_student_acts_from_its_contract_alone(tmp_path):
     pytest.importorskip("onnxscript")
     assert export.main(["--policy", "nut-student", "--out", str(tmp_path / "nut-student")]) == 0

@@ -7,6 +7,7 @@ import torch
 
 from dexscrew_envs.mdp.randomization import noisy, push, sample_episode
 from dexscrew_envs.tasks import NUT, SCREWDRIVER
+from dexscrew_envs.tasks.declare import drawn_sizes
 
 COUNT = 20_000
 
@@ -37,7 +38,9 @@ def test_shapes_are_one_row_per_episode(episode):
     sizes = {name: tuple(tensor.shape[1:]) for name, tensor in episode.tensors().items()}
     ones = dict.fromkeys(("mass", "friction", "restitution", "joint_friction"), (1,))
     twelves = dict.fromkeys(("kp", "kd", "observation_bias", "action_bias"), (12,))
-    assert sizes == {"start": (), "center_of_mass": (3,), **ones, **twelves}
+    expected = {"start": (), "center_of_mass": (3,), **ones, **twelves}
+    assert {name: sizes[name] for name in expected} == expected
+    assert {name: (size,) for name, size in drawn_sizes(NUT).items()}.items() <= sizes.items()
     assert {len(tensor) for tensor in episode.tensors().values()} == {COUNT}
 
 
