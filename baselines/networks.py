@@ -46,7 +46,7 @@ class RunningNorm(nn.Module):
         return ((values - self.mean.float()) * scale).clamp(-5.0, 5.0)
 
     def denormalize(self, values: Tensor) -> Tensor:
-        """Undo the normalisation, but for the clipping."""
+        """Undo the normalisation, except for the clipping."""
         return values * torch.sqrt(self.var + self.epsilon).float() + self.mean.float()
 
 

@@ -81,7 +81,7 @@ class Player:
         seed: of the episodes.
 
     Raises:
-        ValueError: the shape is none of the task's, or the seed is negative.
+        ValueError: the task has no such shape, or the seed is negative.
     """
 
     def __init__(self, policy: policies.Policy, shape: str = "", seed: int = 0) -> None:
@@ -259,7 +259,7 @@ def load(args: Args) -> policies.Policy:
     """Return the policy that the arguments ask for.
 
     Raises:
-        ValueError: there is none, or it is for another task or hand; the message says what would be right.
+        ValueError: there is no such policy, or it is for another task or hand; the message says what would be right.
     """
     if args.task:
         make_task(args.task)  # which says what it may be

@@ -82,7 +82,7 @@ def read_json(path: Path, parts: Iterable[str], what: str, remedy: str) -> dict[
 def without_paths(value: Any) -> Any:
     """Return a card, or a part of one, with absolute paths cut to their last part: they tell whose machine it was.
 
-    Relative paths are kept, but for those that lead up from here.
+    Relative paths are kept, unless they lead up from here.
     """
     if isinstance(value, Mapping):
         return {key: without_paths(item) for key, item in value.items()}

@@ -67,7 +67,7 @@ class StoredPolicy(ABC):
     @classmethod
     @abstractmethod
     def from_content(cls, content: Mapping[str, Any], task: Task) -> Self:
-        """Return the policy of a file's content; whatever is raised is told as a file that cannot be used."""
+        """Return the policy of a file's content; any error here is reported as a file that cannot be used."""
 
     @abstractmethod
     def act(self, observation: Mapping[str, Tensor]) -> Tensor:

@@ -15,6 +15,7 @@ from baselines.rl.dagger import TensorDAgger
 from baselines.rl.sb3_env import TensorVecEnv
 from baselines.rl.training import Agent, TrainConfig, run_command
 from baselines.task_options import changes
+from dexscrew_envs.mdp.observations import MEASURED
 from dexscrew_envs.tasks import make_task
 
 
@@ -40,7 +41,7 @@ def agent(config: StudentConfig) -> Agent:
     given = changes(config.env)
     if oracle.task != config.task:
         raise ValueError(f"the oracle was made for the task {oracle.task!r}; distil it with --task {oracle.task}")
-    student = ("proprio", "history")
+    student = MEASURED
     if set(oracle.observe) <= set(student):
         raise ValueError(
             f"{config.oracle} sees {', '.join(oracle.observe)} only, as a student does; an oracle sees "

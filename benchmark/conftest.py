@@ -9,7 +9,7 @@ from tabulate import tabulate
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print a table for each group of benchmarks, one row per benchmark, of what it noted."""
+    """Print a table for each group of benchmarks, with one row of notes per benchmark."""
     session = getattr(terminalreporter.config, "_benchmarksession", None)
     found = [bench for bench in session.benchmarks if bench.extra_info] if session else []
     for group, members in itertools.groupby(found, key=lambda bench: bench.group):

@@ -210,9 +210,10 @@ def run_all(args: Args, out: Path) -> None:
     except (ConnectionError, RuntimeError, ValueError) as error:
         if not args.ray_address:
             raise ConnectionError(f"Ray does not start on this machine: {error}") from error
-        hint = "; if it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
-        refused = isinstance(error, ConnectionError)  # rather than an address that is none
-        raise ConnectionError(f"no Ray cluster answers at {args.ray_address!r}: {error}{hint * refused}") from error
+        message = f"no Ray cluster answers at {args.ray_address!r}: {error}"
+        if isinstance(error, ConnectionError):  # the cluster refused, rather than the address being malformed
+            message += "; if it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
+        raise ConnectionError(message) from error
     waiting: list[Any] = []
     try:
         largest = max(node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"])
@@ -279,7 +280,7 @@ def _compare(args: Args) -> int:
     for name in ("seeds", "steps", "num_envs", "episodes", "cpus"):
         if getattr(args, name) < 1:
             raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(args, name)}")
-    conditions(args.task, args.randomization, **changes(args.env))  # whatever is impossible is refused here
+    conditions(args.task, args.randomization, **changes(args.env))  # refuses impossible values before any training
     out = (args.out or _default_folder(args)).resolve()
     _check_folder(args, out)  # before the lock, which would leave a file in a folder that is not ours
     with claimed(out):

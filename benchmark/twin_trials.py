@@ -28,6 +28,7 @@ from baselines.progress import Progress
 from baselines.run_folder import versions
 from dexscrew_envs import program
 from dexscrew_envs.files import claimed, to_json, write_json, write_text
+from dexscrew_envs.mdp.observations import MEASURED
 from dexscrew_envs.program import Status
 from dexscrew_envs.workers import pool
 from real.env import DexScrewRealEnv
@@ -81,7 +82,7 @@ def run_trial(args: Args, shape: str, stratum: str, seed: int) -> dict[str, Any]
     torch.set_num_threads(1)
     policy = policies.load(args.policy)
     env = DexScrewRealEnv(
-        policy.task, robot=TwinConfig(stratum=stratum), shape=shape, action="full", observe=("proprio", "history"),
+        policy.task, robot=TwinConfig(stratum=stratum), shape=shape, action="full", observe=MEASURED,
     )  # fmt: skip
     with closing(env):
         env.episode_steps = round(TRIAL_SECONDS[policy.task] / env.task.control_dt)

@@ -56,7 +56,7 @@ def observation_keys(value: Any, known: tuple[str, ...]) -> tuple[str, ...]:
         known: those that there are.
 
     Raises:
-        ValueError: there is none, or one that is not known.
+        ValueError: no key is given, or an unknown one.
     """
     keys = (value,) if isinstance(value, str) else several(value)
     if not isinstance(keys, tuple) or not keys:

@@ -64,7 +64,7 @@ def _module(name: str) -> str:
 
 
 def _become(module: str, arguments: list[str]) -> int:
-    """Go on as another program: in the same process, so that signals and the parent's end reach it as ever."""
+    """Replace this process by another program, which signals and the parent's end then reach directly."""
     command = [sys.executable, "-m", module, *arguments]
     opengl.withdraw()  # or the program would take our choice for the user's wish
     if os.name == "nt":  # there `exec` would return to the shell at once

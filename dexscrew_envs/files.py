@@ -57,7 +57,7 @@ def replacing(path: Path) -> Iterator[Path]:
     except Exception as error:
         if isinstance(error, WriteError):
             raise
-        full = _free(path) < _FULL  # whatever the writer says of it
+        full = _free(path) < _FULL  # the writer's own error may not say so
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno not in DISK_ERRORS and not full and _concerns(error, beside):
@@ -83,7 +83,7 @@ def check_place(path: Path) -> None:
     """Refuse a place for a file that cannot be written, before the work whose result it is to hold.
 
     Raises:
-        ValueError: it is a folder, or its folder is none or cannot be written.
+        ValueError: it is a folder, or its parent is not a folder or cannot be written.
     """
     if path.is_dir():
         raise ValueError(f"{path} is a folder; give the name of a file")
@@ -169,7 +169,7 @@ def write_json(content: Any, path: Path) -> None:
 
 
 def holds_nothing(folder: Path) -> bool:
-    """Return whether a folder is missing or empty, but for what this module leaves in it."""
+    """Return whether a folder is missing, or holds nothing but what this module leaves in it."""
     ours = (_LOCK, _HOLDER)
     return not folder.is_dir() or not any(
         entry.name not in ours and not entry.name.startswith(_PARTIAL) for entry in folder.iterdir()

@@ -14,7 +14,7 @@ class Copyable:
     """Goes on as the original after `copy.deepcopy` and pickle.
 
     A subclass's `__getstate__` gives what can be pickled, and its `__setstate__` makes the rest anew. What can be is
-    pickled by itself, so that its tensors come into being as ordinary ones, whatever the caller's modes.
+    pickled by itself, so that its tensors come into being as ordinary ones, in any mode of the caller's.
     """
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""With which OpenGL MuJoCo draws: one that works here, whatever was imported first, or the true reason why none does.
+"""Which OpenGL MuJoCo draws with: one that works here, in any order of imports, or the reason why none does.
 
 MuJoCo settles this once, by the variable MUJOCO_GL as it is when MuJoCo is first imported, and by default it needs a
 display. The standard library is enough to import this module.
@@ -29,7 +29,7 @@ _chosen = ""
 
 
 def prepare() -> None:
-    """Let MuJoCo, if it is not imported yet, find an OpenGL that can be had, and be imported if there is none."""
+    """If MuJoCo is not imported yet, choose an OpenGL that works here; without one, MuJoCo can still be imported."""
     global _chosen
     if sys.platform != "linux" or "mujoco" in sys.modules:
         return
@@ -148,7 +148,7 @@ def _candidates() -> tuple[str, ...]:
 
 
 def _way_out() -> str:
-    """Say what to do where MUJOCO_GL asks for what cannot be."""
+    """Say what to do where MUJOCO_GL asks for an OpenGL that does not work here."""
     installed = next(filter(_is_installed, HEADLESS), None)
     return f"unset MUJOCO_GL, or set it to {installed}" if installed else f"unset it, and {_install('libEGL.so.1')}"
 
@@ -194,7 +194,7 @@ def _started_glfw() -> Any:
     """Return the module `glfw`, which has found the display.
 
     Raises:
-        RuntimeError: there is none, or it does not answer.
+        RuntimeError: there is no display, or it does not answer.
     """
     if not _display():
         raise RuntimeError("it needs a display, and DISPLAY is not set")

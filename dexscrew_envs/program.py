@@ -45,7 +45,7 @@ class Status(IntEnum):
 class Ended(KeyboardInterrupt):
     """The program is told to end; raised in its main thread.
 
-    It is a KeyboardInterrupt, so that whatever tidies up after Ctrl-C does so after every other signal.
+    It is a KeyboardInterrupt, so that code which tidies up after Ctrl-C does so after every other signal.
 
     Args:
         reason: a sentence for the user.
@@ -346,7 +346,7 @@ def _safe_output() -> Iterator[None]:
 
 
 class Unfailing:
-    """A stream for what may be lost, such as a bar: a terminal that is gone, or a full disk, must not end the work."""
+    """A stream whose text may be lost, such as a bar's: a closed terminal or a full disk must not end the work."""
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream

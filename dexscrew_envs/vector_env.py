@@ -27,7 +27,7 @@ from dexscrew_envs.tasks import Task, make_task
 
 Observation = dict[str, Tensor]
 
-DEFAULT_OBSERVE = ("proprio", "history", "privileged")
+DEFAULT_OBSERVE = (*obs.MEASURED, "privileged")
 ALL_OBSERVE = (*DEFAULT_OBSERVE, "fingertip_force", "point_cloud")
 _MAX_FINITE = 1e6
 
@@ -174,7 +174,7 @@ class DexScrewVectorEnv(Copyable, VectorEnv[Observation, Tensor, Tensor]):
     ) -> tuple[Observation, dict[str, Any]]:
         """Begin new episodes, in all environments or where `options["reset_mask"]` (N,) is true.
 
-        The same seed gives the same episodes: bit for bit on the mujoco engine, but for rounding on the warp engine.
+        The same seed gives the same episodes: bit for bit on the mujoco engine, up to rounding on the warp engine.
 
         Raises:
             RuntimeError: the environment is closed.
@@ -231,7 +231,7 @@ class DexScrewVectorEnv(Copyable, VectorEnv[Observation, Tensor, Tensor]):
         return noisy_targets, self._push
 
     def _compute_step(self) -> tuple[Observation, Tensor, Tensor, Tensor, dict[str, Any]]:
-        """Return what follows from the simulator's step: all that `step` returns."""
+        """Read the state after the physics and return what `step` returns."""
         task = self.task
         self._state = state = self.sim.read()
         self._steps += 1
@@ -313,7 +313,7 @@ class DexScrewVectorEnv(Copyable, VectorEnv[Observation, Tensor, Tensor]):
 
     @ambient.plain(threads=1)
     def frame(self, env: int = 0) -> np.ndarray:
-        """Return an RGB frame (height, width, 3), uint8, of one environment, whatever the render mode.
+        """Return an RGB frame (height, width, 3), uint8, of one environment, in any render mode.
 
         Raises:
             RuntimeError: the environment is closed.

@@ -58,7 +58,8 @@ def main(iterations: int = 20, num_envs: int = 64, folder: str = "runs/rsl-rl") 
     Checkpoints and TensorBoard's log go into the folder.
     """
     env = DexScrewVectorEnv("nut", num_envs, observe=("proprio", "privileged"))
-    runner = OnPolicyRunner(RslRlEnv(env), copy.deepcopy(CONFIG), folder, str(env.device))  # it changes the configuration
+    config = copy.deepcopy(CONFIG)  # the runner changes it
+    runner = OnPolicyRunner(RslRlEnv(env), config, folder, str(env.device))
     runner.learn(iterations)
     env.close()
     return runner

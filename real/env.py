@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium.spaces import Box, MultiBinary
 
 from dexscrew_envs import arguments
-from dexscrew_envs.mdp.observations import HISTORY_STEPS, PROPRIO_STEPS
+from dexscrew_envs.mdp.observations import HISTORY_STEPS, MEASURED, PROPRIO_STEPS
 from dexscrew_envs.rendering import FrameRenderer, check_size
 from dexscrew_envs.tasks import TASKS, Task, make_task
 from real.robot import ControlGains, Reading, Robot, RobotError, Vector
@@ -20,7 +20,7 @@ from real.safety import SafetyLayer, SafetyLimits, SafetyTrip, fingertip_forces
 
 Observation = dict[str, np.ndarray]
 ALL_OBSERVE = (
-    "proprio", "history", "hand_q", "arm_q", "arm_qd", "tcp_pose", "tcp_force", "tactile", "age", "skill_active",
+    *MEASURED, "hand_q", "arm_q", "arm_qd", "tcp_pose", "tcp_force", "tactile", "age", "skill_active",
 )  # fmt: skip
 _START_TIMEOUT = 5.0
 _START_TOLERANCE = 0.4  # the start pose presses fingertips against the object by up to 0.3 rad
@@ -166,7 +166,7 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
 
         Raises:
             RobotError: the robot cannot be made ready; the message says why.
-            ValueError: the seed is not an integer of 0 to 2^63 - 1, or an option is unknown; there is none.
+            ValueError: the seed is not an integer of 0 to 2^63 - 1, or an option is given; there are no options.
             RuntimeError: the environment is closed.
         """
         if self.closed:

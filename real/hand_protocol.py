@@ -214,7 +214,7 @@ def parse_address(address: str) -> tuple[str, int]:
     """Return host and port of an address such as tcp://127.0.0.1:5557.
 
     Raises:
-        RobotError: it is none.
+        SetupError: the address has another form.
     """
     match = re.fullmatch(r"tcp://([\w.*-]+):(\d{1,5})", address)
     if match is None or not 0 < int(match[2]) < 65536:
@@ -234,7 +234,7 @@ def load_public_key(path: Path) -> bytes:
     """Return the public key of a file that `python -m real.hand_server keys` wrote.
 
     Raises:
-        RobotError: there is none.
+        SetupError: the file holds no key.
     """
     try:
         return zmq.auth.load_certificate(path)[0]
@@ -246,7 +246,7 @@ def load_key_pair(path: Path) -> tuple[bytes, bytes]:
     """Return the public and the secret key of such a file.
 
     Raises:
-        RobotError: there are none.
+        SetupError: the file holds no key pair.
     """
     public = load_public_key(path)
     secret = zmq.auth.load_certificate(path)[1]

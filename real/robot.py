@@ -207,7 +207,7 @@ class Robot(Protocol):
         """Open all connections and wait for first readings; raise RobotError if that fails."""
 
     def read(self) -> Reading:
-        """Return the newest readings, whatever their age; never block."""
+        """Return the newest readings, however old; never block."""
 
     def command(self, hand: Vector, arm: Vector) -> None:
         """Send joint targets: hand (12,) in policy order and arm (6,) (rad)."""

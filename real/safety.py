@@ -168,7 +168,7 @@ class SafetyLayer:
         limits = self.limits
         self._hand = np.array(limits.hand_lower, float), np.array(limits.hand_upper, float)
         self._arm = np.array(limits.arm_lower, float), np.array(limits.arm_upper, float)
-        self._lock = threading.RLock()  # nobody waits while holding it, but for what a robot's `command` takes
+        self._lock = threading.RLock()  # held for no longer than a robot's `command` takes
         self._armed_at: float | None = None
         self._quit = threading.Event()
         self._thread: threading.Thread | None = None
@@ -252,7 +252,7 @@ class SafetyLayer:
             self._check_workspace(arm, reading.time)
             try:
                 self.robot.command(hand, arm)
-            except Exception as error:  # whatever a driver raises
+            except Exception as error:  # a driver may raise anything
                 self._stop("command", f"the robot did not take a command: {_words(error)}", reading.time)
             self.hand_target, self._hand_velocity = hand, hand_velocity
             self.arm_target, self._arm_velocity = arm, arm_velocity

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from baselines import policies
+from dexscrew_envs.mdp.observations import MEASURED
 from dexscrew_envs.tasks import make_task
 
 
@@ -21,7 +22,7 @@ def load_skill(path: str) -> policies.StoredPolicy:
         policy.check_task(make_task(policy.task))
     except ValueError as error:
         raise ValueError(f"{path} cannot run on the robot: {error}") from None
-    unknown = [key for key in policy.observe if key not in ("proprio", "history")]
+    unknown = [key for key in policy.observe if key not in MEASURED]
     if unknown:
         raise ValueError(
             f"{path} needs {', '.join(unknown)}, which only a simulation knows; run a student, such as "

@@ -35,7 +35,7 @@ def load(names: Sequence[str]) -> dict[str, RewardTerm]:
         try:
             inspect.getfile(inspect.unwrap(term))
         except TypeError:
-            raise ValueError(f"--reward takes functions that are written in Python; {name} is none") from None
+            raise ValueError(f"--reward takes functions written in Python, and {name} is not one") from None
         found[function] = term
     return found
 
@@ -54,7 +54,7 @@ def _module(where: str) -> Any:
         return module
     except ValueError:
         raise
-    except (Exception, SystemExit) as error:  # whatever the user's code raises
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise ValueError(f"--reward: {where} cannot be loaded: {type(error).__name__}: {error}") from error
 
 

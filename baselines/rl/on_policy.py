@@ -72,7 +72,7 @@ class EpisodeStatistics:
         return {name: sum(column) / len(finished) for name, column in zip(names, columns, strict=True)}
 
 
-_as_in_a_fresh_process = ambient.plain(grad=True, deterministic=None)  # but for the threads, which the caller sets
+_as_in_a_fresh_process = ambient.plain(grad=True, deterministic=None)  # except for the threads, which the caller sets
 
 
 class TensorOnPolicy(OnPolicyAlgorithm):

@@ -151,7 +151,7 @@ def train(agent: Agent, config: TrainConfig, command: Sequence[str]) -> int:
     }  # fmt: skip
     with closing(env):
         model = agent.build(TensorVecEnv(env), share)
-        # Only now is the folder claimed, since whatever does not fit was refused above.
+        # The folder is claimed last, after everything that can be refused was checked.
         with open_run_folder(folder, wanted, command) as checkpoint:
             recorder = Recorder(folder, config)
             if checkpoint is not None:
@@ -171,7 +171,7 @@ def _learn(
     recorder: Recorder,
     command: Sequence[str],
 ) -> int:
-    """Learn what is left to learn, and write the results; whatever ends it leaves a checkpoint to go on from."""
+    """Train for the remaining steps and write the results; however it ends, a checkpoint remains to resume from."""
     remaining = config.steps - model.num_timesteps
     try:
         try:

@@ -37,7 +37,7 @@ def get_hand(name: str) -> Hand:
     """Return the hand of this name: one that is registered, or that an installed package brings.
 
     Raises:
-        ValueError: there is none; the message says how to load one.
+        ValueError: no hand has this name; the message says how to load one.
     """
     if name not in _hands:
         for entry in entry_points(group=ENTRY_POINTS, name=str(name)):
@@ -71,7 +71,7 @@ def load_hand(reference: str) -> Hand:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # whatever the user's code raises
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise ValueError(f"{reference} cannot be loaded: {type(error).__name__}: {error}") from error
     found = {id(value): value for value in vars(module).values() if isinstance(value, Hand)}
     own = [hand for hand in found.values() if hand is not XHAND_LEFT]

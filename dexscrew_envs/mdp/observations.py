@@ -23,6 +23,8 @@ HISTORY_STEPS = 30
 """Pairs of (noisy joint position, target) that the history holds, oldest first."""
 PROPRIO_STEPS = 3
 """Pairs that the actor sees."""
+MEASURED = ("proprio", "history")
+"""Keys that need nothing but the joints and targets of the hand, so that a robot has them, too."""
 POINTS = 100
 FORCE_BOUND = 100.0
 """Forces on fingertips are clipped to plus and minus this (N)."""

@@ -97,7 +97,7 @@ class WarpSimulator:
         self._physics = self._record_physics()
 
     def _make_bank(self) -> None:
-        """Put the start states, and what follows from a nut's variant, on the device."""
+        """Copy the start states and the nuts' variants to the device."""
         bank, variants, model = self.start_states, self.scene.variants, self.scene.model
         tensor = partial(torch.as_tensor, dtype=torch.float32, device=self.device)
         count = len(bank.variant)
@@ -243,7 +243,7 @@ def check_device(name: str) -> torch.device:
     """Return the device of this name, if this engine can run on it.
 
     Raises:
-        ValueError: it is none, there is no such GPU, or the GPU's driver is too old.
+        ValueError: the name is not a device's, there is no such GPU, or its driver is too old.
     """
     try:
         device = torch.device(name)

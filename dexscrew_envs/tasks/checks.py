@@ -49,7 +49,7 @@ def check_shape(name: str, value: Any, task: Task) -> None:
 
 def check_turn(name: str, value: Any, task: Task) -> None:
     """A direction."""
-    if value not in (1, -1):
+    if not is_number(value, whole=True) or value not in (1, -1):
         raise ValueError(f"{name} must be 1 or -1, got {value!r}")
 
 

@@ -4,8 +4,8 @@ The client library ur_rtde can crash the process that it runs in when a broken c
 reports success after the connection is lost, and gives old readings as if they were new. So it lives here, is asked
 each period whether it is connected and whether its readings are fresh, and this process ends when it is not.
 
-Whatever ends this process, it stops the arm first: the end of its parent, however that comes about, a signal, a message
-that is none, a fault of its own. Only where it is killed, or a call of ur_rtde hangs, the controller's watchdog has to.
+However this process ends, it stops the arm first: when its parent ends for any reason, on a signal, on a malformed
+message, on a fault of its own. Only if it is killed, or a call of ur_rtde hangs, must the controller's watchdog do so.
 """
 
 from __future__ import annotations
@@ -220,7 +220,7 @@ class ArmProcess:
                 data = self._pipe.recv(MAX_MESSAGE, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return os.getppid() == self._options.parent
-            except OSError:  # a parent that is gone, and never read some of what it was sent
+            except OSError:  # the parent is gone and left messages unread
                 return False
             message = self._decode(data) if data else Close()
             if isinstance(message, Servo):

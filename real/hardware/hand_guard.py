@@ -128,7 +128,7 @@ def hold(device: HandDevice, gains: Gains) -> None:
     while True:
         try:
             return device.hold_unstarted(gains)
-        except Exception as error:  # whatever the SDK raises
+        except Exception as error:  # the SDK may raise anything
             if time.monotonic() > end:
                 raise RobotError(f"the hand's server is gone, and the hand could not be held: {error}") from error
         time.sleep(0.01)

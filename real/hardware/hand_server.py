@@ -8,7 +8,7 @@
 
 It runs where the vendor's SDK is installed, whose wheels are for Python 3.10 and 3.12; besides it needs pyzmq, msgspec
 and NumPy. One client commands at a time, others may read. The hand holds its present joint positions when its client
-is silent or gone, and whatever ends the server; when that is killed, its guard sees to it (`real.hardware.hand_guard`).
+is silent or gone, and when the server ends; if it is killed, its guard holds the hand (`real.hardware.hand_guard`).
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class RobotConfig(ControlGains):
     """Where arm and hand are, and with which gains they follow.
 
     Raises:
-        ValueError: a value is out of its range, an address is none, or it needs keys that are not given or not there.
+        ValueError: a value is out of its range, an address cannot be one, or it needs keys that are missing.
     """
 
     arm: str

@@ -264,7 +264,7 @@ class _Worker:
             self.process.kill()  # the controller's watchdog then stops the arm
         except ConnectionError:
             pass  # it ended
-        except BaseException as error:  # whatever it is: who waits must know, and the arm must stop
+        except BaseException as error:  # any error: the caller that waits must know, and the arm must stop
             self.reason = f"what its driver's process sends cannot be taken: {error!r}"
             self.send(Close())
         finally:

@@ -130,7 +130,7 @@ class _Connection:
                 reply = protocol.decode_reply(self._socket.recv())
             except ValueError:
                 return None
-            # A late answer to an earlier request is none to this one.
+            # A late answer to an earlier request does not answer this one.
             if isinstance(reply, protocol.Welcome) or reply.sequence == sequence or reply.sequence == 0:
                 return reply
         return None
@@ -152,7 +152,7 @@ class XHand:
         client_key: file with this client's own key pair; needed beyond this machine.
 
     Raises:
-        RobotError: the address is none, or needs keys.
+        RobotError: the address cannot be one, or needs keys.
     """
 
     def __init__(
@@ -212,7 +212,7 @@ class XHand:
             raise RobotError(self._lost)
 
     def read(self) -> HandState:
-        """Return the newest reading, whatever its age; never wait.
+        """Return the newest reading, however old; never wait.
 
         Raises:
             RobotError: it was never connected.
@@ -319,7 +319,7 @@ class XHand:
                         reply.reason if isinstance(reply, protocol.Refused) else f"no answer for {_LOST:g} s"
                     )
                 self._take(reply, asked)
-        except BaseException as error:  # whatever it is, whoever reads must know
+        except BaseException as error:  # any error: a reader must know
             reason = str(error) if isinstance(error, RobotError) else repr(error)
             self._lost = f"the hand server at {self.address} is lost ({reason}); connect again"
         finally:

@@ -89,7 +89,7 @@ class Fingertips:
         return frame
 
     def zero(self) -> None:
-        """Make the taxels' present readings zero, but for what the vendor's zeroing leaves."""
+        """Make the taxels' present readings zero, up to the error that the vendor's zeroing leaves."""
         self._catch_up()
         self.taxels.zero()
 

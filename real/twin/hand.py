@@ -195,7 +195,7 @@ def clear_of_contact(model: mujoco.MjModel, data: mujoco.MjData, position: Vecto
 
     Args:
         model: compiled scene.
-        data: its state but for the hand, whose joints are written.
+        data: its state; the hand's joints are written.
         position: (12,) joint positions (rad).
 
     Returns:
@@ -229,7 +229,7 @@ def check_command(position: ArrayLike, kp: int, ki: int, kd: int, tor_max: int, 
     """Return the position of a command as a new array (12,).
 
     Raises:
-        ValueError: the command is none that the hand can follow; the message says why.
+        ValueError: the hand cannot follow the command; the message says why.
     """
     q = np.array(position, dtype=np.float64)
     if q.shape != (len(JOINTS),) or not np.isfinite(q).all():

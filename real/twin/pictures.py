@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 from baselines.plots import CONDITION_COLORS, picture
 from dexscrew_envs import program
 from dexscrew_envs.files import check_folder
+from dexscrew_envs.mdp.observations import MEASURED
 from dexscrew_envs.program import Status
+from dexscrew_envs.tasks import make_task
 from real.env import DexScrewRealEnv
 from real.skill import load_skill
 from real.twin.objects.recess import RecessParameters
@@ -45,7 +47,7 @@ class Args:
 
 
 def draw_section(path: Path) -> None:
-    """Draw tips in their recesses, to scale but for the clearance."""
+    """Draw tips in their recesses, to scale except for the clearance."""
     hex_, phillips = RecessParameters(), RecessParameters(recess="phillips")
     depth, radius = 1e3 * hex_.recess_depth, 1e3 * hex_.tip_contact_radius
     gap = _WIDER * 1e3 * hex_.clearance
@@ -107,8 +109,8 @@ def run_trial() -> tuple[dict[str, NDArray[np.float64]], list[NDArray[np.uint8]]
     torch.set_num_threads(1)
     policy = load_skill(_POLICY)
     env = DexScrewRealEnv(
-        "screwdriver", observe=("proprio", "history"), render_mode="rgb_array", render_size=(400, 300),
-        episode_steps=round(_SECONDS / 0.05),
+        "screwdriver", observe=MEASURED, render_mode="rgb_array", render_size=(400, 300),
+        episode_steps=round(_SECONDS / make_task("screwdriver").control_dt),
     )  # fmt: skip
     rows: list[tuple[float, ...]] = []
     shots: list[tuple[float, NDArray[np.uint8]]] = []

@@ -246,7 +246,7 @@ class Plant:
         self.hand.command(q)
 
     def zero_tactile(self) -> None:
-        """Set the taxels' present readings to zero, but for what the vendor's reset leaves."""
+        """Set the taxels' present readings to zero, up to the error that the vendor's reset leaves."""
         self.fingertips.zero()
 
     def trigger_protective_stop(self) -> None:

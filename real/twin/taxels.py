@@ -311,6 +311,6 @@ class Taxels:
         return (np.minimum(np.maximum(np.rint(reading), _LOW), _HIGH) * self._alive).astype(np.int16)
 
     def zero(self) -> None:
-        """Make the present readings zero, but for what the vendor's zeroing leaves."""
+        """Make the present readings zero, up to the error that the vendor's zeroing leaves."""
         self._bias = self._draw_bias() - self._pressed(self._held, self._crept)
         self._drift = np.zeros_like(self._drift)

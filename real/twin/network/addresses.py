@@ -24,8 +24,8 @@ def check_free(host: str, ports: Iterable[int] = PORTS) -> None:
     """Check that a twin can serve at an address.
 
     Raises:
-        SetupError: it is none of the loopback network, or a port is taken; then the message names an address that is
-            free.
+        SetupError: the address is not of the loopback network, or a port is taken; the message then names a free
+            address.
     """
     if not _is_loopback(host):
         raise SetupError(f"a twin is served at an address in 127.0.0.0/8, such as 127.0.0.2, not at {host!r}")

@@ -43,7 +43,7 @@ _SAFETY_BITS = {
 
 
 class Plant(Protocol):
-    """What the control box needs of what it controls."""
+    """The arm as the control box needs it."""
 
     arm: ArmController
     protective_stop: bool

@@ -147,7 +147,7 @@ class Session:
         self._started = False
 
     def handle(self, kind: int, payload: bytes) -> bytes | None:
-        """Return the reply to a packet, or None where there is none; malformed packets have no effect."""
+        """Return the reply to a packet, or None if it has no reply; malformed packets have no effect."""
         if kind == DATA:
             self._write(payload)
             return None

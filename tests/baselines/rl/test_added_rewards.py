@@ -67,7 +67,7 @@ def test_training_logs_terms_and_goes_on_only_with_the_same_file(tmp_path, train
         ("{terms}:rough", "there is no function 'rough'"),
         ("{broken}:gentle", "cannot be loaded: ZeroDivisionError"),
         ("{ends}:gentle", "cannot be loaded: SystemExit"),
-        ("math:sin", "takes functions that are written in Python; math:sin is none"),
+        ("math:sin", "takes functions written in Python, and math:sin is not one"),
     ],
 )
 def test_what_cannot_be_loaded_is_refused_before_any_work(tmp_path, train, terms, capsys, name, words):
