@@ -241,7 +241,7 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
             SafetyTrip: a limit is violated; the robot is stopped.
             RuntimeError: the environment was never reset, or it is closed.
         """
-        if self.closed or not hasattr(self, "_history"):
+        if self.closed or not len(self._history):
             raise RuntimeError("call reset() before look(), on an environment that is open")
         reading = self.robot.read()
         self.safety.check(reading)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,8 +17,10 @@ from real.teleop.episode import Step
 from real.teleop.web.state import State
 from real.view import TaxelRest
 
-PICTURE_PERIOD = 2
-"""Control steps between two pictures: drawing takes longer than a step without a graphics card."""
+PICTURE_PERIOD = 0.1
+"""Shortest time between two pictures (s)."""
+DRAWING_SHARE = 0.25
+"""Largest share of the time that goes into drawing: without a graphics card a picture takes longer than a step."""
 _QUALITY = 80
 
 
@@ -34,16 +37,13 @@ class PageWatcher:
         self, env: DexScrewRealEnv, publish: Callable[[State, bytes | None], None], names: dict[str, str]
     ) -> None:
         self._env, self._publish, self._names = env, publish, names
-        self._rest, self._episode, self._shown = TaxelRest(), 0, 0
+        self._rest, self._episode = TaxelRest(), 0
+        self._next_picture = 0.0
 
     def show(self, step: Step) -> None:
         """See `Watcher.show`."""
         if step.scene.episode != self._episode:
             self._rest, self._episode = TaxelRest(), step.scene.episode
-        picture = None
-        if self._shown % PICTURE_PERIOD == 0 and (frame := self._env.render()) is not None:
-            picture = jpeg(frame)
-        self._shown += 1
         info, scene = step.info, step.scene
         state = physical_state(
             step.observation["tcp_pose"], step.observation["tcp_force"], info["fingertip_force"], self._env.limits
@@ -57,7 +57,17 @@ class PageWatcher:
             fingers=list(self._env.task.hand.finger_names),
         )  # fmt: skip
         state.update(self._names)  # type: ignore[typeddict-item]
-        self._publish(state, picture)
+        self._publish(state, self._picture())
+
+    def _picture(self) -> bytes | None:
+        """Return a picture if it is time for one, and the robot can be drawn."""
+        began = time.monotonic()
+        if began < self._next_picture or (frame := self._env.render()) is None:
+            return None
+        picture = jpeg(frame)
+        now = time.monotonic()
+        self._next_picture = now + max(PICTURE_PERIOD, (now - began) / DRAWING_SHARE)
+        return picture
 
 
 def physical_state(pose: Vector, force: Vector, fingertips: Vector, limits: SafetyLimits) -> State:
