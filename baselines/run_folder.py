@@ -32,8 +32,16 @@ class RunFolderError(ValueError):
 
 
 @contextmanager
-def open_run_folder(folder: Path, wanted: dict[str, Any], command: Sequence[str]) -> Iterator[dict[str, Any] | None]:
+def open_run_folder(
+    folder: Path, wanted: dict[str, Any], command: Sequence[str], parts: Sequence[str] = _PARTS
+) -> Iterator[dict[str, Any] | None]:
     """Have the folder to oneself, for this configuration; give its checkpoint, or None for a fresh run.
+
+    Args:
+        folder: of the run.
+        wanted: the configuration.
+        command: that was given.
+        parts: that a checkpoint must have.
 
     Raises:
         RunFolderError: the folder belongs to something else, or another program is at work in it.
@@ -46,7 +54,7 @@ def open_run_folder(folder: Path, wanted: dict[str, Any], command: Sequence[str]
         if distributed.any_rank(bool(refusal)):
             raise RunFolderError(refusal or "another rank refused the run folder")
         checkpoint = folder / "checkpoint.pt"
-        yield policies.read(checkpoint, CHECKPOINT_FORMAT, _PARTS, _REMEDY) if checkpoint.exists() else None
+        yield policies.read(checkpoint, CHECKPOINT_FORMAT, parts, _REMEDY) if checkpoint.exists() else None
 
 
 def _claim(folder: Path, wanted: dict[str, Any], stack: ExitStack) -> str:

@@ -1,0 +1,157 @@
+"""Demonstrations as tensors: what a clone sees, what it should have done, and windows of both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from baselines.bc.design import Design
+from baselines.bc.features import REST_STEPS, observe, rest
+from baselines.data.folder import differences
+from baselines.data.reader import Demonstrations, Episode
+from baselines.progress import Progress
+
+LABELS = ("asked_hand", "asked_arm", "held_hand", "held_arm")
+
+
+def load_episodes(folders: Sequence[Path], design: Design, progress: float) -> list[Episode]:
+    """Return the episodes to learn from, of one or more data sets.
+
+    Args:
+        folders: of the data sets.
+        design: of the clone.
+        progress: the least share of the turns needed; 0 takes all, also those of which that is not known.
+
+    Raises:
+        FolderError: a folder is no data set.
+        ValueError: the data sets do not belong together, lack a field that the clone needs, have fewer than two
+            episodes that meet the condition, or one that is too short.
+    """
+    if not 0.0 <= progress <= 1.0:
+        raise ValueError(f"progress must lie between 0 and 1, got {progress!r}")
+    if not folders:
+        raise ValueError("give at least one data set")
+    if len({Path(folder).resolve() for folder in folders}) < len(folders):
+        raise ValueError(f"a data set is given twice among {', '.join(map(str, folders))}")
+    sets = [Demonstrations(folder) for folder in folders]
+    first = sets[0]
+    for other in sets[1:]:
+        differing = differences(first.header, first.fields, other.header, other.fields)
+        if differing:
+            raise ValueError(f"{other.folder} and {first.folder} do not belong together: {'; '.join(differing)}")
+    lacking = [name for name in (*design.fields, *LABELS) if name not in first.fields]
+    if lacking:
+        remedy = "; train with --no-tactile" if set(lacking) <= {"tactile", "resultant"} else ""
+        raise ValueError(f"{first.folder} has no field {', '.join(lacking)}, which the clone needs{remedy}")
+    found = [episode for demos in sets for episode in (demos.where(progress=progress) if progress else demos)]
+    total, where = sum(map(len, sets)), ", ".join(map(str, folders))
+    if len(found) < 2:
+        raise ValueError(
+            f"{len(found)} of {total} episodes in {where} reach a progress of {progress:g}, and training needs at "
+            "least two, one of them to validate on; lower --progress, or record more"
+        )
+    least = design.history + design.horizon
+    for episode in found:
+        if len(episode) < least:
+            raise ValueError(
+                f"{episode.path} has {len(episode)} steps, and history and horizon together need {least}; drop it "
+                f"with: python -m baselines.data drop {episode.path.parent} {episode.number}"
+            )
+    return found
+
+
+@dataclass(frozen=True)
+class Samples:
+    """All steps of some episodes, one after the other, S in all."""
+
+    observations: dict[str, Tensor]
+    """By modality (S, numbers)."""
+    asked: Tensor
+    """(S, J + 6) targets of hand and arm that were asked for (rad)."""
+    base: Tensor
+    """(S, J + 6) targets that increments count from (rad); zero where the clone predicts targets themselves."""
+    begin: Tensor
+    """(S,) index of the first step of a step's episode."""
+    end: Tensor
+    """(S,) index of its last step."""
+    usable: Tensor
+    """(W,) indices of the steps that are learned from: those after the operator began."""
+
+    def windows(self, design: Design, at: Tensor) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """Return windows that end at some steps, and what follows.
+
+        Args:
+            design: of the clone.
+            at: (B,) indices of steps.
+
+        Returns:
+            Observations by modality (B, steps, numbers), the oldest first; targets or increments (B, H, J + 6) (rad);
+            and (B, H), true where the episode has such a step.
+        """
+        begin, end = self.begin[at, None], self.end[at, None]
+        seen = {}
+        for name, values in self.observations.items():
+            rows = at[:, None] + torch.arange(1 - design.steps_seen(name), 1)
+            seen[name] = values[rows.maximum(begin)].float()
+        rows = at[:, None] + torch.arange(design.horizon)
+        return seen, self.asked[rows.minimum(end)] - self.base[at, None], rows <= end
+
+
+def make_samples(episodes: Sequence[Episode], design: Design) -> Samples:
+    """Read episodes.
+
+    Raises:
+        ValueError: an episode holds a number that is not finite.
+    """
+    observations: dict[str, list[Tensor]] = {}
+    asked, base, begin, end, usable = [], [], [], [], []
+    total = 0
+    for episode in Progress(episodes, desc="reading", unit="episode", leave=False):
+        steps = {name: episode[name] for name in design.fields}
+        labels = {name: np.asarray(episode[name], np.float32) for name in LABELS}
+        for name, values in (steps | labels).items():
+            if values.dtype.kind == "f" and not np.isfinite(values).all():
+                row = int(np.argmin(np.isfinite(values).reshape(len(values), -1).all(1)))
+                raise ValueError(f"{episode.path} has a value of {name} in step {row} that is not finite; drop it")
+        resting = rest(steps["tactile"]) if design.tactile else None
+        for name, values in observe(design, steps, np.asarray(episode["arm_q"][0], np.float32), resting).items():
+            smaller = np.float16 if name == "touch" and design.touch == "taxels" else np.float32
+            observations.setdefault(name, []).append(torch.from_numpy(values.astype(smaller)))
+        wanted = np.concatenate([labels["asked_hand"], labels["asked_arm"]], -1)
+        asked.append(wanted)
+        base.append(_base(labels) if design.targets == "increments" else np.zeros_like(wanted))
+        count = len(episode)
+        begin.append(np.full(count, total))
+        end.append(np.full(count, total + count - 1))
+        usable.append(np.arange(total + _first_motion(wanted), total + count))
+        total += count
+
+    def joined(parts: list[NDArray]) -> Tensor:
+        return torch.from_numpy(np.concatenate(parts))
+
+    return Samples(
+        {name: torch.cat(parts) for name, parts in observations.items()}, joined(asked), joined(base), joined(begin),
+        joined(end), joined(usable),
+    )  # fmt: skip
+
+
+def _base(labels: dict[str, NDArray]) -> NDArray:
+    """Return what increments count from.
+
+    For the hand it is the targets that stand, since that is what a skill moves. For the arm it is what the operator
+    asked for last: noise that a recording adds to the wrist is not answered by the operator, who does not know of it.
+    """
+    arm = np.concatenate([labels["held_arm"][:1], labels["asked_arm"][:-1]])
+    return np.concatenate([labels["held_hand"], arm], -1)
+
+
+def _first_motion(asked: NDArray) -> int:
+    """Return the first step whose targets differ from those at the start, or the last that rest needs, if later."""
+    moved = np.flatnonzero((np.abs(asked - asked[0]) > 1e-6).any(-1))
+    return max(int(moved[0]) if moved.size else 0, min(REST_STEPS, len(asked) - 1))
