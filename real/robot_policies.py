@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import gymnasium
 import torch
 from numpy.typing import NDArray
 
@@ -26,9 +27,8 @@ class TargetPolicy(Protocol):
 
     name: str
     task: str
-    interface: Mapping[str, Any]
 
-    def check(self, hand: str, joints: tuple[str, ...], shapes: Mapping[str, tuple[int, ...]], period: float) -> None:
+    def check(self, hand: str, joints: Sequence[str], shapes: Mapping[str, tuple[int, ...]], period: float) -> None:
         """Raise ValueError where it does not fit a robot."""
 
     def reset(self) -> None:
@@ -51,8 +51,7 @@ class FromFields:
 
     def reset(self, env: DexScrewRealEnv) -> None:
         """See `RobotPolicy.reset`."""
-        shapes = {key: tuple(space.shape or ()) for key, space in env.observation_space.spaces.items()}
-        shapes |= {key: value.shape for key, value in _beside(env).items()}
+        shapes = _shapes(env) | {key: value.shape for key, value in _beside(env).items()}
         hand = env.task.hand
         self._policy.check(hand.name, hand.joints, shapes, env.task.control_dt)
         self._policy.reset()
@@ -60,6 +59,13 @@ class FromFields:
     def act(self, env: DexScrewRealEnv, observation: Observation) -> tuple[Vector, Vector]:
         """See `RobotPolicy.act`."""
         return self._policy.act({**observation, **_beside(env)})
+
+
+def _shapes(env: DexScrewRealEnv) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of an environment's observation, by key."""
+    space = env.observation_space
+    assert isinstance(space, gymnasium.spaces.Dict)
+    return {key: tuple(inner.shape or ()) for key, inner in space.spaces.items()}
 
 
 def _beside(env: DexScrewRealEnv) -> dict[str, NDArray[Any]]:
@@ -85,7 +91,7 @@ class Direct:
     def reset(self, env: DexScrewRealEnv) -> None:
         """See `RobotPolicy.reset`."""
         self._skill.check_task(env.task)
-        self._skill.check({key: tuple(space.shape or ()) for key, space in env.observation_space.spaces.items()})
+        self._skill.check(_shapes(env))
         self._skill.reset()
         self._arm = env.safety.arm_target.copy()
 

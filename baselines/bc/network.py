@@ -27,6 +27,11 @@ class CloneNetwork(nn.Module):
         actions: joints of hand and arm, J + 6.
     """
 
+    action_center: Tensor
+    """(H, J + 6) centre of the targets in training (rad)."""
+    action_scale: Tensor
+    """(H, J + 6) their spread (rad); zero for what never moved."""
+
     def __init__(self, design: Design, sizes: Mapping[str, int], actions: int) -> None:
         super().__init__()
         self.design, self.modalities = design, tuple(sizes)
@@ -67,6 +72,17 @@ class CloneNetwork(nn.Module):
     def targets(self, windows: Mapping[str, Tensor]) -> Tensor:
         """Return targets, or increments (batch, H, J + 6) (rad)."""
         return self(windows) * self.action_scale + self.action_center
+
+    def square_error(self, windows: Mapping[str, Tensor], wanted: Tensor) -> Tensor:
+        """Return the mean square error of normalised targets (batch, H), over the joints that moved in training.
+
+        Args:
+            windows: as of `forward`.
+            wanted: (batch, H, J + 6) targets, or increments (rad).
+        """
+        moves = self.action_scale > 0
+        error = self(windows) - (wanted - self.action_center) / torch.where(moves, self.action_scale, 1.0)
+        return (error**2 * moves).sum(-1) / moves.sum(-1).clamp(min=1)
 
 
 class Hourglass(nn.Module):

@@ -18,8 +18,8 @@ _MOST_ROWS = 20_000
 _LEAST_ANGLE = 1e-6
 """Spans of joint angles below this are none (rad)."""
 _LEAST_COUNTS = {"statistics": (10.0, 10.0, 10.0, 50.0, 0.1, 0.1), "taxels": (10.0, 10.0, 10.0)}
-"""Smallest half spans of touch: of a fingertip's statistics, and of a taxel's axes (counts). A finger that did not touch
-in training has a span of noise, and must not be amplified."""
+"""Smallest half spans of touch: of a fingertip's statistics, and of a taxel's axes (counts). A finger that did not
+touch in training has a span of noise, and must not be amplified."""
 
 
 @torch.no_grad()

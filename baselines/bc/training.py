@@ -105,6 +105,13 @@ class Learner:
         self.curve: list[dict[str, float]] = []
         self.resumed: list[int] = []
 
+    @property
+    def averaged(self) -> CloneNetwork:
+        """The network with the moving average of the weights."""
+        module = self.average.module
+        assert isinstance(module, CloneNetwork)
+        return module
+
     def step(self) -> float:
         """Take one step of the optimiser; return the loss.
 
@@ -113,7 +120,7 @@ class Learner:
         """
         usable = self.samples.usable
         at = usable[torch.randint(len(usable), (self.training.batch_size,), generator=self.draws)]
-        found = loss(self.network, self.design, self.samples, at)
+        found = loss(self.network, self.samples, at)
         value = found.item()
         if not math.isfinite(value):
             raise program.CutShort(
@@ -157,28 +164,24 @@ class Learner:
         self.resumed = [*content["resumed"], self.steps]
 
 
-def loss(network: torch.nn.Module, design: Design, samples: Samples, at: Tensor) -> Tensor:
-    """Return the mean square error of normalised targets, the steps of the chunk weighted by `design.decay`.
+def loss(network: CloneNetwork, samples: Samples, at: Tensor) -> Tensor:
+    """Return the mean square error of normalised targets, the steps of the chunk weighted by the design's `decay`.
 
     Args:
-        network: a `CloneNetwork`, or its average.
-        design: of the clone.
+        network: to judge.
         samples: to look at.
         at: (B,) indices of steps.
     """
+    design = network.design
     windows, wanted, valid = samples.windows(design, at)
-    inner = network.module if isinstance(network, AveragedModel) else network
-    scale = inner.action_scale
-    error = network(windows) - (wanted - inner.action_center) / torch.where(scale > 0, scale, 1.0)
-    square = (error**2 * (scale > 0)).sum(-1) / (scale > 0).sum(-1).clamp(min=1)
     weights = design.decay ** torch.arange(design.horizon) * valid
-    return (square * weights).sum() / weights.sum()
+    return (network.square_error(windows, wanted) * weights).sum() / weights.sum()
 
 
 @torch.no_grad()
-def first_step_error(network: CloneNetwork, design: Design, samples: Samples, at: Tensor, joints: int) -> list[float]:
+def first_step_error(network: CloneNetwork, samples: Samples, at: Tensor, joints: int) -> list[float]:
     """Return the mean absolute error of the chunk's first target, of the hand's joints and of the arm's (rad)."""
-    windows, wanted, _ = samples.windows(design, at)
+    windows, wanted, _ = samples.windows(network.design, at)
     error = (network.targets(windows)[:, 0] - wanted[:, 0]).abs().mean(0)
     return [float(error[:joints].mean()), float(error[joints:].mean())]
 
@@ -239,9 +242,8 @@ def _learn(learner: Learner, validation: Samples, at: Tensor, path: Path) -> Non
             bar.update()
             now = time.monotonic()
             if learner.steps % every == 0 or learner.steps == total:
-                learner.average.eval()
                 with torch.no_grad():
-                    judged = loss(learner.average, learner.design, validation, at).item()
+                    judged = loss(learner.averaged, validation, at).item()
                 row = {"steps": learner.steps, "training": sums / every, "validation": judged}
                 learner.curve.append(row)
                 bar.set_postfix_str(f"loss {row['training']:.4f}, held out {judged:.4f}", refresh=False)
@@ -276,9 +278,8 @@ def _finish(
 ) -> None:
     """Write all results: the averaged network as policy, numbers, and the curve."""
     training, design, folder = learner.training, learner.design, learner.training.folder
-    average: Any = learner.average.module
-    average.eval()
-    hand, arm = first_step_error(average, design, validation, at, len(interface["joints"]))
+    average = learner.averaged
+    hand, arm = first_step_error(average, validation, at, len(interface["joints"]))
     card: dict[str, Any] = {
         "agent": "bc", "command": policies.without_paths(" ".join(command)), "seed": training.seed,
         "steps": learner.steps, "seconds": round(learner.seconds), "data": data, "versions": versions(),

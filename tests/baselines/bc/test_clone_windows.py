@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from clone_data import FIELDS, QUIET, record_waves
+
+from baselines.bc.design import Design
+from baselines.bc.windows import load_episodes, make_samples
+
+DESIGN = Design(history=4, horizon=3)
+
+
+@pytest.fixture
+def demos(tmp_path):
+    record_waves(tmp_path / "demos", noise=0.01)
+    return tmp_path / "demos"
+
+
+def test_labels_count_from_what_stands_and_the_operator_knows_nothing_of_noise(demos):
+    episodes = load_episodes([demos], DESIGN, 0.7)
+    samples = make_samples(episodes, DESIGN)
+    at = samples.usable[[5]]
+    _, wanted, valid = samples.windows(DESIGN, at)
+    row, episode = int(at), episodes[0]
+    hand = episode["asked_hand"][row : row + 3] - episode["held_hand"][row]
+    np.testing.assert_allclose(wanted[0, :, :3], hand, atol=1e-6)
+    np.testing.assert_allclose(wanted[0, :, 3:], -0.001 * np.arange(1, 4)[:, None].repeat(6, 1), atol=1e-6)
+    assert valid.all()
+
+
+def test_absolute_targets_are_what_was_asked_for(demos):
+    design = Design(history=4, horizon=3, targets="absolute")
+    samples = make_samples(load_episodes([demos], design, 0.7), design)
+    _, wanted, _ = samples.windows(design, samples.usable[:1])
+    np.testing.assert_array_equal(wanted[0], samples.asked[QUIET : QUIET + 3])
+
+
+def test_windows_stay_in_their_episode_and_begin_where_the_operator_does(demos):
+    samples = make_samples(load_episodes([demos], DESIGN, 0.7), DESIGN)
+    assert samples.usable[0] == QUIET and len(samples.usable) == 4 * (80 - QUIET)
+    seen, _, valid = samples.windows(DESIGN, torch.tensor([80, 159]))
+    assert (seen["hand"][0] == seen["hand"][0, -1]).all()  # the first step, repeated
+    assert valid[1].tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"task": "screwdriver"}, r"do not belong together: task \('screwdriver', not 'nut'\)"),
+        ({"hand": "large"}, r"do not belong together: hand \('large', not 'small'\)"),
+        ({"period": 0.1}, r"do not belong together: period"),
+    ],
+)
+def test_data_sets_that_differ_are_refused(demos, tmp_path, changes, words):
+    record_waves(tmp_path / "other", 2, **changes)
+    with pytest.raises(ValueError, match=words):
+        load_episodes([demos, tmp_path / "other"], DESIGN, 0.7)
+
+
+def test_data_without_touch_are_refused_for_a_clone_that_feels(tmp_path):
+    fields = {name: field for name, field in FIELDS.items() if name not in ("tactile", "resultant")}
+    record_waves(tmp_path / "blind", fields=fields)
+    with pytest.raises(ValueError, match=r"no field tactile, resultant, .* train with --no-tactile"):
+        load_episodes([tmp_path / "blind"], DESIGN, 0.7)
+    assert len(load_episodes([tmp_path / "blind"], Design(tactile=False), 0.7)) == 4
+
+
+def test_short_and_poor_episodes_are_refused(demos, tmp_path):
+    with pytest.raises(ValueError, match=r"has 80 steps, and history and horizon together need 93.*drop"):
+        load_episodes([demos], Design(history=90, horizon=3), 0.7)
+    record_waves(tmp_path / "poor", 3, turns=2.0)
+    with pytest.raises(ValueError, match=r"0 of 3 episodes .* reach a progress of 0.7"):
+        load_episodes([tmp_path / "poor"], DESIGN, 0.7)
+    assert len(load_episodes([tmp_path / "poor"], DESIGN, 0.5)) == 3
+    assert len(load_episodes([demos, tmp_path / "poor"], DESIGN, 0.7)) == 4
+    with pytest.raises(ValueError, match="given twice"):
+        load_episodes([demos, demos], DESIGN, 0.7)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        load_episodes([demos], DESIGN, 70)
