@@ -20,6 +20,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "play": ("baselines.play", "watch a policy in a window, and push the nut"),
     "export": ("baselines.export", "write a policy as TorchScript and ONNX"),
     "data": ("baselines.data", "look at, merge, draw and export demonstrations"),
+    "clone": ("baselines.bc", "clone demonstrations of hand and arm"),
+    "replay": ("baselines.replay", "send again what was sent in a recorded episode"),
     "run": ("real.run", "let a policy act on the robot, or on its twin"),
     "teleop": ("real.teleop", "record demonstrations by assisted teleoperation"),
     "doctor": ("real.doctor", "check the set-up of a robot step by step"),

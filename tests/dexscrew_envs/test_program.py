@@ -336,7 +336,7 @@ sys.meta_path.insert(0, Blocker())
 COMMANDS = (
     "dexscrew_envs.reference", "real.twin.reference", "baselines.ppo_oracle", "baselines.ppo_asymmetric",
     "baselines.ppo_unprivileged", "baselines.student", "baselines.evaluate", "baselines.play",
-    "baselines.export", "baselines.data",
+    "baselines.export", "baselines.data", "baselines.bc", "baselines.replay",
     "benchmark.sim_ablations", "benchmark.generalization", "benchmark.ablation_dependence", "benchmark.pictures",
     "benchmark.twin_trials", "real.twin.pictures",
     "real.run", "real.teleop", "real.doctor", "real.twin", "real.hand_server",

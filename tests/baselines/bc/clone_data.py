@@ -17,9 +17,7 @@ QUIET = 12
 """Steps before anything moves."""
 
 
-def record_waves(
-    folder, episodes=4, steps=80, *, seed=0, turns=4.0, fields=FIELDS, noise=0.0, **header_changes
-) -> None:
+def record_waves(folder, episodes=4, steps=80, *, seed=0, turns=4.0, fields=FIELDS, noise=0.0, **changes) -> None:
     """Record episodes whose hand targets circle, and whose arm goes down a little at each step."""
     rng = np.random.default_rng(seed)
     given = {"task": "nut", "shape": "square", "hand": "small", "joints": JOINTS, "fingers": FINGERS, "robot": "twin",
@@ -47,6 +45,6 @@ def waves(steps, rng, fields=FIELDS, noise=0.0):
         hand, intended = asked, asked_arm
         arm = asked_arm + noise * rng.standard_normal(6)
         row |= {"sent_hand": hand, "sent_arm": arm}
-        if number and "tactile" in fields:
+        if number:
             row["tactile"] = bias.astype(np.int16)
-        yield row
+        yield {name: value for name, value in row.items() if name in fields}

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+import pytest
+import torch
+from clone_data import record_waves
+
+from baselines.bc import __main__ as command
+from baselines.bc import training
+from baselines.bc.policy import load
+
+SMALL = ("--history", "4", "--batch-size", "32", "--threads", "1", "--average", "0.9")
+
+
+@pytest.fixture
+def demos(tmp_path):
+    record_waves(tmp_path / "demos", 5)
+    return tmp_path / "demos"
+
+
+def clone(demos, folder, *options):
+    return command.main(["--data", str(demos), "--folder", str(folder), *SMALL, *options])
+
+
+def test_a_clone_learns_and_leaves_its_results(demos, tmp_path, capsys):
+    folder = tmp_path / "run"
+    assert clone(demos, folder, "--steps", "100") == 0
+    results = json.loads((folder / "metrics.json").read_text())
+    curve = results["curve"]
+    assert curve[-1]["training"] < 0.3 * curve[0]["training"]
+    assert curve[-1]["validation"] < curve[0]["validation"]
+    assert results["data"]["episodes"] == 4 and results["data"]["held out"] == 1
+    assert results["data"]["seeds"] == [0, 4] and results["data"]["shapes"] == ["square"]
+    assert (folder / "curve.png").stat().st_size > 5000
+    policy = load(folder / "policy.pt")
+    assert policy.name == "run" and policy.design.history == 4 and policy.card["steps"] == 100
+    assert "held-out loss" in capsys.readouterr().out
+
+
+def test_the_policy_holds_the_average_and_the_training_goes_on_with_its_own_weights(demos, tmp_path):
+    assert clone(demos, tmp_path / "run", "--steps", "20") == 0
+    checkpoint = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
+    state = load(tmp_path / "run" / "policy.pt").network.state_dict()
+    name = "decoder.1.weight"
+    assert torch.equal(checkpoint["average"][f"module.{name}"], state[name])
+    assert not torch.equal(checkpoint["network"][name], state[name])
+
+
+def test_an_interrupted_training_ends_as_one_that_was_not(demos, tmp_path, monkeypatch, capsys):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert clone(demos, whole, "--steps", "30") == 0
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    step = training.Learner.step
+
+    def interrupted(self):
+        if self.steps == 13:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(self)
+
+    monkeypatch.setattr(training.Learner, "step", interrupted)
+    assert clone(demos, parts, "--steps", "30") == 128 + signal.SIGTERM
+    assert "the same command goes on from" in capsys.readouterr().err
+    assert not (parts / "policy.pt").exists()
+    monkeypatch.setattr(training.Learner, "step", step)
+    assert clone(demos, parts, "--steps", "30") == 0
+    assert "going on from" in capsys.readouterr().err
+    ours, theirs = (load(folder / "policy.pt").network.state_dict() for folder in (whole, parts))
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_a_folder_belongs_to_one_configuration_and_its_data(demos, tmp_path, capsys):
+    folder = tmp_path / "run"
+    assert clone(demos, folder, "--steps", "3") == 0
+    assert clone(demos, folder, "--steps", "3", "--no-tactile") == 2
+    assert "design.tactile (there True, now False)" in capsys.readouterr().err
+    record_waves(demos, 1, seed=9)
+    assert clone(demos, folder, "--steps", "3") == 2
+    assert "another configuration: episodes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--steps", "0"), "steps must be at least 1"),
+        (("--history", "0"), "history must be an integer from 1"),
+        (("--learning-rate", "nan"), "learning_rate must be positive"),
+        (("--average", "1"), "average must be at least 0 and below 1"),
+        (("--validation", "1"), "validation must lie between 0 and 1"),
+        (("--progress", "2"), "progress must lie between 0 and 1"),
+        (("--history", "70"), "history and horizon together need 86"),
+        (("--threads", "100000"), "threads must be at most"),
+    ],
+)
+def test_impossible_arguments_are_refused_before_the_folder_is_made(demos, tmp_path, capsys, options, words):
+    assert clone(demos, tmp_path / "run", *options) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_without_data_is_refused(tmp_path, capsys):
+    assert clone(tmp_path / "nothing", tmp_path / "run") == 2
+    assert "nothing" in capsys.readouterr().err
