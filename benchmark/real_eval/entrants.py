@@ -1,0 +1,138 @@
+"""Who takes part in an evaluation: what a command line calls a policy, and under which name it stands in the tables."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+
+from baselines import policies
+from baselines.data.folder import episode_path
+from benchmark import paper
+from real.autonomous import RobotPolicy
+from real.env import DexScrewRealEnv, Observation
+from real.robot import Vector
+from real.robot_policies import DIRECT, REPLAY, Direct, load_robot_policy
+from real.skill import load_skill
+from real.wrist import ScriptedWrist
+
+ROWS: Mapping[str, str] = MappingProxyType(
+    {
+        "neither": paper.NEITHER, "touch": paper.TOUCH, "history": paper.HISTORY, "full": paper.FULL,
+        "direct": paper.DIRECT, "replay": paper.REPLAY,
+    }
+)  # fmt: skip
+"""Short labels of the paper's rows. Policies under them stand beside the paper's results."""
+SCRIPTED_WRIST = "scripted-wrist"
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A policy that takes part."""
+
+    label: str
+    """Name in tables and files."""
+    source: str
+    """What `make_policy` makes it from."""
+    digest: str
+    """SHA-256 of the file that it comes from, in hexadecimal."""
+
+    @property
+    def slug(self) -> str:
+        """The label as a part of a file's name."""
+        return re.sub(r"[^a-z0-9]+", "-", self.label.lower()).strip("-")
+
+
+def parse_entrants(given: Sequence[str], task: str) -> list[Entrant]:
+    """Return who takes part, and refuse what cannot.
+
+    Args:
+        given: a policy each, or `label=policy`; the labels in `ROWS` stand for rows of the paper.
+        task: name of the task.
+
+    Raises:
+        ValueError: there is none, one is unknown or for another task, or two have one label.
+        FileNotFoundError: there is no such file.
+    """
+    if not given:
+        raise ValueError("--policies needs at least one, such as direct or full=runs/bc/policy.pt")
+    found = [_parse(one, task) for one in given]
+    for k, entrant in enumerate(found):
+        if not entrant.slug:
+            raise ValueError(f"the label of {entrant.source} needs a letter or digit, got {entrant.label!r}")
+        if any(entrant.slug == other.slug for other in found[:k]):
+            raise ValueError(f"two policies would be called {entrant.label!r}; give one a label: name={entrant.source}")
+    return found
+
+
+def _parse(given: str, task: str) -> Entrant:
+    label, equals, source = given.rpartition("=")
+    if equals and not (label and source):
+        raise ValueError(f"a policy with a label is given as label=policy, got {given!r}")
+    kind = source.partition(":")[0]
+    make_policy(source, task)
+    label = label or (kind if kind in (DIRECT, REPLAY) else Path(source).stem)
+    return Entrant(ROWS.get(label, label), source, hashlib.sha256(_file(source, task).read_bytes()).hexdigest())
+
+
+def _file(source: str, task: str) -> Path:
+    """Return the file that a policy comes from."""
+    kind, _, rest = source.partition(":")
+    if kind == REPLAY:
+        folder, _, number = rest.rpartition(":")
+        return episode_path(Path(folder), int(number))
+    name = (rest or f"{task}-student") if kind in (DIRECT, SCRIPTED_WRIST) else source
+    return Path(policies.__file__).parent / "checkpoints" / f"{name}.pt" if name in policies.shipped() else Path(name)
+
+
+def make_policy(source: str, task: str) -> RobotPolicy:
+    """Return a policy by what a command line calls it.
+
+    Args:
+        source: what `load_robot_policy` takes; the name of a student, which is tried with the arm still; or
+            `scripted-wrist`, the student with a wrist that follows what it sees of the twin.
+        task: name of the task.
+
+    Raises:
+        ValueError: there is no such policy, or it is for another task.
+        FileNotFoundError: there is no such file.
+    """
+    if source == SCRIPTED_WRIST:
+        return FollowingWrist(task)
+    if source in policies.shipped() and source.endswith("-student"):
+        source = f"{DIRECT}:{source}"
+    return load_robot_policy(source, task)
+
+
+class FollowingWrist:
+    """The task's student with `real.wrist`: it sees more than a robot measures, so it runs on a twin only.
+
+    Args:
+        task: name of the task.
+    """
+
+    name = SCRIPTED_WRIST
+
+    def __init__(self, task: str) -> None:
+        self.task = task
+        self._fingers = Direct(load_skill(f"{task}-student"))
+
+    def reset(self, env: DexScrewRealEnv) -> None:
+        """See `RobotPolicy.reset`."""
+        from real.twin.robot import TwinRobot
+
+        if not isinstance(env.robot, TwinRobot):
+            raise ValueError(f"{self.name} follows what it sees of a twin in this process; give --robot twin")
+        self._fingers.reset(env)
+        self._plant = env.robot.plant
+        self._wrist = ScriptedWrist(self._plant.start_arm_q.copy(), np.random.default_rng(env.np_random_seed))
+
+    def act(self, env: DexScrewRealEnv, observation: Observation) -> tuple[Vector, Vector]:
+        """See `RobotPolicy.act`."""
+        hand, _ = self._fingers.act(env, observation)
+        return hand, self._wrist.act(self._plant.time, self._plant.turns, self._plant.depth)

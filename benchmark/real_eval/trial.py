@@ -1,0 +1,128 @@
+"""One trial by the rules: the robot, a policy on it, and the record of what happened."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmark.real_eval.entrants import Entrant, make_policy
+from benchmark.real_eval.failures import classify
+from benchmark.real_eval.observer import Observer
+from benchmark.real_eval.recovery import recovery
+from benchmark.real_eval.rules import Job, Rules
+from real.autonomous import run_trial
+from real.env import DexScrewRealEnv
+from real.robot import Following
+from real.teleop.episode import Row
+
+
+@dataclass(frozen=True, kw_only=True)
+class Addresses:
+    """Where the robot is."""
+
+    arm: str = ""
+    hand: str = ""
+    server_key: Path | None = None
+    client_key: Path | None = None
+
+
+def make_env(rules: Rules, shape: str, addresses: Addresses | None = None) -> DexScrewRealEnv:
+    """Return the environment of a trial, connected.
+
+    Args:
+        rules: of all trials.
+        shape: of the object.
+        addresses: of the robot, where the trial is on one.
+
+    Raises:
+        ValueError: an address is missing, or shape or stratum is unknown.
+        RobotError: the robot cannot be reached.
+    """
+    config: Following
+    if rules.robot == "config":
+        from real.hardware.robot import RobotConfig
+
+        where = addresses or Addresses()
+        config = RobotConfig(
+            arm=where.arm, hand=where.hand, server_key=where.server_key, client_key=where.client_key
+        )  # fmt: skip
+    elif rules.perturbation:
+        from benchmark.real_eval.perturbations import PerturbedTwinConfig
+
+        config = PerturbedTwinConfig(stratum=rules.stratum, perturbation=rules.perturbation)
+    else:
+        from real.twin.robot import TwinConfig
+
+        config = TwinConfig(stratum=rules.stratum)
+    env = DexScrewRealEnv(rules.task, robot=config, shape=shape, action="full")
+    env.episode_steps = max(1, round(rules.limit / env.task.control_dt))
+    return env
+
+
+def check_fits(env: DexScrewRealEnv, entrants: list[Entrant]) -> None:
+    """Refuse policies that cannot act on a robot, before anything moves.
+
+    Raises:
+        ValueError: one needs what the robot does not give; the message names both.
+    """
+    for entrant in entrants:
+        try:
+            make_policy(entrant.source, env.task.name).reset(env)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{entrant.label} cannot act on this robot: {error}") from error
+
+
+class EndedByOperator(Exception):
+    """A person ends the trial that runs."""
+
+
+def do_trial(
+    env: DexScrewRealEnv,
+    rules: Rules,
+    job: Job,
+    record: Callable[[Row], None] | None = None,
+    interrupt: Callable[[], None] = lambda: None,
+) -> tuple[dict[str, Any], Observer]:
+    """Do one trial.
+
+    Args:
+        env: that `make_env` made.
+        rules: of all trials.
+        job: the trial.
+        record: takes each row of a recording; None records nothing.
+        interrupt: called after every step; raises `EndedByOperator` to end the trial.
+
+    Returns:
+        The trial's record, plain values for JSON, and who watched it. `progress` and `kind` are None where they cannot
+        be measured.
+    """
+    observer = Observer(make_policy(job.entrant.source, rules.task), record)
+
+    def watch(observation: Any, info: Any) -> None:
+        observer.watch(observation, info)
+        interrupt()
+
+    period = env.task.control_dt
+    stagnation = rules.stagnation or math.inf
+    shared = {"policy": job.entrant.label, "shape": job.shape, "stratum": rules.stratum, "kind": None}
+    try:
+        found = run_trial(env, observer, job.seed, stagnation=stagnation, watch=watch)
+    except EndedByOperator as ended:
+        env.safety.release()
+        seconds = round(len(observer.turns) * period, 3)
+        return {
+            "seed": job.seed, "progress": None, "complete": False, "seconds": seconds, "ended_by": "operator",
+            "reason": str(ended), "turns": (), "needed": None, **shared,
+        }, observer  # fmt: skip
+    result = asdict(found) | shared
+    if found.progress is not None:
+        result["kind"] = classify(found.ended_by, observer.turns, observer.touches, period)
+    if rules.perturbation:
+        from benchmark.real_eval.perturbations import PerturbedTwin
+
+        assert isinstance(env.robot, PerturbedTwin)
+        result["recovery"] = recovery(observer.turns, period, env.robot.began, env.robot.ended)
+    return result, observer
