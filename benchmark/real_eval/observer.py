@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baselines.data.header import Header
-from baselines.data.pictures import CONTACT_NEWTONS
+from benchmark.real_eval.contact import touching
 from real.autonomous import RobotPolicy
 from real.env import DexScrewRealEnv, Observation
 from real.robot import TAXELS, Vector
@@ -33,7 +33,7 @@ class Observer:
         self.bias: NDArray[np.int16]
         """(fingers, taxels, 3) counts of the taxels as the trial begins."""
         self._turns: list[float] = []
-        self._touches: list[NDArray[np.bool_]] = []
+        self._forces: list[Vector] = []
         self._row: Row | None = None  # of the step that has begun
 
     @property
@@ -44,12 +44,12 @@ class Observer:
     @property
     def touches(self) -> NDArray[np.bool_]:
         """(steps, 2) whether the thumb and the finger opposite touched."""
-        return np.array(self._touches, bool).reshape(-1, 2)
+        return touching(np.array(self._forces, float).reshape(-1, 2))
 
     def reset(self, env: DexScrewRealEnv) -> None:
         """See `RobotPolicy.reset`."""
         self._policy.reset(env)
-        self._turns, self._touches, self._row = [], [], None
+        self._turns, self._forces, self._row = [], [], None
         self.bias = env.reading.hand.tactile.copy()
         self._now = 0.0 if env.reading.progress is not None else np.nan
 
@@ -64,8 +64,9 @@ class Observer:
         """See `real.autonomous.Watch`."""
         self._now = float(info["rotations"])
         self._turns.append(self._now)
-        above = observation["tactile"][:2, :, 2].astype(float) - self.bias[:2, :, 2]
-        self._touches.append(NEWTON_PER_COUNT * above.sum(axis=1) >= CONTACT_NEWTONS)
+        self._forces.append(info["fingertip_force"][:2])
+        if not self.bias.any():  # a twin's first tactile frame comes after its reset
+            self.bias = observation["tactile"].copy()
         if self._record is not None and self._row is not None:
             row = self._row
             sent = np.concatenate([info["sent_hand"], info["sent_arm"]])

@@ -9,7 +9,7 @@ from typing import Any
 from baselines.data.folder import numbered
 from baselines.data.reader import Demonstrations, Episode
 from baselines.progress import Progress
-from benchmark.real_eval.contact_picture import draw_contact
+from benchmark.real_eval.contact import draw_contact
 from benchmark.real_eval.entrants import Entrant
 from benchmark.real_eval.recovery import recovery_table, summarize_recovery
 from benchmark.real_eval.rules import ResultsFolder, Rules, trial_of
