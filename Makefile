@@ -2,6 +2,7 @@
 # make teleop   - install into .venv and steer a twin from the browser; ARGS="--task screwdriver" passes options
 # make test     - install into .venv, then lint, type check and test
 # make quick    - install into .venv, then run what a minute is enough for, without a network
+# make real-eval - install into .venv, then evaluate two policies on twins as the paper does on hardware
 # make newcomer - follow README.md in a fresh environment
 PYTHON ?= python3
 VENV ?= .venv
@@ -10,7 +11,7 @@ STAMP := $(VENV)/.installed
 TRAIN_STAMP := $(VENV)/.installed-train
 TELEOP_STAMP := $(VENV)/.installed-teleop
 
-.PHONY: install train teleop test quick newcomer check docs pictures benchmark
+.PHONY: install train teleop test quick newcomer check docs pictures benchmark real-eval
 install: $(STAMP)
 
 $(TRAIN_STAMP): pyproject.toml constraints.txt
@@ -62,6 +63,11 @@ docs: install
 # The pictures of docs/results, from the JSON files beside them.
 pictures: install
 	$(BIN)/python -m benchmark.pictures docs/results
+
+# Small, but complete: tables beside the paper's, pictures, recordings. Give it again to go on after an interruption.
+real-eval: install
+	$(BIN)/python -m benchmark.real_eval --task nut --policies direct scripted-wrist --shapes square cross --trials 3 \
+		--out runs/real-eval-small --json $(ARGS)
 
 benchmark: install
 	$(BIN)/python -m pytest benchmark

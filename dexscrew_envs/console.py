@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "doctor": ("real.doctor", "check the set-up of a robot step by step"),
     "twin": ("real.twin", "serve a twin on the controllers' own protocols"),
     "ablation": ("benchmark.sim_ablations", "train and score all four agents"),
+    "real-eval": ("benchmark.real_eval", "evaluate policies of hand and arm as the paper does"),
     "trials": ("benchmark.twin_trials", "let a policy try many screws or nuts on the twin"),
 }
 """Name of each command, its module, and what it does."""

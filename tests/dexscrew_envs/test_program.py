@@ -338,7 +338,7 @@ COMMANDS = (
     "baselines.ppo_unprivileged", "baselines.student", "baselines.evaluate", "baselines.play",
     "baselines.export", "baselines.data", "baselines.bc", "baselines.replay",
     "benchmark.sim_ablations", "benchmark.generalization", "benchmark.ablation_dependence", "benchmark.pictures",
-    "benchmark.twin_trials", "real.twin.pictures",
+    "benchmark.twin_trials", "benchmark.real_eval", "real.twin.pictures",
     "real.run", "real.teleop", "real.doctor", "real.twin", "real.hand_server",
 )  # fmt: skip
 WITHOUT_EXTRAS = ("dexscrew_envs.reference", "real.twin.reference")
