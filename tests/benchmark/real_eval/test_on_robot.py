@@ -160,7 +160,7 @@ def test_a_crash_keeps_what_was_recorded(tmp_path, env, robot):
     env.episode_steps = 10
     trials(tmp_path, env, Person("go", "8", "yes"), logged=True)
     first, second = Demonstrations(tmp_path / "out" / "logs" / "direct")
-    assert 0 < len(first) and first.outcome.reason == "recovered" and len(second) == 10
+    assert len(first) > 0 and first.outcome.reason == "recovered" and len(second) == 10
 
 
 def test_the_plan_names_every_trial():
