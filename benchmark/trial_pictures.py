@@ -32,7 +32,7 @@ def draw_progress(summary: Mapping[str, Mapping[str, Mapping[str, Any]]], title:
         title: of the picture.
         path: where to write it.
     """
-    shapes, colors = list(next(iter(summary.values()))), _colors(list(summary))
+    shapes, colors = list(next(iter(summary.values()))), policy_colors(list(summary))
     size = (_PANEL * max(len(shapes), 2) + 0.6, 3.6)
     with picture(path, size, f"{title}: progress of each trial, mean and 95 % interval", len(shapes)) as (figure, axes):
         for axis, shape in zip(axes, shapes, strict=True):
@@ -70,7 +70,7 @@ def draw_times(results: Results, limit: float, title: str, path: Path) -> None:
         title: of the picture.
         path: where to write it.
     """
-    shapes, colors = list(next(iter(results.values()))), _colors(list(results))
+    shapes, colors = list(next(iter(results.values()))), policy_colors(list(results))
     size = (_PANEL * max(len(shapes), 2) + 0.6, 3.4)
     with picture(path, size, f"{title}: complete trials over time", len(shapes)) as (figure, axes):
         for axis, shape in zip(axes, shapes, strict=True):
@@ -85,7 +85,7 @@ def draw_times(results: Results, limit: float, title: str, path: Path) -> None:
         legend(figure, axes[0])
 
 
-def _colors(policies: Sequence[str]) -> dict[str, str]:
+def policy_colors(policies: Sequence[str]) -> dict[str, str]:
     """Return a colour for each policy: its own for a row of the paper, and for the others those that are left."""
     left = cycle([color for policy, color in _COLORS.items() if policy not in policies] or _COLORS.values())
     return {policy: _COLORS.get(policy) or next(left) for policy in policies}

@@ -21,17 +21,8 @@ from benchmark.real_eval.entrants import Entrant, parse_entrants
 from benchmark.real_eval.on_robot import RobotTrials, plan
 from benchmark.real_eval.on_twin import TwinTrials
 from benchmark.real_eval.report import Records, draw_recordings, report, write_videos
-from benchmark.real_eval.rules import (
-    Job,
-    ResultsFolder,
-    Rules,
-    check_protocol,
-    default_shapes,
-    read_protocol,
-    robot_order,
-    trial_of,
-    twin_order,
-)
+from benchmark.real_eval.results_folder import ResultsFolder, check_protocol, read_protocol, trial_of
+from benchmark.real_eval.rules import Job, Rules, default_shapes, robot_order, twin_order
 from benchmark.real_eval.terminal import Terminal
 from benchmark.real_eval.trial import Addresses, check_fits, make_env
 from benchmark.real_eval.until_decided import decisions, decisions_text

@@ -13,7 +13,8 @@ from baselines.data.writer import Recorder
 from benchmark.real_eval.entrants import Entrant
 from benchmark.real_eval.failures import KINDS
 from benchmark.real_eval.observer import trial_header
-from benchmark.real_eval.rules import Job, ResultsFolder, Rules
+from benchmark.real_eval.results_folder import ResultsFolder
+from benchmark.real_eval.rules import Job, Rules
 from benchmark.real_eval.terminal import Person
 from benchmark.real_eval.trial import EndedByOperator, do_trial
 from dexscrew_envs import program

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,8 +19,10 @@ from baselines.data.writer import Recorder
 from baselines.progress import Progress
 from benchmark.real_eval.entrants import Entrant
 from benchmark.real_eval.observer import trial_header
-from benchmark.real_eval.rules import Job, ResultsFolder, Rules
+from benchmark.real_eval.results_folder import ResultsFolder
+from benchmark.real_eval.rules import Job, Rules
 from benchmark.real_eval.trial import do_trial, make_env
+from dexscrew_envs.program import CutShort
 from dexscrew_envs.workers import pool
 from real.teleop.collect import recorded
 from real.teleop.episode import Row
@@ -81,14 +84,23 @@ class TwinTrials:
         Args:
             jobs: all that the folder should have.
             bar: advances with each.
+
+        Raises:
+            CutShort: a worker was killed, as where memory is short; what was done is kept.
         """
         missing = [job for job in jobs if self.folder.read(job) is None]
         bar.update(len(jobs) - len(missing))
-        for job, done in self._finished(missing):
-            if self.logged and done.rows:
-                self._keep_rows(job, done)
-            self.folder.write(job, done.record)  # last: what has a record has its recording
-            bar.update()
+        try:
+            for job, done in self._finished(missing):
+                if self.logged and done.rows:
+                    self._keep_rows(job, done)
+                self.folder.write(job, done.record)  # last: what has a record has its recording
+                bar.update()
+        except BrokenProcessPool as error:
+            raise CutShort(
+                "a worker process was killed, perhaps since memory is short; the trials that ended are kept: give the "
+                "same command, with fewer --processes"
+            ) from error
 
     def _finished(self, jobs: list[Job]) -> Iterator[tuple[Job, Done]]:
         """Give each trial as it ends."""

@@ -6,13 +6,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tabulate import tabulate
+
 from baselines.data.folder import numbered
 from baselines.data.reader import Demonstrations, Episode
 from baselines.progress import Progress
 from benchmark.real_eval.contact import draw_contact
 from benchmark.real_eval.entrants import Entrant
+from benchmark.real_eval.failures import KINDS
 from benchmark.real_eval.recovery import recovery_table, summarize_recovery
-from benchmark.real_eval.rules import ResultsFolder, Rules, trial_of
+from benchmark.real_eval.recovery_picture import draw_recovery
+from benchmark.real_eval.results_folder import ResultsFolder, trial_of
+from benchmark.real_eval.rules import Rules
 from benchmark.trial_report import write_report
 from benchmark.trials import summarize
 from dexscrew_envs.files import write_json, write_text
@@ -39,17 +44,38 @@ def report(folder: ResultsFolder, rules: Rules, records: Records, note: str = ""
         results, rules.task, rules.limit, folder.path, robot=rules.where, paired=rules.robot == "twin"
     )  # fmt: skip
     summary = summarize(results, rules.limit)
+    text = f"{text}\n{endings_table(summary)}\n"
     if rules.perturbation:
         recovered = summarize_recovery(records)
         for policy, by_shape in recovered.items():
             for shape, found in by_shape.items():
                 summary[policy][shape]["recovery"] = found
         text = f"{recovery_table(recovered)}\n\n{text}"
+        title = f"{rules.task} on the {rules.where}: one line a trial, dashed where the policy did not recover"
+        draw_recovery(records, title, folder.path / "recovery.png")
         write_json(summary, folder.path / "summary.json")
     if note:
         text = f"{note}\n\n{text}"
     write_text(text, folder.path / "report.md")
     return text, summary
+
+
+def endings_table(summary: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+    """Return a Markdown table of how trials ended.
+
+    Args:
+        summary: by policy and shape, as `benchmark.trials.summarize` returns it.
+    """
+    kinds = [
+        kind for kind in KINDS if any(kind in cell["ended_by"] for row in summary.values() for cell in row.values())
+    ]
+    rows = [
+        {"shape": shape, "policy": policy, **{kind: cell["ended_by"].get(kind, 0) for kind in kinds}}
+        for shape in next(iter(summary.values()))
+        for policy, cell in ((policy, by_shape[shape]) for policy, by_shape in summary.items())
+    ]
+    table = tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)
+    return f"How trials ended, in trials:\n\n{table}"
 
 
 def draw_recordings(folder: ResultsFolder, rules: Rules, entrants: Sequence[Entrant], shape: str) -> Path | None:

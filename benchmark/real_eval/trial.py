@@ -24,9 +24,13 @@ class Addresses:
     """Where the robot is."""
 
     arm: str = ""
+    """Address of the arm's controller."""
     hand: str = ""
+    """Address of the hand server."""
     server_key: Path | None = None
+    """File with the hand server's public key, where it has keys."""
     client_key: Path | None = None
+    """File with this client's own keys, likewise."""
 
 
 def make_env(rules: Rules, shape: str, addresses: Addresses | None = None) -> DexScrewRealEnv:

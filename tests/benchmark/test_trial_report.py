@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmark import paper
-from benchmark.trial_pictures import _beside, _colors
+from benchmark.trial_pictures import _beside, policy_colors
 from benchmark.trial_report import p_text, paper_note, spread, write_report
 from benchmark.trials import Trial
 
@@ -73,10 +73,10 @@ def test_no_dot_covers_another():
 
 
 def test_a_policy_keeps_its_colour_among_others():
-    alone, together = _colors([paper.FULL]), _colors(["mine", "yours", paper.FULL])
+    alone, together = policy_colors([paper.FULL]), policy_colors(["mine", "yours", paper.FULL])
     assert alone[paper.FULL] == together[paper.FULL]
     assert len(set(together.values())) == 3
-    assert len(_colors([str(k) for k in range(20)])) == 20
+    assert len(policy_colors([str(k) for k in range(20)])) == 20
 
 
 def test_bad_input_is_told_before_anything_is_written(tmp_path):

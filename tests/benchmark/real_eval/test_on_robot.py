@@ -9,7 +9,8 @@ from robot_fakes import FakeRobot
 from baselines.data.reader import Demonstrations
 from benchmark.real_eval.entrants import parse_entrants
 from benchmark.real_eval.on_robot import RobotTrials, plan
-from benchmark.real_eval.rules import ResultsFolder, Rules, robot_order
+from benchmark.real_eval.results_folder import ResultsFolder
+from benchmark.real_eval.rules import Rules, robot_order
 from dexscrew_envs.program import CutShort
 from real.env import DexScrewRealEnv
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ def test_a_small_evaluation(in_this_process, tmp_path, capsys):
     cell = found[paper.FULL]["cross"]
     assert cell["trials"] == 1 and cell["complete"] == 0 and 0 <= cell["progress_mean"] < 0.5
     assert cell["progress_std"] is None and cell["time_mean"] is None
+    assert "How trials ended" in "\n".join(printed)
     assert "98.75 ± 3.95" in "\n".join(printed)  # the paper's cell stands beside it
     assert {path.name for path in out.iterdir() if not path.name.startswith(".")} == {
         "protocol.json", "trials", "logs", "report.md", "summary.json", "contrasts.json", "progress.png", "times.png",
@@ -195,6 +197,19 @@ def test_the_scripted_wrist_does_not_run_on_a_robot(monkeypatch, tmp_path, capsy
     monkeypatch.setattr(command, "make_env", lambda *_: DexScrewRealEnv("nut", robot=FakeRobot(), action="full"))
     assert main([*SHORT, "--policies", "scripted-wrist", *ROBOT, "--out", str(tmp_path)]) == 2
     assert "give --robot twin" in capsys.readouterr().err
+
+
+def test_a_killed_worker_is_told_and_what_was_done_is_kept(monkeypatch, in_this_process, tmp_path, capsys):
+    call = [*SHORT, "--policies", "direct", "--out", str(tmp_path)]
+    assert main(call) == 0
+
+    def killed(*_):
+        raise BrokenProcessPool("a child process terminated abruptly")
+
+    monkeypatch.setattr(on_twin, "work", killed)
+    assert main([*call, "--trials", "2"]) == 4
+    assert "a worker process was killed" in capsys.readouterr().err
+    assert len(list((tmp_path / "trials").iterdir())) == 1
 
 
 def test_a_full_disk_while_recording_keeps_the_trials_before(monkeypatch, in_this_process, tmp_path):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from benchmark.real_eval.recovery import TIME_ALLOWED, recovery, recovery_table, summarize_recovery
+from benchmark.real_eval.recovery_picture import draw_recovery
 
 PERIOD = 0.05
 
@@ -34,6 +35,16 @@ def test_what_stood_still_before_does_not_count():
 def test_a_trial_that_ends_with_its_perturbation_did_not_recover():
     found = recovery(turns_of((12, 0.1)), PERIOD, 10.0, 12.0)
     assert found["at_work"] and not found["recovered"]
+
+
+def test_the_picture_shows_trials_that_were_at_work(tmp_path):
+    one = {"began": 10.5, "ended": 11.0, "at_work": True, "recovered": True, "seconds": 4.0}
+    trial = {"turns": [0.1 * k for k in range(41)], "seconds": 40.0, "recovery": one}
+    idle = trial | {"recovery": one | {"at_work": False}}
+    for name, trials in (("both", [trial, idle]), ("one", [trial]), ("none", [idle])):
+        draw_recovery({"mine": {"cross": trials}}, "a title", tmp_path / f"{name}.png")
+    both, alone, none = ((tmp_path / f"{name}.png").read_bytes() for name in ("both", "one", "none"))
+    assert both == alone != none
 
 
 def test_summary_and_table():
