@@ -84,7 +84,7 @@ class Direct:
         name: in tables and files.
     """
 
-    def __init__(self, skill: policies.ActorPolicy, name: str = DIRECT) -> None:
+    def __init__(self, skill: policies.StoredPolicy, name: str = DIRECT) -> None:
         self._skill = skill
         self.name, self.task = name, skill.task
 

@@ -15,7 +15,7 @@ from benchmark.real_eval.recovery import recovery
 from benchmark.real_eval.rules import Job, Rules
 from real.autonomous import run_trial
 from real.env import DexScrewRealEnv
-from real.robot import Following
+from real.robot import ControlGains
 from real.teleop.episode import Row
 
 
@@ -45,7 +45,7 @@ def make_env(rules: Rules, shape: str, addresses: Addresses | None = None) -> De
         ValueError: an address is missing, or shape or stratum is unknown.
         RobotError: the robot cannot be reached.
     """
-    config: Following
+    config: ControlGains
     if rules.robot == "config":
         from real.hardware.robot import RobotConfig
 
