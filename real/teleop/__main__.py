@@ -173,7 +173,7 @@ def _make_operator(
         program.say(help_text())
         return operator, None
     from real.env import DexScrewRealEnv
-    from real.teleop.recorded import RecordedEpisodes
+    from real.teleop.recorded import SAMPLES, RecordedEpisodes
     from real.teleop.watch import PageWatcher, names
     from real.teleop.web.config import PageConfig
     from real.teleop.web.operator import WebOperator
@@ -181,7 +181,8 @@ def _make_operator(
     folder = None if args.host in ("127.0.0.1", "localhost") else Path.home() / ".dexscrew" / "teleop"
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-    page = WebOperator(PageConfig(host=args.host, port=args.port, folder=folder), replay=RecordedEpisodes(out))
+    replay = RecordedEpisodes(out, SAMPLES / args.task)
+    page = WebOperator(PageConfig(host=args.host, port=args.port, folder=folder), replay=replay)
     stack.callback(page.close)
     page.start()
     if args.browser and folder is None:

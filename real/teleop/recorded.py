@@ -24,22 +24,28 @@ from real.teleop.web.state import State
 _SIZE = (480, 640)
 
 
+SAMPLES = Path(__file__).parent / "samples"
+"""Three episodes of each task, recorded with the scripted operator, in a folder of the task's name."""
+
+
 class RecordedEpisodes:
     """A data set as the page replays it. A recording on a twin is drawn again, from the positions of its scene.
 
     Args:
         folder: of the data set; it may be empty, and grow.
+        samples: data set to show as long as the folder has no episode.
         limits: of the safety layer, to show forces beside.
     """
 
-    def __init__(self, folder: Path, limits: SafetyLimits | None = None) -> None:
-        self._folder, self._limits = folder, limits or SafetyLimits()
+    def __init__(self, folder: Path, samples: Path | None = None, limits: SafetyLimits | None = None) -> None:
+        self._folder, self._samples, self._limits = folder, samples, limits or SafetyLimits()
         self._recordings: list[Recording] = []
         self._scene: tuple[int, Any, FrameRenderer] | None = None
 
     def episodes(self) -> Sequence[Episode]:
         """See `Replay.episodes`."""
-        self._recordings = list(Demonstrations(self._folder)) if numbered(self._folder) else []
+        folder = self._folder if numbered(self._folder) else self._samples
+        self._recordings = [] if folder is None else list(Demonstrations(folder))
         return [
             Episode(
                 name=recording.name, task=recording.header.task, shape=recording.header.shape,

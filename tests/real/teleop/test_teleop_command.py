@@ -12,7 +12,7 @@ from baselines.data.checking import check
 from baselines.data.reader import Demonstrations
 from dexscrew_envs.program import Status
 from real.teleop.__main__ import main
-from real.teleop.recorded import RecordedEpisodes
+from real.teleop.recorded import SAMPLES, RecordedEpisodes
 from real.teleop.web.state import check_state, encode
 
 SHORT = ["--operator", "scripted", "--seconds", "1.5", "--processes", "1"]
@@ -66,6 +66,17 @@ def test_recorded_episodes_are_replayed_on_the_page(folder, opengl):
 
 def test_an_empty_folder_has_nothing_to_replay(tmp_path):
     assert RecordedEpisodes(tmp_path).episodes() == []
+
+
+@pytest.mark.parametrize("task", ["nut", "screwdriver"])
+def test_samples_are_whole_small_and_replayed_where_there_is_nothing_else(task, tmp_path):
+    folder = SAMPLES / task
+    assert all(finding.sound for finding in check(folder))
+    assert sum(path.stat().st_size for path in SAMPLES.rglob("*.h5")) < 5e6
+    replay = RecordedEpisodes(tmp_path, folder)
+    assert [(episode.task, episode.outcome) for episode in replay.episodes()] == [(task, "success")] * 3
+    state = check_state(replay.state(0, replay.episodes()[0].steps - 1))
+    assert state["progress"] == pytest.approx(1.0, abs=0.01)
 
 
 @pytest.mark.parametrize(
