@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from baselines.bc.design import PRESETS, Design
-from baselines.bc.training import Training, train
+from baselines.bc.learner import Training
+from baselines.bc.training import train
 from dexscrew_envs import program
 
 _MOST_THREADS = 256

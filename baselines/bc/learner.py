@@ -1,0 +1,191 @@
+"""What learns: the network, its moving average, the optimiser; and the state from which it goes on."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from baselines import policies
+from baselines.bc.features import ARM_JOINTS
+from baselines.bc.network import CloneNetwork
+from baselines.bc.windows import Samples
+from baselines.run_folder import CHECKPOINT_FORMAT, CHECKPOINT_VERSION
+from dexscrew_envs import program
+
+PARTS = ("steps", "network", "average", "optimizer", "schedule", "draws", "curve", "resumed", "seconds")
+"""Of a checkpoint."""
+_WARM_UP = 0.02
+"""Share of the steps in which the learning rate rises."""
+_MOST_JUDGED, _AT_ONCE = 8192, 512
+"""Windows of held-out episodes that are judged, and how many at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How a clone is trained; `python -m baselines.bc --help` explains the fields.
+
+    Raises:
+        ValueError: a value is not possible.
+    """
+
+    data: tuple[Path, ...]
+    folder: Path
+    seed: int = 0
+    progress: float = 0.7
+    validation: float = 0.1
+    steps: int = 6000
+    batch_size: int = 512
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    average: float = 0.999
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("seed", "threads"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if not 0 < self.learning_rate < math.inf or not 0 <= self.weight_decay < math.inf:
+            raise ValueError(
+                f"learning_rate must be positive and weight_decay not negative, both finite, got {self.learning_rate} "
+                f"and {self.weight_decay}"
+            )
+        if not 0 <= self.average < 1:
+            raise ValueError(f"average must be at least 0 and below 1, got {self.average}")
+
+
+class Learner:
+    """Network, its moving average, optimiser, and the draws of batches.
+
+    Args:
+        network: to train, normalisation set.
+        training: how it is trained.
+        samples: to learn from.
+    """
+
+    def __init__(self, network: CloneNetwork, training: Training, samples: Samples) -> None:
+        self.network, self.training, self.samples = network, training, samples
+        self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(training.average))
+        self.optimizer = torch.optim.AdamW(
+            network.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay
+        )
+        warm_up = max(1, round(_WARM_UP * training.steps))
+
+        def rate(step: int) -> float:
+            falling = (step - warm_up) / max(1, training.steps - warm_up)
+            return min((step + 1) / warm_up, 0.5 * (1 + math.cos(math.pi * min(max(falling, 0.0), 1.0))))
+
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, rate)
+        self.draws = torch.Generator().manual_seed(training.seed)
+        self.steps, self.seconds = 0, 0.0
+        self.saved: int | None = None
+        """Steps of the newest checkpoint."""
+        self.curve: list[dict[str, float]] = []
+        self.resumed: list[int] = []
+
+    @property
+    def averaged(self) -> CloneNetwork:
+        """The network with the moving average of the weights."""
+        module = self.average.module
+        assert isinstance(module, CloneNetwork)
+        return module
+
+    def step(self) -> float:
+        """Take one step of the optimiser; return the loss.
+
+        Raises:
+            CutShort: the loss is not finite.
+        """
+        usable = self.samples.usable
+        at = usable[torch.randint(len(usable), (self.training.batch_size,), generator=self.draws)]
+        found = loss(self.network, self.samples, at)
+        value = found.item()
+        if not math.isfinite(value):
+            raise program.CutShort(
+                f"the loss is not finite after {self.steps:,} steps; lower --learning-rate, in another --folder"
+            )
+        self.optimizer.zero_grad()
+        found.backward()
+        self.optimizer.step()
+        self.schedule.step()
+        self.average.update_parameters(self.network)
+        self.steps += 1
+        return value
+
+    def state(self) -> dict[str, Any]:
+        """Return what `restore` goes on from."""
+        return {
+            "format": CHECKPOINT_FORMAT, "version": CHECKPOINT_VERSION, "steps": self.steps, "seconds": self.seconds,
+            "network": self.network.state_dict(), "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(), "schedule": self.schedule.state_dict(),
+            "draws": self.draws.get_state(), "curve": self.curve, "resumed": self.resumed,
+        }  # fmt: skip
+
+    def restore(self, content: dict[str, Any], path: Path) -> None:
+        """Go on from a checkpoint.
+
+        Raises:
+            ValueError: it holds networks of other sizes.
+        """
+        try:
+            self.network.load_state_dict(content["network"])
+            self.average.load_state_dict(content["average"])
+            self.optimizer.load_state_dict(content["optimizer"])
+            self.schedule.load_state_dict(content["schedule"])
+            self.draws.set_state(content["draws"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(
+                f"{path} does not fit this version or these sizes ({error}); give another folder with --folder, or "
+                "remove that one"
+            ) from error
+        self.steps, self.seconds, self.curve = content["steps"], content["seconds"], content["curve"]
+        self.resumed, self.saved = [*content["resumed"], self.steps], self.steps
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint, whole or not at all."""
+        policies.write_atomically(self.state(), path)
+        self.saved = self.steps
+
+
+def loss(network: CloneNetwork, samples: Samples, at: Tensor) -> Tensor:
+    """Return the mean square error of normalised targets, the steps of the chunk weighted by the design's `decay`.
+
+    Args:
+        network: to judge.
+        samples: to look at.
+        at: (B,) indices of steps.
+    """
+    design = network.design
+    windows, wanted, valid = samples.windows(design, at)
+    weights = design.decay ** torch.arange(design.horizon) * valid
+    return (network.square_error(windows, wanted) * weights).sum() / weights.sum()
+
+
+@torch.no_grad()
+def judge(network: CloneNetwork, samples: Samples) -> tuple[float, float, float]:
+    """Return how well a network does on samples that it did not learn from.
+
+    Returns:
+        The loss, and the mean absolute error of the chunk's first target, of the hand's joints and of the arm's (rad).
+    """
+    at = samples.usable[:: max(1, len(samples.usable) // _MOST_JUDGED)]
+    found = torch.zeros(3, dtype=torch.float64)
+    for part in at.split(_AT_ONCE):
+        windows, wanted, _ = samples.windows(network.design, part)
+        error = (network.targets(windows)[:, 0] - wanted[:, 0]).abs().mean(0)
+        mean = [
+            float(loss(network, samples, part)),
+            float(error[:-ARM_JOINTS].mean()),
+            float(error[-ARM_JOINTS:].mean()),
+        ]
+        found += len(part) / len(at) * torch.tensor(mean, dtype=torch.float64)
+    judged, hand, arm = found.tolist()
+    return judged, hand, arm
