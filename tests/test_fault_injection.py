@@ -71,6 +71,8 @@ PROGRAMS = [
     Program("real.hand_server", ["keys", "--folder", "keys"], ("keys/server.key", "keys/clients/client.key"), 0.02),
     Program("dexscrew_envs.reference", ["tasks.md"], ("tasks.md",), 0.1),
     Program("real.twin.reference", ["twin.md"], ("twin.md",), 0.1),
+    Program("real.teleop.__main__", ["--operator", "scripted", "--shape", "cross", "--seconds", "3", "--processes", "1",
+                            "--out", "demos"], ("demos/episode_000000.h5",), 6.0),
     Program("real.run", ["--policy", "nut-student", "--seconds", "5", "--no-view", "--json", "r.json"], ("r.json",), 1),
 ]  # fmt: skip
 
