@@ -25,10 +25,16 @@ class Observer:
     Args:
         policy: acts.
         record: takes each row as soon as it is complete; None records nothing.
+        begin: called with the bias before the first step.
     """
 
-    def __init__(self, policy: RobotPolicy, record: Callable[[Row], None] | None = None) -> None:
-        self._policy, self._record = policy, record
+    def __init__(
+        self,
+        policy: RobotPolicy,
+        record: Callable[[Row], None] | None = None,
+        begin: Callable[[NDArray[np.int16]], None] = lambda bias: None,
+    ) -> None:
+        self._policy, self._record, self._begin = policy, record, begin
         self.name, self.task = policy.name, policy.task
         self.bias: NDArray[np.int16]
         """(fingers, taxels, 3) counts of the taxels as the trial begins."""
@@ -52,6 +58,7 @@ class Observer:
         self._turns, self._forces, self._row = [], [], None
         self.bias = env.reading.hand.tactile.copy()
         self._now = 0.0 if env.reading.progress is not None else np.nan
+        self._begin(self.bias)
 
     def act(self, env: DexScrewRealEnv, observation: Observation) -> tuple[Vector, Vector]:
         """See `RobotPolicy.act`."""

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from tabulate import tabulate
 
 from baselines.data.header import Outcome
@@ -124,24 +126,20 @@ class RobotTrials:
 
     def _do(self, job: Job) -> dict[str, Any]:
         recorder = self._recorder(job.entrant) if self._logged else None
-        if recorder is not None:
-            extras = {"trial": job.seed}
-            recorder.begin(shape=job.shape, extras=extras)
+
+        def begin(bias: NDArray[np.int16]) -> None:
+            if recorder is not None:
+                recorder.begin(shape=job.shape, tactile_bias=bias, extras={"trial": job.seed})
+
         program.say("it begins; Enter ends it")
-        self._person.pressed()
-        try:
-            record, _ = do_trial(
-                self._env, self._rules, job, recorder.append if recorder else None, interrupt=self._interrupt
-            )
-        except BaseException:
-            if recorder is not None and recorder.number is not None and not recorder.steps:
-                recorder.discard()
-            raise
-        if recorder is not None:
-            if recorder.steps:  # what the person says of it stands in the trial's own file, where it can be undone
-                recorder.finish(Outcome(reason=record["reason"], needed=self._needed))
-            else:
-                recorder.discard()
+        self._person.pressed()  # what was typed before does not end it
+        append = recorder.append if recorder is not None else None
+        record, _ = do_trial(self._env, self._rules, job, append, begin, self._interrupt)
+        if recorder is not None and recorder.steps:
+            # What the person says of it stands in the trial's own file, where it can be undone.
+            recorder.finish(Outcome(reason=record["reason"], needed=self._needed))
+        elif recorder is not None:
+            recorder.discard()
         return record
 
     def _interrupt(self) -> None:

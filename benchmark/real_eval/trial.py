@@ -8,6 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from benchmark.real_eval.entrants import Entrant, make_policy
 from benchmark.real_eval.failures import classify
 from benchmark.real_eval.observer import Observer
@@ -72,6 +75,7 @@ def check_fits(env: DexScrewRealEnv, entrants: list[Entrant]) -> None:
     Raises:
         ValueError: one needs what the robot does not give; the message names both.
     """
+    env.reading = env.robot.read()  # a policy may look at it, and there was no reset, which would move the hand
     for entrant in entrants:
         try:
             make_policy(entrant.source, env.task.name).reset(env)
@@ -88,6 +92,7 @@ def do_trial(
     rules: Rules,
     job: Job,
     record: Callable[[Row], None] | None = None,
+    begin: Callable[[NDArray[np.int16]], None] = lambda bias: None,
     interrupt: Callable[[], None] = lambda: None,
 ) -> tuple[dict[str, Any], Observer]:
     """Do one trial.
@@ -97,13 +102,14 @@ def do_trial(
         rules: of all trials.
         job: the trial.
         record: takes each row of a recording; None records nothing.
+        begin: called with the taxels' bias (fingers, taxels, 3), when the robot is ready and nothing was recorded yet.
         interrupt: called after every step; raises `EndedByOperator` to end the trial.
 
     Returns:
         The trial's record, plain values for JSON, and who watched it. `progress` and `kind` are None where they cannot
         be measured.
     """
-    observer = Observer(make_policy(job.entrant.source, rules.task), record)
+    observer = Observer(make_policy(job.entrant.source, rules.task), record, begin)
 
     def watch(observation: Any, info: Any) -> None:
         observer.watch(observation, info)

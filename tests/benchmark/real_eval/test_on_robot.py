@@ -138,10 +138,12 @@ def test_what_is_done_is_not_done_again(tmp_path, env, robot):
     assert "trial 2 of 2" in person.questions[0]
 
 
-def test_trials_are_recorded(tmp_path, env):
+def test_trials_are_recorded(tmp_path, env, robot):
+    robot.overrides["hand"] = {"tactile": np.full((5, 120, 3), 3, np.int16)}
     trials(tmp_path, env, Person("go", "3", "time", "yes", "go", "8", "yes"), 2, logged=True)
     episodes = Demonstrations(tmp_path / "out" / "logs" / "direct")
     assert [len(episode) for episode in episodes] == [10, 10]
+    assert (episodes[0].header.tactile_bias == 3).all()
     assert episodes[0].header.robot == "config" and episodes[0].outcome.needed == 8.0
     sent, held = episodes[0]["sent_hand"], episodes[0]["held_hand"]
     np.testing.assert_allclose(sent[:-1], held[1:], atol=1e-6)

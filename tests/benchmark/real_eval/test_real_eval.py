@@ -69,6 +69,16 @@ def test_a_trial_that_was_recorded_before_a_crash_is_recorded_once(in_this_proce
     assert len(in_this_process) == 2 and len(Demonstrations(out / "logs" / "direct")) == 1
 
 
+def test_a_recording_can_be_replayed(in_this_process, tmp_path, capsys):
+    first, second = tmp_path / "a", tmp_path / "b"
+    assert main([*SHORT, "--policies", "direct", "--out", str(first)]) == 0
+    replay = f"replay:{first / 'logs' / 'direct'}:0"
+    assert main([*SHORT, "--policies", replay, "--out", str(second), "--json"]) == 0
+    (episode,) = Demonstrations(second / "logs" / "replay")
+    assert np.ptp(episode["sent_hand"], axis=0).max() > 0.05 and episode.header.policy == "replay"
+    assert list(json.loads(capsys.readouterr().out.strip().splitlines()[-1])) == [paper.REPLAY]
+
+
 def test_trials_without_recordings(in_this_process, tmp_path):
     out = tmp_path / "out"
     assert main([*SHORT, "--policies", "direct", "--logs", "no", "--out", str(out)]) == 0
