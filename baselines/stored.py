@@ -9,8 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from dexscrew_envs import files
 
 _ROOT = r"(?:[A-Za-z]:[\\/]|~?/(?!/)|\.\./)"
@@ -104,6 +102,8 @@ def write_atomically(content: Any, path: Path) -> None:
     Raises:
         WriteError: the disk is full.
     """
+    import torch  # not above: data sets need this module, but not torch
+
     buffer = io.BytesIO()  # on a full disk torch's own writer fails with words of its own
     torch.save(content, buffer)
     files.write_bytes(buffer.getvalue(), path)
@@ -131,6 +131,8 @@ def read(
     """
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
+    import torch
+
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a broken file fails in as many ways as there are bytes to lose

@@ -10,6 +10,7 @@ import pytest
 from baselines import policies
 from benchmark import twin_trials
 from benchmark.twin_trials import Args, draw, main, run_trial, summarize
+from dexscrew_envs import workers
 from real.twin.plant import Plant
 
 SHORT = {"nut": 1.0, "screwdriver": 0.5}
@@ -35,7 +36,7 @@ def in_this_process(monkeypatch):
         def shutdown(self, **_):
             pass
 
-    monkeypatch.setattr(twin_trials, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(workers, "ProcessPoolExecutor", Pool)
 
 
 @pytest.mark.parametrize(("policy", "shape", "wrist"), [("nut-student", "cross", "scripted"),

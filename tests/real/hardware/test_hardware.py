@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -15,6 +17,8 @@ import torch
 from ur_fakes import new_host
 
 from baselines import policies
+from baselines.data.reader import Demonstrations
+from baselines.data.writer import Recorder
 from dexscrew_envs.program import Status
 from real import doctor, env, run
 from real.env import DexScrewRealEnv
@@ -23,6 +27,10 @@ from real.hardware.robot import RobotConfig, UR5eXHand
 from real.hardware.ur5e import UR5e
 from real.robot import ArmMode, RobotError
 from real.safety import SafetyLimits
+from real.teleop.episode import SCENE_POSITION
+from real.teleop.finger_skill import Noise
+from real.teleop.operator import Orders
+from real.teleop.setup import Setup, episode_header, recorded_fields
 
 pytest.importorskip("rtde_control")
 
@@ -77,6 +85,44 @@ def test_the_same_command_line_runs_on_the_network(twin, capsys):
     arguments = ["--policy", "nut-student", "--arm", HOST, "--hand", CONFIG.hand, "--seconds", "1", "--no-view"]
     assert run.main(arguments) == 0
     assert "jitter" in capsys.readouterr().out
+
+
+class Operator:
+    """Raises the wrist for a second with the skill on, then says that it was a success."""
+
+    name = "test"
+
+    def __init__(self):
+        self.count = 0
+
+    def start(self): ...
+
+    def orders(self, scene):
+        self.count += 1
+        if self.count > 20:
+            return Orders(mark="success")
+        return Orders(skill=True, nudge=np.array([0, 0, 0.01, 0, 0, 0]))
+
+    def close(self): ...
+
+
+def test_an_episode_is_recorded_over_the_network_in_the_layout_of_one_in_process(twin, tmp_path):
+    setup = Setup(task="nut", policy="nut-student", robot="config", shape="square", arm=HOST, hand=CONFIG.hand)
+    with closing(setup.make_env()) as robot:
+        episode = setup.make_episode(robot, Operator())
+        with Recorder(tmp_path / "demos", setup.header(robot, "test"), recorded_fields(robot)) as recorder:
+            episode.reset(1000, Noise())
+            recorder.begin(**episode_header(1000, Noise(), episode.tactile_bias))
+            recorder.finish(episode.run(recorder.append).outcome)
+    [recorded] = Demonstrations(tmp_path / "demos")
+    assert len(recorded) == 20 and recorded.outcome.mark == "success" and recorded.header.robot == "config"
+    assert not recorded["safety"].any(), recorded["safety"]
+    assert recorded["tcp_pose"][-1, 2] > recorded["tcp_pose"][0, 2] + 0.003
+    assert np.ptp(recorded["sent_hand"], axis=0).max() > 0.1 and np.isnan(recorded["turns"]).all()
+    np.testing.assert_allclose(np.diff(recorded["time"]), 0.05, atol=0.045)
+    with closing(replace(setup, robot="twin", arm="", hand="").make_env()) as twin_env:
+        in_process = recorded_fields(twin_env)
+    assert recorded.fields == {name: field for name, field in in_process.items() if name != SCENE_POSITION}
 
 
 def test_the_doctor_passes_with_and_without_motion(twin, capsys):
