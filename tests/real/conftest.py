@@ -8,6 +8,7 @@ from hand_fakes import served_hand
 from real.hardware.xhand import XHand
 
 IN_SIMULATED_TIME = {
+    "test_autonomous", "test_robot_policies",
     "test_kinematics", "test_real_env", "test_real_env_surroundings", "test_view", "test_wrist", "test_controller",
     "test_dashboard", "test_hand", "test_nut", "test_parameters", "test_twin_pictures", "test_plant", "test_recess",
     "test_rtde", "test_screwdriver", "test_script", "test_taxels", "test_twin_scene", "test_teleop_wrist",
