@@ -17,7 +17,6 @@ import argparse
 import contextlib
 import os
 import secrets
-import sys
 import tempfile
 import threading
 import time
@@ -387,7 +386,3 @@ def _serve_until_told(args: argparse.Namespace) -> None:
         server.start()
         _print(f"{device.name} at {port} is served at {args.bind}")
         _report(device, guard)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -55,7 +55,15 @@ def run_episode(setup: Setup, seed: int, *, noisy: bool = True) -> Collected:
         episode = setup.make_episode(env, operator)
         episode.reset(seed, noise)
         ending = episode.run(rows.append)
-        return Collected(noise, episode.tactile_bias, rows, ending.outcome)
+        return Collected(noise, _rest(rows), rows, ending.outcome)
+
+
+def _rest(rows: list[Row]) -> np.ndarray:
+    """Return the counts of the taxels (F, taxels, 3) at rest.
+
+    A twin has none before its first step; in the steps after it the operator only looks.
+    """
+    return np.median([row["tactile"] for row in rows[1:9]], axis=0).astype(np.int16)
 
 
 def collect(
@@ -94,10 +102,10 @@ def collect(
 
 
 def recorded(recorder: Recorder) -> set[Job]:
-    """Return shape and seed of all episodes in a recorder's folder."""
+    """Return shape and seed of all episodes in a recorder's folder, but for those that were cut off."""
     if not numbered(recorder.folder):
         return set()
-    headers = [episode.header for episode in Demonstrations(recorder.folder)]
+    headers = [episode.header for episode in Demonstrations(recorder.folder) if episode.outcome.mark != "none"]
     return {(header.shape, header.seed) for header in headers if header.seed is not None}
 
 
