@@ -119,7 +119,7 @@ def test_an_episode_is_recorded_over_the_network_in_the_layout_of_one_in_process
     assert not recorded["safety"].any(), recorded["safety"]
     assert recorded["tcp_pose"][-1, 2] > recorded["tcp_pose"][0, 2] + 0.003
     assert np.ptp(recorded["sent_hand"], axis=0).max() > 0.1 and np.isnan(recorded["turns"]).all()
-    np.testing.assert_allclose(np.diff(recorded["time"]), 0.05, atol=0.045)
+    assert (np.diff(recorded["time"]) > 0.02).all()
     with closing(replace(setup, robot="twin", arm="", hand="").make_env()) as twin_env:
         in_process = recorded_fields(twin_env)
     assert recorded.fields == {name: field for name, field in in_process.items() if name != SCENE_POSITION}
