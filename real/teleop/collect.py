@@ -96,7 +96,7 @@ def collect(
                 return
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 job = running.pop(future)
-                outcome = _record(recorder, job, future.result())
+                outcome = _record(recorder, job, future.result(0))
                 bar.update()
                 yield job, outcome
 

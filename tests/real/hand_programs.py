@@ -36,8 +36,8 @@ while True:
 @contextmanager
 def server_program(host: str, *, code: str = "", **options: object):
     """Run a hand server on a twin's hand; `code` runs in it before it begins."""
-    begin = ["-c", f"import sys\nfrom real import hand_server\n{code}\nsys.exit(hand_server.main())"] if code else [
-        "-m", "real.hand_server"]  # fmt: skip
+    program = f"import sys\nfrom real.hardware import hand_server\n{code}\nsys.exit(hand_server.main())"
+    begin = ["-c", program] if code else ["-m", "real.hand_server"]
     command = [sys.executable, *begin, "--twin", host, "--bind", f"tcp://{host}:5557"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, **options

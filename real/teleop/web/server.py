@@ -98,7 +98,7 @@ class PageServer:
         if not self._ready.wait(_START_TIMEOUT) and self._error is None:
             raise SetupError("the page's server did not start in time")
         if self._error is not None:
-            self._thread.join()
+            self._thread.join(timeout=5.0)
             raise self._error
         self._announce(self._pairing.code if self._pairing else None)
 

