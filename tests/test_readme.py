@@ -51,6 +51,8 @@ COMMANDS = {
     "python -m baselines.play --policy none --shape cross": Command(instead="python -m baselines.play --help"),
     "python -m baselines.ppo_oracle --task screwdriver --steps 3000000": Command(add=f"--steps 4096 {TINY}"),
     "python -m baselines.student --task nut": Command(add=f"--steps 4096 {TINY}"),
+    'pip install -c constraints.txt -e ".[real,teleop,data]"': Command(),
+    "python -m baselines.data info runs/demos": Command(),
     "python -m real.teleop --task nut": Command(instead="python -m real.teleop --help"),  # it waits for a person
     "python -m real.teleop --task nut --operator scripted --episodes 2 --out runs/demos": Command(add="--seconds 2"),
     "python -m baselines.evaluate --policy nut-oracle --video nut.mp4 --json": Command(  # drawing takes a minute or two
