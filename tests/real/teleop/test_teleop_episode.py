@@ -11,7 +11,6 @@ from robot_fakes import FakeRobot
 
 from baselines.data.schema import row_dtype, write_row
 from real.env import DexScrewRealEnv
-from real.robot import Progress
 from real.teleop.episode import SCENE_POSITION, Episode, Step
 from real.teleop.finger_skill import LEVELS, POSE_SPEED, FingerSkill, Noise, draw_noise, release_pose
 from real.teleop.operator import Orders
@@ -216,7 +215,6 @@ def test_turns_are_those_of_the_robot():
     robot.turns = 2.0
     rows, ending, _, _ = run(ON, ON, DONE, robot=robot)
     assert stacked(rows, "turns").tolist() == [0.0, 0.0] and ending.outcome.turns == 0.0
-    assert Progress(1.0) != Progress(2.0)
 
 
 # -- on the twin -------------------------------------------------------------------------------------------------------
