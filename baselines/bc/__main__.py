@@ -3,6 +3,7 @@
 `python -m baselines.bc --data demos --folder runs/nut-bc`
 `python -m baselines.bc --data demos --no-tactile --history 1 --folder runs/nut-bc-blind`
 `python -m baselines.bc --data demos --preset paper --folder runs/nut-bc-paper`
+`python -m baselines.bc --data demos --dagger 2 --folder runs/nut-bc-dagger`
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from baselines.bc.dagger import Relabelling, train_in_rounds
 from baselines.bc.design import PRESETS, Design
 from baselines.bc.learner import Training
 from baselines.bc.training import train
@@ -48,6 +50,8 @@ class Args:
     """Steps of a chunk that are taken before the next; by default the preset's."""
     progress: float = 0.7
     """Least share of the turns needed that an episode must have made to be learned from; 0 takes all."""
+    pauses: bool = False
+    """Learn also from steps in which the finger skill was off."""
     validation: float = 0.1
     """Share of the episodes to validate on, at least one."""
     steps: int = 6000
@@ -60,6 +64,12 @@ class Args:
     """Of AdamW."""
     average: float = 0.999
     """Decay of the moving average of the weights, which becomes the policy."""
+    dagger: int = 0
+    """Rounds in which the clone acts on twins, skill and operator label what it did, and it learns anew from all."""
+    dagger_episodes: int = 40
+    """Episodes of a round."""
+    skill: str = ""
+    """Policy that labels the fingers in those rounds: a name or a file; by default that of the demonstrations."""
     seed: int = 0
     """Seed of network, batches and split."""
     threads: int = 0
@@ -80,10 +90,16 @@ def _run(args: Args, command: Sequence[str]) -> int:
         raise ValueError(f"threads must be at most {most}, got {args.threads}")
     training = Training(
         data=args.data, folder=args.folder or Path("runs") / f"bc-{args.preset}-{args.seed}", seed=args.seed,
-        progress=args.progress, validation=args.validation, steps=args.steps, batch_size=args.batch_size,
+        progress=args.progress, pauses=args.pauses, validation=args.validation, steps=args.steps,
+        batch_size=args.batch_size,
         learning_rate=args.learning_rate, weight_decay=args.weight_decay, average=args.average, threads=args.threads,
     )  # fmt: skip
-    return train(_design(args), training, command)
+    if args.dagger < 0:
+        raise ValueError(f"dagger must be a number of rounds that is not negative, got {args.dagger}")
+    if not args.dagger:
+        return train(_design(args), training, command)
+    relabelling = Relabelling(rounds=args.dagger, episodes=args.dagger_episodes, skill=args.skill)
+    return train_in_rounds(_design(args), training, relabelling, command)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -36,8 +36,11 @@ class Training:
 
     data: tuple[Path, ...]
     folder: Path
+    labels: tuple[Path, ...] = ()
+    """Data sets of what clones did, with the right answers; see `baselines.bc.dagger`."""
     seed: int = 0
     progress: float = 0.7
+    pauses: bool = False
     validation: float = 0.1
     steps: int = 6000
     batch_size: int = 512

@@ -20,7 +20,7 @@ from baselines.bc.curves import draw_curve
 from baselines.bc.design import Design, design_to_json
 from baselines.bc.learner import PARTS, Learner, Training, judge
 from baselines.bc.normalisation import fit
-from baselines.bc.windows import Samples, load_episodes, make_samples
+from baselines.bc.windows import Samples, load_episodes, load_labels, make_samples
 from baselines.data.reader import Episode
 from baselines.data.windows import split
 from baselines.progress import Progress
@@ -46,14 +46,12 @@ def train(design: Design, training: Training, command: Sequence[str]) -> int:
     learned, held_out = split(episodes, training.validation, training.seed)
     if training.threads:
         torch.set_num_threads(training.threads)
-    wanted = {
-        "agent": "bc", "design": design_to_json(design), "seed": training.seed, "progress": training.progress,
-        "validation": training.validation, "steps": training.steps, "batch_size": training.batch_size,
-        "learning_rate": training.learning_rate, "weight_decay": training.weight_decay, "average": training.average,
-        "episodes": [episode.header.id for episode in episodes],
-    }  # fmt: skip
+    labelled = load_labels(training.labels, design, episodes[0])
+    wanted = configuration(design, training, [*episodes, *labelled])
     with open_run_folder(training.folder, wanted, command, PARTS) as checkpoint:
-        samples, validation = make_samples(learned, design), make_samples(held_out, design)
+        samples, validation = (
+            make_samples(group, design, pauses=training.pauses) for group in ([*learned, *labelled], held_out)
+        )
         torch.manual_seed(training.seed)
         header, shapes = episodes[0].header, {key: field.shape for key, field in episodes[0].fields.items()}
         interface = clones.make_interface(design, header, shapes)
@@ -66,7 +64,7 @@ def train(design: Design, training: Training, command: Sequence[str]) -> int:
             program.say(f"going on from {learner.steps:,} steps in {training.folder}")
         try:
             _learn(learner, validation, path)
-            _finish(learner, validation, interface, _about(episodes, learned, held_out, samples), command)
+            _finish(learner, validation, interface, _about(episodes, learned, held_out, labelled, samples), command)
         except (KeyboardInterrupt, Exception) as error:
             interruption = program.interruption_of(error)
             if interruption is None or isinstance(error, (program.CutShort, WriteError)):
@@ -75,6 +73,22 @@ def train(design: Design, training: Training, command: Sequence[str]) -> int:
             program.say(f"{interruption} at {learner.steps:,} steps; the same command {begun} in {training.folder}")
             return interruption.status
     return Status.DONE
+
+
+def configuration(design: Design, training: Training, episodes: Sequence[Episode]) -> dict[str, Any]:
+    """Return what a run folder belongs to.
+
+    Args:
+        design: of the clone.
+        training: how it is trained.
+        episodes: that it learns from, and that are held out.
+    """
+    return {
+        "agent": "bc", "design": design_to_json(design), "seed": training.seed, "progress": training.progress,
+        "validation": training.validation, "steps": training.steps, "batch_size": training.batch_size,
+        "learning_rate": training.learning_rate, "weight_decay": training.weight_decay, "average": training.average,
+        "pauses": training.pauses, "episodes": [episode.header.id for episode in episodes],
+    }  # fmt: skip
 
 
 def _learn(learner: Learner, validation: Samples, path: Path) -> None:
@@ -104,13 +118,18 @@ def _learn(learner: Learner, validation: Samples, path: Path) -> None:
 
 
 def _about(
-    episodes: Sequence[Episode], learned: Sequence[Episode], held_out: Sequence[Episode], samples: Samples
+    episodes: Sequence[Episode],
+    learned: Sequence[Episode],
+    held_out: Sequence[Episode],
+    labelled: Sequence[Episode],
+    samples: Samples,
 ) -> dict[str, Any]:
     """Return what is said of the data."""
     shapes = sorted({episode.header.shape for episode in episodes})
     seeds = [episode.header.seed for episode in episodes if episode.header.seed is not None]
     return {
-        "shapes": shapes, "episodes": len(learned), "held out": len(held_out), "windows": len(samples.usable),
+        "shapes": shapes, "episodes": len(learned), "held out": len(held_out), "labelled": len(labelled),
+        "windows": len(samples.usable),
         "seeds": [min(seeds), max(seeds)] if seeds else None,
         "operators": sorted({episode.header.operator for episode in episodes}),
     }  # fmt: skip

@@ -18,6 +18,10 @@ from baselines.data.reader import Demonstrations, Episode
 from baselines.progress import Progress
 
 LABELS = ("asked_hand", "asked_arm", "held_hand", "held_arm")
+SKILL = "skill"
+"""Field that says whether the finger skill ran."""
+_LEAST_MOTION = 1e-6
+"""Increments below this are none (rad)."""
 
 
 def load_episodes(folders: Sequence[Path], design: Design, progress: float) -> list[Episode]:
@@ -45,7 +49,7 @@ def load_episodes(folders: Sequence[Path], design: Design, progress: float) -> l
         differing = differences(first.header, first.fields, other.header, other.fields)
         if differing:
             raise ValueError(f"{other.folder} and {first.folder} do not belong together: {'; '.join(differing)}")
-    lacking = [name for name in (*design.fields, *LABELS) if name not in first.fields]
+    lacking = [name for name in (*design.fields, *LABELS, SKILL) if name not in first.fields]
     if lacking:
         remedy = "; train with --no-tactile" if set(lacking) <= {"tactile", "resultant"} else ""
         raise ValueError(f"{first.folder} has no field {', '.join(lacking)}, which the clone needs{remedy}")
@@ -66,22 +70,45 @@ def load_episodes(folders: Sequence[Path], design: Design, progress: float) -> l
     return found
 
 
+def load_labels(folders: Sequence[Path], design: Design, like: Episode) -> list[Episode]:
+    """Return the episodes of clones that were labelled: all that are not too short, however they ended.
+
+    Args:
+        folders: of the data sets.
+        design: of the clone.
+        like: an episode of the demonstrations, to which they must belong.
+
+    Raises:
+        FolderError: a folder is no data set.
+        ValueError: a data set does not belong to the demonstrations.
+    """
+    found: list[Episode] = []
+    for folder in folders:
+        demos = Demonstrations(folder)
+        differing = differences(like.header, like.fields, demos.header, demos.fields)
+        if differing:
+            raise ValueError(f"{folder} does not belong to {like.path.parent}: {'; '.join(differing)}")
+        found += [episode for episode in demos if len(episode) >= design.history + design.horizon]
+    return found
+
+
 @dataclass(frozen=True)
 class Samples:
     """All steps of some episodes, one after the other, S in all."""
 
     observations: dict[str, Tensor]
     """By modality (S, numbers)."""
-    asked: Tensor
-    """(S, J + 6) targets of hand and arm that were asked for (rad)."""
+    wanted: Tensor
+    """(S, J + 6) targets of hand and arm that were asked for (rad), or the sum of all that was asked for until then,
+    where the clone predicts increments."""
     base: Tensor
-    """(S, J + 6) targets that increments count from (rad); zero where the clone predicts targets themselves."""
+    """(S, J + 6) what is subtracted from `wanted` of the present step and those after it (rad)."""
     begin: Tensor
     """(S,) index of the first step of a step's episode."""
     end: Tensor
     """(S,) index of its last step."""
     usable: Tensor
-    """(W,) indices of the steps that are learned from: those after the operator began."""
+    """(W,) indices of the steps that are learned from."""
 
     def windows(self, design: Design, at: Tensor) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """Return windows that end at some steps, and what follows.
@@ -100,21 +127,27 @@ class Samples:
             rows = at[:, None] + torch.arange(1 - design.steps_seen(name), 1)
             seen[name] = values[rows.maximum(begin)].float()
         rows = at[:, None] + torch.arange(design.horizon)
-        return seen, self.asked[rows.minimum(end)] - self.base[at, None], rows <= end
+        return seen, (self.wanted[rows.minimum(end)] - self.base[at, None]).float(), rows <= end
 
 
-def make_samples(episodes: Sequence[Episode], design: Design) -> Samples:
+def make_samples(episodes: Sequence[Episode], design: Design, *, pauses: bool = False) -> Samples:
     """Read episodes.
 
+    Args:
+        episodes: to read.
+        design: of the clone.
+        pauses: whether the steps are learned from in which the finger skill was off. A clone that sees its own past
+            learns from them to stand still because it stands still.
+
     Raises:
-        ValueError: an episode holds a number that is not finite.
+        ValueError: an episode holds a number that is not finite, or none has a step to learn from.
     """
     observations: dict[str, list[Tensor]] = {}
-    asked, base, begin, end, usable = [], [], [], [], []
+    wanted, base, begin, end, usable = [], [], [], [], []
     total = 0
     for episode in Progress(episodes, desc="reading", unit="episode", leave=False):
         steps = {name: episode[name] for name in design.fields}
-        labels = {name: np.asarray(episode[name], np.float32) for name in LABELS}
+        labels = {name: np.asarray(episode[name], np.float64) for name in LABELS}
         for name, values in (steps | labels).items():
             if values.dtype.kind == "f" and not np.isfinite(values).all():
                 row = int(np.argmin(np.isfinite(values).reshape(len(values), -1).all(1)))
@@ -123,35 +156,44 @@ def make_samples(episodes: Sequence[Episode], design: Design) -> Samples:
         for name, values in observe(design, steps, np.asarray(episode["arm_q"][0], np.float32), resting).items():
             smaller = np.float16 if name == "touch" and design.touch == "taxels" else np.float32
             observations.setdefault(name, []).append(torch.from_numpy(values.astype(smaller)))
-        wanted = np.concatenate([labels["asked_hand"], labels["asked_arm"]], -1)
-        asked.append(wanted)
-        base.append(_base(labels) if design.targets == "increments" else np.zeros_like(wanted))
+        asked = np.concatenate([labels["asked_hand"], labels["asked_arm"]], -1)
+        increments = asked - _stood(episode, labels)
+        moved = np.flatnonzero((np.abs(increments) > _LEAST_MOTION).any(-1))
+        first = max(int(moved[0]) if moved.size else 0, min(REST_STEPS, len(asked) - 1))
+        if design.targets == "increments":
+            summed = np.cumsum(increments, 0)
+            wanted.append(summed)
+            base.append(summed - increments)
+        else:
+            wanted.append(asked)
+            base.append(np.zeros_like(asked))
         count = len(episode)
         begin.append(np.full(count, total))
         end.append(np.full(count, total + count - 1))
-        usable.append(np.arange(total + _first_motion(wanted), total + count))
+        learned = np.arange(first, count)
+        usable.append(total + (learned if pauses else learned[np.asarray(episode[SKILL])[learned] != 0]))
         total += count
+    if not sum(map(len, usable)):
+        raise ValueError(
+            "the finger skill never ran in these episodes; train with --pauses to learn from steps without it"
+        )
 
     def joined(parts: list[NDArray]) -> Tensor:
         return torch.from_numpy(np.concatenate(parts))
 
     return Samples(
-        {name: torch.cat(parts) for name, parts in observations.items()}, joined(asked), joined(base), joined(begin),
+        {name: torch.cat(parts) for name, parts in observations.items()}, joined(wanted), joined(base), joined(begin),
         joined(end), joined(usable),
     )  # fmt: skip
 
 
-def _base(labels: dict[str, NDArray]) -> NDArray:
-    """Return what increments count from.
+def _stood(episode: Episode, labels: dict[str, NDArray]) -> NDArray:
+    """Return the targets that each request was made from (steps, J + 6) (rad): those that stand.
 
-    For the hand it is the targets that stand, since that is what a skill moves. For the arm it is what the operator
-    asked for last: noise that a recording adds to the wrist is not answered by the operator, who does not know of it.
+    Where a recording added noise to the wrist it is what the operator asked for last, since the operator does not know
+    of that noise and does not answer it.
     """
-    arm = np.concatenate([labels["held_arm"][:1], labels["asked_arm"][:-1]])
+    arm = labels["held_arm"]
+    if (episode.header.extras.get("noise") or {}).get("wrist"):
+        arm = np.concatenate([arm[:1], labels["asked_arm"][:-1]])
     return np.concatenate([labels["held_hand"], arm], -1)
-
-
-def _first_motion(asked: NDArray) -> int:
-    """Return the first step whose targets differ from those at the start, or the last that rest needs, if later."""
-    moved = np.flatnonzero((np.abs(asked - asked[0]) > 1e-6).any(-1))
-    return max(int(moved[0]) if moved.size else 0, min(REST_STEPS, len(asked) - 1))

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal, cast
 
@@ -24,7 +25,7 @@ from baselines.data.writer import Recorder
 from dexscrew_envs import program
 from dexscrew_envs.program import Status
 from real.skill import load_skill
-from real.teleop.collect import collect
+from real.teleop.collect import collect, demonstrate
 from real.teleop.episode import Watcher
 from real.teleop.finger_skill import Noise, draw_noise
 from real.teleop.operator import Operator
@@ -118,8 +119,8 @@ def _run_scripted(args: Args, setup: Setup, out: Path) -> int:
     with Recorder(out, header, fields) as recorder:
         _tell_recovered(recorder)
         for _ in collect(
-            setup, recorder, [(shape, seed) for shape in shapes for seed in seeds], noisy=args.noise,
-            processes=args.processes,
+            setup, recorder, [(shape, seed) for shape in shapes for seed in seeds],
+            partial(demonstrate, noisy=args.noise), processes=args.processes,
         ):  # fmt: skip
             pass
         print(summary(out))

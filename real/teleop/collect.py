@@ -1,4 +1,4 @@
-"""Collects episodes of the scripted operator on twins, side by side over the processor's cores.
+"""Collects episodes on twins, side by side over the processor's cores.
 
 An episode is fixed by its shape and seed: twin, person, and noise. Those that the folder has already are not run again.
 """
@@ -6,10 +6,11 @@ An episode is fixed by its shape and seed: twin, person, and noise. Those that t
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,8 +21,9 @@ from baselines.data.reader import Demonstrations
 from baselines.data.writer import Recorder
 from baselines.progress import Progress
 from dexscrew_envs.workers import pool
-from real.teleop.episode import Row
+from real.teleop.episode import Actor, Row
 from real.teleop.finger_skill import Noise, draw_noise
+from real.teleop.operator import Operator
 from real.teleop.scripted import ScriptedOperator
 from real.teleop.setup import Setup, episode_header
 
@@ -37,9 +39,11 @@ class Collected:
     tactile_bias: np.ndarray
     rows: list[Row]
     outcome: Outcome
+    extras: Mapping[str, Any] = field(default_factory=dict)
+    """What else the header says."""
 
 
-def run_episode(setup: Setup, seed: int, *, noisy: bool = True) -> Collected:
+def demonstrate(setup: Setup, seed: int, *, noisy: bool = True) -> Collected:
     """Let the scripted operator do one episode on a twin in this process.
 
     Args:
@@ -47,12 +51,24 @@ def run_episode(setup: Setup, seed: int, *, noisy: bool = True) -> Collected:
         seed: of the episode.
         noisy: whether noise is drawn; without, the episode is clean.
     """
-    torch.set_num_threads(1)
-    operator = ScriptedOperator(seed)
     noise = draw_noise(np.random.default_rng([seed, 0x5EED])) if noisy else Noise()
+    return run_episode(setup, seed, ScriptedOperator(seed), noise)
+
+
+def run_episode(setup: Setup, seed: int, operator: Operator, noise: Noise, actor: Actor | None = None) -> Collected:
+    """Run one episode on a twin in this process.
+
+    Args:
+        setup: of the session, with the twin's shape.
+        seed: of the episode.
+        operator: gives the orders.
+        noise: on purpose.
+        actor: acts in place of operator and skill, if something does.
+    """
+    torch.set_num_threads(1)
     rows: list[Row] = []
     with closing(setup.make_env()) as env:
-        episode = setup.make_episode(env, operator)
+        episode = setup.make_episode(env, operator, actor=actor)
         episode.reset(seed, noise)
         ending = episode.run(rows.append)
         return Collected(noise, _rest(rows), rows, ending.outcome)
@@ -67,7 +83,12 @@ def _rest(rows: list[Row]) -> np.ndarray:
 
 
 def collect(
-    setup: Setup, recorder: Recorder, jobs: list[Job], *, noisy: bool = True, processes: int = 0
+    setup: Setup,
+    recorder: Recorder,
+    jobs: list[Job],
+    run: Callable[[Setup, int], Collected] = demonstrate,
+    *,
+    processes: int = 0,
 ) -> Iterator[tuple[Job, Outcome]]:
     """Run the episodes that the recorder's folder lacks and record each as it ends.
 
@@ -75,7 +96,7 @@ def collect(
         setup: of the session; the shape comes from each job.
         recorder: of the folder.
         jobs: the episodes that the folder should have.
-        noisy: see `run_episode`.
+        run: gives the episode of a setup and a seed; it goes to other processes.
         processes: episodes that run side by side; 0 takes all CPUs.
 
     Yields:
@@ -89,7 +110,7 @@ def collect(
         running: dict[Future[Collected], Job] = {}
         while True:
             for job in waiting:  # no more than run at once: what has ended and is not recorded fills the memory
-                running[workers.submit(run_episode, replace(setup, shape=job[0]), job[1], noisy=noisy)] = job
+                running[workers.submit(run, replace(setup, shape=job[0]), job[1])] = job
                 if len(running) >= count + 1:
                     break
             if not running:
@@ -111,7 +132,7 @@ def recorded(recorder: Recorder) -> set[Job]:
 
 def _record(recorder: Recorder, job: Job, episode: Collected) -> Outcome:
     shape, seed = job
-    recorder.begin(shape=shape, **episode_header(seed, episode.noise, episode.tactile_bias))
+    recorder.begin(shape=shape, **episode_header(seed, episode.noise, episode.tactile_bias, episode.extras))
     try:
         for row in episode.rows:
             recorder.append(row)

@@ -16,6 +16,7 @@ import numpy as np
 
 from baselines.data.header import Mark, Outcome
 from real.env import DexScrewRealEnv, Observation
+from real.robot import Vector
 from real.teleop.finger_skill import Fingers, FingerSkill, Noise
 from real.teleop.operator import Operator, Orders, Scene
 from real.teleop.wrist import Wrist
@@ -30,6 +31,16 @@ class Watcher(Protocol):
 
     def show(self, step: Step) -> None:
         """Show what is now; must not wait."""
+
+
+class Actor(Protocol):
+    """Acts in place of operator and skill, who say meanwhile what they would have done."""
+
+    def reset(self, env: DexScrewRealEnv) -> None:
+        """Begin an episode on an environment that was just reset; raise ValueError where it does not fit."""
+
+    def act(self, env: DexScrewRealEnv, observation: Observation) -> tuple[Vector, Vector] | None:
+        """Return joint targets of the hand (J,) and of the arm (6,) (rad), or None to leave the step to them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +74,7 @@ class Episode:
         skill: moves the fingers.
         wrist: moves the arm.
         watcher: looks on, if somebody does.
+        actor: acts in their place, if something does.
         paced: whether a simulation runs at the speed of the clock on the wall, as people need it.
     """
 
@@ -74,10 +86,11 @@ class Episode:
         wrist: Wrist,
         *,
         watcher: Watcher | None = None,
+        actor: Actor | None = None,
         paced: bool = False,
     ) -> None:
         self._env, self._operator, self._skill, self._wrist = env, operator, skill, wrist
-        self._watcher = watcher
+        self._watcher, self._actor = watcher, actor
         self._paced = paced and not env.robot.real_time
         self._period = env.task.control_dt
         self.number, self.kept = 1, 0
@@ -91,6 +104,8 @@ class Episode:
         """
         self._rng = np.random.default_rng([seed, 0xD1CE])
         self._observation, self._info = self._env.reset(seed=seed)
+        if self._actor is not None:
+            self._actor.reset(self._env)
         self._skill.reset(noise, self._rng)
         self._wrist.reset(self._env.safety.arm_target)
         self._jitter = np.zeros(3)
@@ -141,8 +156,11 @@ class Episode:
         fingers = self._skill.act(self._observation, held_hand, on=orders.skill, pose=orders.hand)
         asked_arm = self._wrist.follow(orders, self._period).copy()
         row = self._row(orders, fingers, held_hand, held_arm, asked_arm)
-        goal = np.concatenate([fingers.noisy, self._shaken(asked_arm)])
+        acted = None if self._actor is None else self._actor.act(env, self._observation)
+        goal = np.concatenate(acted or (fingers.noisy, self._shaken(asked_arm)))
         after, _, terminated, truncated, now = env.step(goal)
+        if self._actor is not None:  # the operator goes on from where the wrist was put
+            self._wrist.reset(now["sent_arm"])
         limited = not np.allclose(np.concatenate([now["sent_hand"], now["sent_arm"]]), goal, rtol=0, atol=1e-9)
         row |= {"sent_hand": now["sent_hand"], "sent_arm": now["sent_arm"]}
         row["safety"] = 2 if now["trip"] else int(limited)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +19,7 @@ from real.env import DexScrewRealEnv
 from real.robot import TAXELS, Vector
 from real.safety import NEWTON_PER_COUNT
 from real.skill import load_skill
-from real.teleop.episode import SCENE_POSITION, Episode, Watcher
+from real.teleop.episode import SCENE_POSITION, Actor, Episode, Watcher
 from real.teleop.finger_skill import FingerSkill, Noise
 from real.teleop.operator import Operator
 from real.teleop.wrist import Wrist
@@ -76,12 +78,13 @@ class Setup:
         )  # fmt: skip
 
     def make_episode(
-        self, env: DexScrewRealEnv, operator: Operator, watcher: Watcher | None = None, *, paced: bool = False
-    ) -> Episode:
+        self, env: DexScrewRealEnv, operator: Operator, watcher: Watcher | None = None, *, actor: Actor | None = None,
+        paced: bool = False,
+    ) -> Episode:  # fmt: skip
         """Return what runs episodes on an environment that was reset once, so that the robot has a pose."""
         skill = FingerSkill(load_skill(self.policy), env, np.random.default_rng(0))
         wrist = Wrist(np.array(env.limits.workspace), np.array(GRIP_POINT), self.room_yaw)
-        return Episode(env, operator, skill, wrist, watcher=watcher, paced=paced)
+        return Episode(env, operator, skill, wrist, watcher=watcher, actor=actor, paced=paced)
 
     def header(self, env: DexScrewRealEnv, operator: str) -> Header:
         """Return the header of the data set's episodes, as far as they share it."""
@@ -115,9 +118,11 @@ def recorded_fields(env: DexScrewRealEnv) -> dict[str, Field]:
     return step_fields(len(hand.joints), len(hand.fingers), taxels=TAXELS, extra=extra)
 
 
-def episode_header(seed: int, noise: Noise, bias: Vector) -> dict[str, Any]:
+def episode_header(
+    seed: int, noise: Noise, bias: Vector, extras: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Any]:
     """Return what an episode's header has of its own."""
-    return {"seed": seed, "tactile_bias": bias, "extras": {"noise": asdict(noise)}}
+    return {"seed": seed, "tactile_bias": bias, "extras": {"noise": asdict(noise), **extras}}
 
 
 def policy_digest(policy: str) -> str:

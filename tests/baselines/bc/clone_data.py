@@ -24,7 +24,7 @@ def record_waves(folder, episodes=4, steps=80, *, seed=0, turns=4.0, fields=FIEL
              "period": PERIOD, "tactile_bias": np.zeros((len(FINGERS), TAXELS, 3), np.int16)}  # fmt: skip
     with Recorder(folder, Header(**given | changes), fields) as recorder:
         for k in range(episodes):
-            recorder.begin(seed=seed + k)
+            recorder.begin(seed=seed + k, extras={"noise": {"action": 0.0, "wrist": noise}})
             for row in waves(steps, rng, fields, noise):
                 recorder.append(row)
             recorder.finish(Outcome(mark="success", turns=turns, needed=4.0))
@@ -41,7 +41,7 @@ def waves(steps, rng, fields=FIELDS, noise=0.0):
         asked[STILL] = hand[STILL]
         asked_arm = intended - 0.001 * moving
         row |= {"time": number * PERIOD, "hand_q": hand, "arm_q": arm, "held_hand": hand, "held_arm": arm}
-        row |= {"asked_hand": asked, "asked_arm": asked_arm}
+        row |= {"asked_hand": asked, "asked_arm": asked_arm, "skill": int(moving)}
         hand, intended = asked, asked_arm
         arm = asked_arm + noise * rng.standard_normal(6)
         row |= {"sent_hand": hand, "sent_arm": arm}

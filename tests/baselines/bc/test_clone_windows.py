@@ -33,7 +33,7 @@ def test_absolute_targets_are_what_was_asked_for(demos):
     design = Design(history=4, horizon=3, targets="absolute")
     samples = make_samples(load_episodes([demos], design, 0.7), design)
     _, wanted, _ = samples.windows(design, samples.usable[:1])
-    np.testing.assert_array_equal(wanted[0], samples.asked[QUIET : QUIET + 3])
+    np.testing.assert_array_equal(wanted[0], samples.wanted[QUIET : QUIET + 3])
 
 
 def test_windows_stay_in_their_episode_and_begin_where_the_operator_does(demos):

@@ -224,9 +224,9 @@ def test_turns_are_those_of_the_robot():
 def short():
     """Six seconds of the scripted operator on a twin."""
     setup = Setup(task="nut", policy="nut-student", shape="cross", seconds=6.0)
-    from real.teleop.collect import run_episode
+    from real.teleop.collect import demonstrate
 
-    return setup, run_episode(setup, 1000, noisy=False)
+    return setup, demonstrate(setup, 1000, noisy=False)
 
 
 def test_on_the_twin_the_scripted_operator_turns_the_nut(short):
@@ -237,14 +237,14 @@ def test_on_the_twin_the_scripted_operator_turns_the_nut(short):
 
 
 def test_an_episode_is_fixed_by_its_seed(short):
-    from real.teleop.collect import run_episode
+    from real.teleop.collect import demonstrate
 
     setup, found = short
-    again = run_episode(setup, 1000, noisy=False)
+    again = demonstrate(setup, 1000, noisy=False)
     for first, second in zip(found.rows, again.rows, strict=True):
         for key, value in first.items():
             np.testing.assert_array_equal(value, second[key], err_msg=key)
-    other = run_episode(replace(setup, seconds=1.0), 1001, noisy=False)
+    other = demonstrate(replace(setup, seconds=1.0), 1001, noisy=False)
     assert not np.array_equal(other.rows[5]["hand_q"], found.rows[5]["hand_q"])
 
 

@@ -1,0 +1,113 @@
+"""DAgger: a clone acts in simulation, what its teachers would have done is written beside it, and it learns anew.
+
+A run folder holds a run folder for each round, `round-0` to `round-N`, the labels of each clone but the last as data
+sets, `labels-1` to `labels-N`, and the results of the last round.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from baselines import policies
+from baselines.bc.design import Design
+from baselines.bc.learner import PARTS, Training
+from baselines.bc.training import configuration, train
+from baselines.bc.windows import load_episodes
+from baselines.data.reader import Episode
+from baselines.run_folder import open_run_folder
+from dexscrew_envs import program
+from dexscrew_envs.program import Status
+
+ENTRY_POINTS = "dexscrew.relabellers"
+"""Group of entry points in which a package names what lets a clone act on a kind of robot and labels what it did, by
+the robot's name in the data's headers. It is called as `real.teleop.relabel.relabel`."""
+_SEEDS = 100_000
+"""Seeds between two rounds: far from those of demonstrations and of evaluations."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relabelling:
+    """How often a clone acts and is corrected.
+
+    Raises:
+        ValueError: a value is not possible.
+    """
+
+    rounds: int
+    episodes: int = 40
+    """Of each round."""
+    skill: str = ""
+    """Policy that labels the fingers; by default the one that the demonstrations were made with."""
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1 or self.episodes < 1:
+            raise ValueError(f"rounds and episodes must be at least 1, got {self.rounds} and {self.episodes}")
+
+
+def train_in_rounds(design: Design, training: Training, relabelling: Relabelling, command: Sequence[str]) -> int:
+    """Train, let the clone act, and train again, as often as asked for; return the exit status.
+
+    Raises:
+        RunFolderError: the run folder holds another configuration, or another program trains in it.
+        ValueError: the data do not fit the design, or there is nothing that can label for their robot.
+        CutShort: a training diverged.
+        WriteError: the disk is full.
+    """
+    episodes = load_episodes(training.data, design, training.progress)
+    relabel = _find(episodes)
+    skill = relabelling.skill or _skill(episodes)
+    shapes = sorted({episode.header.shape for episode in episodes})
+    wanted = configuration(design, training, episodes) | {
+        "rounds": relabelling.rounds, "episodes a round": relabelling.episodes, "skill": policies.without_paths(skill),
+    }  # fmt: skip
+    folder, first = training.folder, episodes[0].header
+    with open_run_folder(folder, wanted, command, PARTS):
+        labels: list[Path] = []
+        for number in range(relabelling.rounds + 1):
+            inner = folder / f"round-{number}"
+            program.say(f"round {number} of {relabelling.rounds}: training in {inner}")
+            status = train(design, replace(training, folder=inner, labels=tuple(labels)), command)
+            if status != Status.DONE:
+                return status
+            if number < relabelling.rounds:
+                labels.append(folder / f"labels-{number + 1}")
+                program.say(f"the clone of round {number} acts; its labels go to {labels[-1]}")
+                relabel(
+                    inner / "policy.pt", labels[-1], task=first.task, skill=skill, stratum=first.stratum, shapes=shapes,
+                    episodes=relabelling.episodes, seed=_SEEDS * (number + 1) + 1000 * training.seed,
+                )  # fmt: skip
+        for name in ("policy.pt", "metrics.json", "curve.png"):
+            shutil.copyfile(inner / name, folder / name)
+        print(f"results of all rounds: {folder}")
+    return Status.DONE
+
+
+def _find(episodes: Sequence[Episode]) -> Callable[..., None]:
+    """Return what labels for the robot of some episodes."""
+    (robot,) = {episode.header.robot for episode in episodes}
+    for entry in entry_points(group=ENTRY_POINTS, name=robot):
+        return entry.load()
+    known = ", ".join(sorted({entry.name for entry in entry_points(group=ENTRY_POINTS)})) or "none"
+    raise ValueError(
+        f"--dagger needs a robot on which nothing breaks when a clone errs, and these data are of {robot!r}; those "
+        f"that can be labelled are: {known}"
+    )
+
+
+def _skill(episodes: Sequence[Episode]) -> str:
+    """Return the skill that some episodes were recorded with.
+
+    Raises:
+        ValueError: there is not one, or it does not come with this package.
+    """
+    found = sorted({episode.header.policy for episode in episodes})
+    if len(found) == 1 and found[0] in policies.shipped():
+        return found[0]
+    raise ValueError(
+        f"--dagger lets the skill of the demonstrations label the fingers, which is {', '.join(found) or 'unknown'} "
+        f"here; give a policy with --skill, such as one of {', '.join(policies.shipped())}"
+    )

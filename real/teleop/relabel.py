@@ -1,0 +1,126 @@
+"""A clone acts on twins, and what skill and operator would have done is recorded beside it: the labels of DAgger.
+
+A clone errs, so it meets states that no demonstration has (Ross et al., 2011). On a twin the right answer to them is
+free: the skill gives it for the fingers, and an operator without a person's delay and errors for the wrist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from baselines.bc.features import REST_STEPS
+from baselines.data.writer import Recorder
+from real.env import DexScrewRealEnv, Observation
+from real.robot import Vector
+from real.robot_policies import load_robot_policy
+from real.teleop.collect import Collected, collect, run_episode
+from real.teleop.finger_skill import Noise
+from real.teleop.operator import Orders, Scene
+from real.teleop.setup import Setup, policy_digest, recorded_fields
+
+SPELL = 100
+"""Control steps for which one of them acts before it is drawn anew who does."""
+SHARE = 0.75
+"""Share of the spells in which the clone acts. The rest keeps its errors from ending every episode early."""
+_GAIN = 2.0
+"""Speed of the tutor's wrist for its distance from where it should be (1/s)."""
+_SPEED = 0.02
+"""Its largest speed (m/s), that of the scripted operator."""
+
+
+class Tutor:
+    """An operator that follows the object with the wrist at once and exactly, and never stops the skill."""
+
+    name = "tutor"
+
+    def __init__(self) -> None:
+        self._reference: Vector | None = None
+        """(3,) from the grip point of the object to the wrist as the episode began (m)."""
+
+    def start(self) -> None:
+        """See `Operator.start`."""
+
+    def close(self) -> None:
+        """See `Operator.close`."""
+
+    def orders(self, scene: Scene) -> Orders:
+        """See `Operator.orders`."""
+        if scene.ended:
+            return Orders(mark="success" if scene.finished else "failure")
+        if scene.sight is None:
+            return Orders(skill=True)
+        here = scene.wrist[:3] - scene.sight.grip
+        if self._reference is None:
+            self._reference = here
+        speed = np.clip(_GAIN * (self._reference - here), -_SPEED, _SPEED)
+        return Orders(skill=scene.time >= REST_STEPS * 0.05, nudge=np.concatenate([speed, np.zeros(3)]))
+
+
+class Shared:
+    """A policy of hand and arm that acts in some spells of an episode, drawn at random.
+
+    Args:
+        policy: name or file of the policy.
+        task: that it is for.
+        seed: of the draws.
+    """
+
+    def __init__(self, policy: str, task: str, seed: int) -> None:
+        self._policy = load_robot_policy(policy, task)
+        self._rng = np.random.default_rng([seed, 0xDA66])
+        self._steps, self._acts = 0, True
+
+    def reset(self, env: DexScrewRealEnv) -> None:
+        """See `Actor.reset`."""
+        self._policy.reset(env)
+
+    def act(self, env: DexScrewRealEnv, observation: Observation) -> tuple[Vector, Vector] | None:
+        """See `Actor.act`."""
+        targets = self._policy.act(env, observation)  # also when it does not count, for its history
+        if self._steps % SPELL == 0:
+            self._acts = self._rng.random() < SHARE
+        self._steps += 1
+        return targets if self._acts else None
+
+
+def _episode(policy: str, about: dict[str, str], setup: Setup, seed: int) -> Collected:
+    found = run_episode(setup, seed, Tutor(), Noise(), Shared(policy, setup.task, seed))
+    return replace(found, extras=about)
+
+
+def relabel(
+    clone: Path, out: Path, *, task: str, skill: str, stratum: str, shapes: Sequence[str], episodes: int, seed: int,
+    processes: int = 0,
+) -> None:  # fmt: skip
+    """Record a clone's episodes with the right answers, but for those that the folder has already.
+
+    Args:
+        clone: file of the clone.
+        out: folder of the data set.
+        task: of the clone.
+        skill: policy that labels the fingers: a name or a file.
+        stratum: of the twins.
+        shapes: of the objects; the episodes take turns.
+        episodes: how many the folder should have in the end.
+        seed: of the first; the others follow.
+        processes: that run side by side; 0 takes all CPUs.
+
+    Raises:
+        ValueError: there is no such skill, shape or stratum, or the clone does not fit.
+    """
+    setup = Setup(task=task, policy=skill, stratum=stratum, shape=shapes[0])
+    env = setup.make_env()
+    try:
+        header, fields = setup.header(env, Tutor.name), recorded_fields(env)
+    finally:
+        env.close()
+    jobs = [(shapes[k % len(shapes)], seed + k) for k in range(episodes)]
+    about = {"actor": clone.parent.name, "actor_sha256": policy_digest(str(clone))}
+    with Recorder(out, header, fields) as recorder:
+        for _ in collect(setup, recorder, jobs, partial(_episode, str(clone), about), processes=processes):
+            pass

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from clone_data import record_waves
+
+from baselines.bc import __main__ as command
+from baselines.bc import dagger
+from baselines.bc.policy import load
+
+SMALL = ("--history", "4", "--batch-size", "32", "--threads", "1", "--average", "0.9", "--steps", "20")
+ROUNDS = ("--dagger", "2", "--dagger-episodes", "3", "--skill", "nut-student")
+
+
+@pytest.fixture
+def demos(tmp_path):
+    record_waves(tmp_path / "demos", 5)
+    return tmp_path / "demos"
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What the clones were asked to do; instead of acting they get the waves of other seeds, one of them too short."""
+    calls = []
+
+    def relabel(clone, out, **options):
+        calls.append((load(clone).name, out.name, options))
+        if not out.exists():
+            record_waves(out, options["episodes"] - 1, seed=options["seed"], turns=0.5, operator="tutor")
+            record_waves(out, 1, steps=5, seed=7, turns=0.0, operator="tutor")
+
+    monkeypatch.setattr(dagger, "_find", lambda episodes: relabel)
+    return calls
+
+
+def clone(demos, folder, *options):
+    return command.main(["--data", str(demos), "--folder", str(folder), *SMALL, *options])
+
+
+def test_each_round_learns_from_the_labels_of_all_before_it(demos, asked, tmp_path, capsys):
+    folder = tmp_path / "run"
+    assert clone(demos, folder, *ROUNDS) == 0
+    assert [call[:2] for call in asked] == [("round-0", "labels-1"), ("round-1", "labels-2")]
+    first, second = (call[2] for call in asked)
+    assert first["skill"] == "nut-student" and first["shapes"] == ["square"] and first["episodes"] == 3
+    assert len({first["seed"], second["seed"], 0}) == 3
+    data = [json.loads((folder / f"round-{k}" / "metrics.json").read_text())["data"] for k in range(3)]
+    assert [about["labelled"] for about in data] == [0, 2, 4]  # but the short ones, and those that failed as well
+    assert data[2]["windows"] > data[0]["windows"] and data[2]["held out"] == 1
+    final = load(folder / "policy.pt").network.state_dict()
+    last, before = (load(folder / f"round-{k}" / "policy.pt").network.state_dict() for k in (2, 1))
+    assert all(torch.equal(final[name], last[name]) for name in final)
+    assert not all(torch.equal(final[name], before[name]) for name in final)
+    assert (folder / "curve.png").exists() and (folder / "metrics.json").exists()
+    assert "round 2 of 2" in capsys.readouterr().err
+
+
+def test_what_is_done_is_not_done_again(demos, asked, tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    interrupted = dagger.train
+
+    def interrupt(design, training, command):
+        if training.folder.name == "round-1":
+            raise KeyboardInterrupt
+        return interrupted(design, training, command)
+
+    monkeypatch.setattr(dagger, "train", interrupt)
+    assert clone(demos, folder, *ROUNDS) == 130
+    written = (folder / "round-0" / "checkpoint.pt").stat().st_mtime_ns
+    monkeypatch.setattr(dagger, "train", interrupted)
+    assert clone(demos, folder, *ROUNDS) == 0
+    assert (folder / "round-0" / "checkpoint.pt").stat().st_mtime_ns == written
+    assert clone(demos, folder, "--dagger", "1", "--skill", "nut-student") != 0  # a folder belongs to one configuration
+
+
+def test_what_cannot_be_labelled_is_refused_before_anything_is_trained(demos, tmp_path, capsys):
+    record_waves(tmp_path / "real", 3, robot="config", policy="nut-student")
+    for data, options, words in (
+        (tmp_path / "real", ("--dagger", "1"), "these data are of 'config'; those that can be labelled are: twin"),
+        (demos, ("--dagger", "1"), "is unknown here; give a policy with --skill"),
+        (demos, ("--dagger", "-1"), "not negative"),
+        (demos, ("--dagger", "1", "--dagger-episodes", "0"), "at least 1"),
+    ):
+        assert clone(data, tmp_path / "run", *options) == 2
+        error = capsys.readouterr().err
+        assert words in " ".join(error.split()) and "Traceback" not in error
+    assert not (tmp_path / "run").exists()
