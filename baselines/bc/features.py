@@ -1,6 +1,6 @@
-"""From the fields of control steps to what the network sees, the same in training and on the robot.
+"""From the fields of control steps to what the network sees, the same in training, on the robot, and when exported.
 
-There are up to three modalities, `hand`, `arm` and `touch`, each an array (steps, numbers).
+There are up to three modalities, `hand`, `arm` and `touch`, each a tensor (..., steps, numbers).
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from baselines.bc.design import Design
 
-Array = NDArray[np.float32]
 ARM_JOINTS = 6
 """Of a UR5e."""
 REST_STEPS = 8
@@ -28,7 +29,7 @@ _FAINT = 30.0
 """Normal counts of a fingertip below which its place of contact fades to zero, since it would be that of noise."""
 
 
-def rest(tactile: NDArray[Any]) -> Array:
+def rest(tactile: NDArray[Any]) -> Tensor:
     """Return what the taxels read at rest (F, T, 3) (counts), given the frames of an episode's first steps.
 
     It is the median, since the first frame after a start may be empty.
@@ -36,55 +37,60 @@ def rest(tactile: NDArray[Any]) -> Array:
     Args:
         tactile: (steps, F, T, 3) counts; of more than `REST_STEPS` the first count.
     """
-    return np.median(tactile[:REST_STEPS], axis=0).astype(np.float32)
+    return torch.from_numpy(np.median(tactile[:REST_STEPS], axis=0).astype(np.float32))
 
 
-def touch_statistics(counts: Array, resultant: NDArray[Any]) -> Array:
+def touch_statistics(counts: Tensor, resultant: Tensor) -> Tensor:
     """Return what a few numbers say of each fingertip.
 
     Args:
-        counts: (steps, F, T, 3) of the taxels without those at rest.
-        resultant: (steps, F, 3) counts of the force on each fingertip, which also feels contact beside the taxels.
+        counts: (..., F, T, 3) of the taxels without those at rest.
+        resultant: (..., F, 3) counts of the force on each fingertip, which also feels contact beside the taxels.
 
     Returns:
-        (steps, F, `STATISTICS`): the resultant (counts), the sum of the taxels' normal force (counts), and its centre,
+        (..., F, `STATISTICS`): the resultant (counts), the sum of the taxels' normal force (counts), and its centre,
         from -1 to 1, and standard deviation along the index of the taxels.
     """
-    taxels = counts.shape[2]
-    index = np.linspace(-1.0, 1.0, taxels, dtype=np.float32) if taxels > 1 else np.zeros(1, np.float32)
-    pressed = np.maximum(counts[..., 2] - _THRESHOLD, 0.0)
+    taxels = counts.shape[-2]
+    index = torch.linspace(-1.0, 1.0, taxels) if taxels > 1 else torch.zeros(1)
+    pressed = (counts[..., 2] - _THRESHOLD).clamp(min=0.0)
     total = pressed.sum(-1)
     centre = pressed @ index / (total + _FAINT)
     square = pressed @ index**2 / (total + _FAINT)
-    spread = np.sqrt(np.maximum(square - centre**2, 0.0))
-    return np.concatenate([resultant, np.stack([total, centre, spread], -1)], -1).astype(np.float32)
+    spread = (square - centre**2).clamp(min=0.0).sqrt()
+    return torch.cat([resultant, torch.stack([total, centre, spread], -1)], -1)
 
 
-def observe(design: Design, steps: Mapping[str, NDArray[Any]], start: Array, resting: Array | None) -> dict[str, Array]:
-    """Return the modalities (steps, numbers) of some steps of an episode.
+def observe(design: Design, steps: Mapping[str, Tensor], start: Tensor, resting: Tensor | None) -> dict[str, Tensor]:
+    """Return the modalities (..., steps, numbers) of some steps of an episode.
 
     Args:
         design: says what the clone sees.
-        steps: its fields, each (steps, ...).
-        start: (6,) arm joints where the episode began (rad).
-        resting: (F, T, 3) counts of the taxels at rest; None where the clone does not feel.
+        steps: its fields, each (..., steps, ...), float32.
+        start: (..., 6) arm joints where the episode began (rad).
+        resting: (..., F, T, 3) counts of the taxels at rest; None where the clone does not feel.
     """
     hand, arm = steps["hand_q"], steps["arm_q"]
-    origin = start if design.targets == "increments" else np.zeros_like(start)
+    origin = start.unsqueeze(-2) if design.targets == "increments" else 0.0
     if design.held:  # the errors are what a soft controller tells of contact, and small beside the positions
         held_hand, held_arm = steps["held_hand"], steps["held_arm"]
         found = {
-            "hand": np.concatenate([held_hand, hand - held_hand], -1),
-            "arm": np.concatenate([held_arm - origin, arm - held_arm], -1),
+            "hand": torch.cat([held_hand, hand - held_hand], -1),
+            "arm": torch.cat([held_arm - origin, arm - held_arm], -1),
         }
     else:
         found = {"hand": hand, "arm": arm - origin}
     if design.tactile:
         assert resting is not None
-        counts = steps["tactile"].astype(np.float32) - resting
-        touch = touch_statistics(counts, steps["resultant"]) if design.touch == "statistics" else counts
-        found["touch"] = touch.reshape(len(touch), -1)
-    return {name: np.ascontiguousarray(value, np.float32) for name, value in found.items()}
+        counts = steps["tactile"] - resting.unsqueeze(-4)
+        statistics = design.touch == "statistics"
+        found["touch"] = touch_statistics(counts, steps["resultant"]).flatten(-2) if statistics else counts.flatten(-3)
+    return found
+
+
+def as_tensors(design: Design, steps: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
+    """Return the fields that a clone of the design sees, as `observe` takes them."""
+    return {name: torch.from_numpy(np.array(steps[name], np.float32)) for name in design.fields}
 
 
 def sizes(design: Design, joints: int, pads: tuple[int, int]) -> dict[str, int]:

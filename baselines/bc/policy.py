@@ -20,7 +20,7 @@ from torch import Tensor
 
 from baselines import policies
 from baselines.bc.design import Design, design_from_json, design_to_json
-from baselines.bc.features import ARM_JOINTS, REST_STEPS, observe, rest, sizes
+from baselines.bc.features import ARM_JOINTS, REST_STEPS, as_tensors, observe, rest, sizes
 from baselines.bc.network import CloneNetwork
 from baselines.data.header import Header
 from dexscrew_envs import ambient
@@ -84,10 +84,10 @@ class ClonePolicy:
 
     def reset(self) -> None:
         """Begin an episode: forget the history, and where the arm began."""
-        self._history: deque[dict[str, NDArray[np.float32]]] = deque(maxlen=self.design.history)
+        self._history: deque[dict[str, Tensor]] = deque(maxlen=self.design.history)
         self._frames: list[NDArray[Any]] = []
-        self._resting: NDArray[np.float32] | None = None
-        self._start: NDArray[np.float32] | None = None
+        self._resting: Tensor | None = None
+        self._start: Tensor | None = None
         self._chunk: list[NDArray[np.float64]] = []
 
     @ambient.plain(deterministic=None)
@@ -100,13 +100,14 @@ class ClonePolicy:
             ValueError: a field is missing, has another shape than in training, or a value that is not finite.
         """
         now = self._checked(step)
+        fields = as_tensors(self.design, now)
         if self._start is None:
-            self._start = now["arm_q"][0].astype(np.float32)
+            self._start = fields["arm_q"][0]
         resting = self.design.tactile and len(self._frames) < REST_STEPS
         if resting:
             self._frames.append(now["tactile"][0].copy())
             self._resting = rest(np.stack(self._frames))
-        self._history.append(observe(self.design, now, self._start, self._resting))
+        self._history.append(observe(self.design, fields, self._start, self._resting))
         if resting:
             return now["held_hand"][0].astype(float), now["held_arm"][0].astype(float)
         if not self._chunk:
@@ -121,7 +122,7 @@ class ClonePolicy:
         for name in self.network.modalities:
             seen = [step[name] for step in self._history][-self.design.steps_seen(name) :]
             missing = self.design.steps_seen(name) - len(seen)
-            windows[name] = torch.from_numpy(np.concatenate([*([seen[0]] * missing), *seen]))[None]
+            windows[name] = torch.cat([*([seen[0]] * missing), *seen])[None]
         found = self.network.targets(windows)[0].numpy().astype(float)
         if self.design.targets == "increments":
             found += np.concatenate([now["held_hand"][0], now["held_arm"][0]])

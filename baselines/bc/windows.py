@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from baselines.bc.design import Design
-from baselines.bc.features import REST_STEPS, observe, rest
+from baselines.bc.features import REST_STEPS, as_tensors, observe, rest
 from baselines.data.folder import differences
 from baselines.data.reader import Demonstrations, Episode
 from baselines.progress import Progress
@@ -153,9 +153,10 @@ def make_samples(episodes: Sequence[Episode], design: Design, *, pauses: bool = 
                 row = int(np.argmin(np.isfinite(values).reshape(len(values), -1).all(1)))
                 raise ValueError(f"{episode.path} has a value of {name} in step {row} that is not finite; drop it")
         resting = rest(steps["tactile"]) if design.tactile else None
-        for name, values in observe(design, steps, np.asarray(episode["arm_q"][0], np.float32), resting).items():
-            smaller = np.float16 if name == "touch" and design.touch == "taxels" else np.float32
-            observations.setdefault(name, []).append(torch.from_numpy(values.astype(smaller)))
+        fields = as_tensors(design, steps)
+        for name, seen in observe(design, fields, fields["arm_q"][0], resting).items():
+            smaller = torch.float16 if name == "touch" and design.touch == "taxels" else torch.float32
+            observations.setdefault(name, []).append(seen.to(smaller))
         asked = np.concatenate([labels["asked_hand"], labels["asked_arm"]], -1)
         increments = asked - _stood(episode, labels)
         moved = np.flatnonzero((np.abs(increments) > _LEAST_MOTION).any(-1))

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from baselines.bc.design import Design
-from baselines.bc.features import STATISTICS, observe, rest, sizes, touch_statistics
+from baselines.bc.features import STATISTICS, as_tensors, observe, rest, sizes, touch_statistics
 
 
 def frames(steps=20, fingers=2, taxels=10):
@@ -21,11 +22,11 @@ def test_rest_is_not_fooled_by_an_empty_first_frame():
 
 
 def test_touch_says_how_much_and_where():
-    counts = np.zeros((1, 2, 11, 3), np.float32)
+    counts = torch.zeros(1, 2, 11, 3)
     counts[0, 1, 10, 2] = 1008
-    resultant = np.arange(6).reshape(1, 2, 3)
+    resultant = torch.arange(6.0).reshape(1, 2, 3)
     found = touch_statistics(counts, resultant)
-    assert found.shape == (1, 2, STATISTICS) and found.dtype == np.float32
+    assert found.shape == (1, 2, STATISTICS) and found.dtype == torch.float32
     np.testing.assert_array_equal(found[0, :, :3], resultant[0])
     np.testing.assert_array_equal(found[0, 0, 3:], 0)
     total, centre, spread = found[0, 1, 3:]
@@ -33,8 +34,8 @@ def test_touch_says_how_much_and_where():
 
 
 def test_noise_and_drift_of_a_few_counts_are_no_contact():
-    counts = np.random.default_rng(0).normal(0, 2, (50, 2, 10, 3)).clip(-8, 8).astype(np.float32)
-    assert not touch_statistics(counts, np.zeros((50, 2, 3)))[..., 3:].any()
+    counts = 2 * torch.randn(50, 2, 10, 3, generator=torch.Generator().manual_seed(0)).clamp(-4, 4)
+    assert not touch_statistics(counts, torch.zeros(50, 2, 3))[..., 3:].any()
 
 
 @pytest.mark.parametrize("held", [True, False])
@@ -44,7 +45,7 @@ def test_what_is_seen_has_the_sizes_that_the_network_is_built_for(held, targets)
     design = Design(held=held, targets=targets, touch="taxels")
     steps = {"hand_q": np.ones((20, 3)), "held_hand": np.full((20, 3), 1.5), "arm_q": np.ones((20, 6)),
              "held_arm": np.full((20, 6), 1.25), "tactile": tactile}  # fmt: skip
-    found = observe(design, steps, np.full(6, 0.25, np.float32), rest(tactile))
+    found = observe(design, as_tensors(design, steps), torch.full((6,), 0.25), rest(tactile))
     assert {name: value.shape[1] for name, value in found.items()} == sizes(design, 3, (2, 10))
     assert not found["touch"].any()
     origin = 0.25 if targets == "increments" else 0.0
