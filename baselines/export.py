@@ -19,6 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from baselines import policies
+from baselines.bc import contract as clones
+from baselines.bc.policy import ClonePolicy, is_clone
+from baselines.bc.policy import load as load_clone
 from baselines.contract import contract
 from dexscrew_envs import ambient, extras, program
 from dexscrew_envs.files import check_folder, claimed, write_bytes, write_json
@@ -26,7 +29,7 @@ from dexscrew_envs.program import Status
 from dexscrew_envs.tasks import make_task
 
 TOLERANCE = 1e-5
-"""The exported networks must give the policy's actions to within this."""
+"""The exported networks must give what the policy gives to within this."""
 
 
 class _Positional(nn.Module):
@@ -40,18 +43,51 @@ class _Positional(nn.Module):
         return self.actor(dict(zip(self.keys, inputs, strict=True))).clamp(-1.0, 1.0)
 
 
+@dataclass(frozen=True)
+class Exportable:
+    """What an export is made from."""
+
+    network: nn.Module
+    """Takes the inputs by position."""
+    probe: Mapping[str, Tensor]
+    """Inputs by name, on which the formats are compared; the first axis is the batch."""
+    expected: Tensor
+    """What the policy gives for them."""
+    output: str
+    """Name of the output."""
+    contract: dict[str, Any]
+
+
+def exportable(policy: policies.ActorPolicy | ClonePolicy) -> Exportable:
+    """Return what an export of a policy is made from.
+
+    Raises:
+        ValueError: the task is no longer what the policy was made for.
+    """
+    if isinstance(policy, ClonePolicy):
+        clone, probe = clones.ExportedClone(policy).eval(), clones.probe(policy, 7)
+        with torch.no_grad():
+            return Exportable(clone, probe, clone(*probe.values()), clones.OUTPUT, clones.contract(policy))
+    policy.check_task(make_task(policy.task, **policy.task_fields))
+    generator = torch.Generator().manual_seed(0)
+    probe = {
+        key: torch.randn(7, *shape, generator=generator, dtype=torch.float32) for key, shape in policy.shapes.items()
+    }
+    return Exportable(_Positional(policy).eval(), probe, policy.act(probe), "action", contract(policy))
+
+
 @ambient.plain()
-def export(policy: policies.ActorPolicy, folder: Path) -> dict[str, float]:
+def export(policy: policies.ActorPolicy | ClonePolicy, folder: Path) -> dict[str, float]:
     """Write `policy.ts`, `policy.onnx` and `contract.json` into a folder, each whole or not at all.
 
     The files hold no path of this machine and no line of this package's code.
 
     Returns:
-        The largest difference of each format's actions from the policy's on random observations.
+        The largest difference of each format's output from the policy's on random observations.
 
     Raises:
         ValueError: the task is no longer what the policy was made for.
-        RuntimeError: a format's actions differ by more than `TOLERANCE`; nothing was written.
+        RuntimeError: a format's output differs by more than `TOLERANCE`; nothing was written.
         ImportError: the packages of the extra `export` are missing.
     """
     try:
@@ -60,26 +96,21 @@ def export(policy: policies.ActorPolicy, folder: Path) -> dict[str, float]:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise ImportError(extras.missing(error.name or "onnx", "exporting")) from error
-    policy.check_task(make_task(policy.task, **policy.task_fields))
-    network = _Positional(policy).eval()
-    generator = torch.Generator().manual_seed(0)
-    probe = {
-        key: torch.randn(7, *shape, generator=generator, dtype=torch.float32) for key, shape in policy.shapes.items()
-    }
-    inputs, expected = tuple(probe.values()), policy.act(probe)
-    script, onnx_bytes = _torchscript(network, inputs), _onnx(network, probe)
+    made = exportable(policy)
+    inputs = tuple(made.probe.values())
+    script, onnx_bytes = _torchscript(made.network, inputs), _onnx(made)
     session = onnxruntime.InferenceSession(onnx_bytes, providers=["CPUExecutionProvider"])
-    (found,) = session.run(["action"], {key: value.numpy() for key, value in probe.items()})
+    (found,) = session.run([made.output], {key: value.numpy() for key, value in made.probe.items()})
     differences = {
-        "TorchScript": float((torch.jit.load(io.BytesIO(script))(*inputs).detach() - expected).abs().max()),
-        "ONNX": float((torch.from_numpy(found) - expected).abs().max()),
+        "TorchScript": float((torch.jit.load(io.BytesIO(script))(*inputs).detach() - made.expected).abs().max()),
+        "ONNX": float((torch.from_numpy(found) - made.expected).abs().max()),
     }
     for name, difference in differences.items():
         if not difference <= TOLERANCE:
-            raise RuntimeError(f"the actions of the {name} export differ from the policy's by {difference:.2g}")
+            raise RuntimeError(f"the {name} export differs from the policy by {difference:.2g}")
     write_bytes(script, folder / "policy.ts")
     write_bytes(onnx_bytes, folder / "policy.onnx")
-    write_json(contract(policy), folder / "contract.json")
+    write_json(made.contract, folder / "contract.json")
     return differences
 
 
@@ -96,7 +127,7 @@ def _torchscript(network: nn.Module, inputs: tuple[Tensor, ...]) -> bytes:
     return stripped.getvalue()
 
 
-def _onnx(network: nn.Module, probe: Mapping[str, Tensor]) -> bytes:
+def _onnx(made: Exportable) -> bytes:
     """Return the network as ONNX, without the stack traces and names that the exporter notes at every node."""
     log = logging.getLogger("torch.onnx")
     level = log.level
@@ -105,8 +136,9 @@ def _onnx(network: nn.Module, probe: Mapping[str, Tensor]) -> bytes:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
-                network, tuple(probe.values()), input_names=list(probe), output_names=["action"], dynamo=True,
-                dynamic_shapes={"inputs": ({0: torch.export.Dim("batch")},) * len(probe)}, verbose=False,
+                made.network, tuple(made.probe.values()), input_names=list(made.probe), output_names=[made.output],
+                dynamo=True, verbose=False,
+                dynamic_shapes={"inputs": ({0: torch.export.Dim("batch")},) * len(made.probe)},
             )  # fmt: skip
     finally:
         log.setLevel(level)
@@ -131,7 +163,7 @@ class Args:
     """Export a policy as TorchScript and ONNX, with a JSON of what goes in and comes out."""
 
     policy: str
-    """Name of a shipped policy, such as nut-student, or the path of a policy file."""
+    """Name of a shipped policy, such as nut-student, or the path of the file of a policy or a clone."""
     out: Path
     """Folder to write policy.ts, policy.onnx and contract.json into."""
     hand: str = ""
@@ -140,11 +172,12 @@ class Args:
 
 def _export(args: Args) -> int:
     check_folder(args.out)
-    policy = policies.load_actor(args.policy, args.hand)
+    clone = is_clone(args.policy)
+    policy = load_clone(args.policy) if clone else policies.load_actor(args.policy, args.hand)
     with claimed(args.out):  # the three files are of one policy
         differences = export(policy, args.out)
     for name, difference in differences.items():
-        print(f"{name}: actions equal to within {difference:.1e}")
+        print(f"{name}: equal to within {difference:.1e}")
     print(f"written: {args.out}")
     return Status.DONE
 

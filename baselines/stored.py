@@ -109,6 +109,17 @@ def write_atomically(content: Any, path: Path) -> None:
     files.write_bytes(buffer.getvalue(), path)
 
 
+def format_of(path: Path) -> str:
+    """Return the format that a file of `write_atomically` names, or "" if it is not one."""
+    import torch
+
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # a broken file fails in as many ways as there are bytes to lose
+        return ""
+    return str(content.get("format", "")) if isinstance(content, dict) else ""
+
+
 def read(
     path: Path,
     expected_format: str,

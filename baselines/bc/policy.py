@@ -23,6 +23,7 @@ from baselines.bc.design import Design, design_from_json, design_to_json
 from baselines.bc.features import ARM_JOINTS, REST_STEPS, as_tensors, observe, rest, sizes
 from baselines.bc.network import CloneNetwork
 from baselines.data.header import Header
+from baselines.stored import format_of
 from dexscrew_envs import ambient
 
 FORMAT = "dexscrew-clone"
@@ -186,6 +187,12 @@ def save(policy: ClonePolicy, path: Path) -> None:
 def shipped() -> tuple[str, ...]:
     """Return the names of the clones that come with the package."""
     return tuple(sorted(path.stem for path in _SHIPPED.glob("*.pt")))
+
+
+def is_clone(name: str | Path) -> bool:
+    """Return whether a name or a file is that of a clone; `load` says what is wrong with one that is broken."""
+    path = _SHIPPED / f"{name}.pt" if str(name) in shipped() else Path(name)
+    return path.is_file() and format_of(path) == FORMAT
 
 
 @ambient.plain()

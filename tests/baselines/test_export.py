@@ -229,7 +229,7 @@ def test_an_export_that_acts_differently_is_an_error_and_writes_nothing(tmp_path
             return super().forward(*inputs) * 0.99
 
     monkeypatch.setattr(export, "_Positional", Wrong)
-    with pytest.raises(RuntimeError, match="TorchScript export differ"):
+    with pytest.raises(RuntimeError, match="TorchScript export differs"):
         export.export(make_policy({"proprio": (3, 24)}), tmp_path)
     assert not list(tmp_path.iterdir())
 
