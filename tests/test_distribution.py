@@ -25,7 +25,7 @@ NAME = f"{PROJECT['name']}-{PROJECT['version']}"
 PACKAGES = ("dexscrew_envs", "baselines", "real", "benchmark")
 DATA = (
     "dexscrew_envs/hands/assets/*.xml", "real/twin/assets/*.xml", "real/twin/about.md", "real/teleop/web/static/*",
-    "real/teleop/samples/*/*.h5", "baselines/checkpoints/*", "*/py.typed",
+    "real/teleop/samples/*/*.h5", "baselines/checkpoints/*", "baselines/checkpoints/clones/*", "*/py.typed",
 )  # fmt: skip
 """What the packages need besides their modules."""
 
