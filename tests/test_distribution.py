@@ -99,7 +99,7 @@ def test_the_wheel_holds_the_packages_and_what_they_need(wheel):
         held = {name for name in archive.namelist() if not name.startswith(f"{NAME}.dist-info/")}
     wanted = {path for package in PACKAGES for path in ROOT.joinpath(package).rglob("*.py")}
     for pattern in DATA:
-        matching = set(ROOT.glob(pattern))
+        matching = {path for path in ROOT.glob(pattern) if path.is_file()}
         assert matching, pattern
         wanted |= matching
     assert held == {path.relative_to(ROOT).as_posix() for path in wanted}

@@ -15,7 +15,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 from tabulate import tabulate
@@ -24,6 +24,7 @@ from baselines.data.reader import Demonstrations
 from baselines.data.writer import Recorder
 from dexscrew_envs import program
 from dexscrew_envs.program import Status
+from real.env import DexScrewRealEnv
 from real.skill import load_skill
 from real.teleop.collect import collect, demonstrate
 from real.teleop.episode import Watcher
@@ -130,11 +131,14 @@ def _run_scripted(args: Args, setup: Setup, out: Path) -> int:
 def _run_person(args: Args, setup: Setup, out: Path) -> int:
     """Let a person record episodes until there are enough, or until Ctrl-C."""
     with ExitStack() as stack:
+        operator = _make_operator(args, out)
+        stack.callback(operator.close)
+        operator.start()  # a port that is taken is found before the robot is ready and the folder made
         drawn = args.operator == "web" and args.robot == "twin"
         env = stack.enter_context(closing(setup.make_env(pictures=drawn)))
         recorder = stack.enter_context(Recorder(out, setup.header(env, args.operator), recorded_fields(env)))
         _tell_recovered(recorder)
-        operator, watcher = _make_operator(args, setup, env, out, stack)
+        watcher = _make_watcher(args, setup, env, operator)
         episode = setup.make_episode(env, operator, watcher, paced=True)
         rng = np.random.default_rng([args.seed, 0x5EED])
         try:
@@ -162,20 +166,14 @@ def _run_person(args: Args, setup: Setup, out: Path) -> int:
     return Status.DONE
 
 
-def _make_operator(
-    args: Args, setup: Setup, env: object, out: Path, stack: ExitStack
-) -> tuple[Operator, Watcher | None]:
+def _make_operator(args: Args, out: Path) -> Operator:
+    """Return the person's device, not started."""
     if args.operator == "keyboard":
         from real.teleop.keyboard import KeyboardOperator, help_text
 
-        operator = KeyboardOperator()
-        operator.start()
-        stack.callback(operator.close)
         program.say(help_text())
-        return operator, None
-    from real.env import DexScrewRealEnv
+        return KeyboardOperator()
     from real.teleop.recorded import SAMPLES, RecordedEpisodes
-    from real.teleop.watch import PageWatcher, names
     from real.teleop.web.config import PageConfig
     from real.teleop.web.operator import WebOperator
 
@@ -183,16 +181,24 @@ def _make_operator(
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
     replay = RecordedEpisodes(out, SAMPLES / args.task)
-    page = WebOperator(PageConfig(host=args.host, port=args.port, folder=folder), replay=replay)
-    stack.callback(page.close)
-    page.start()
-    if args.browser and folder is None:
-        webbrowser.open(f"http://{args.host}:{page.server.port}/")
+    return WebOperator(PageConfig(host=args.host, port=args.port, folder=folder), replay=replay)
+
+
+def _make_watcher(args: Args, setup: Setup, env: DexScrewRealEnv, operator: Operator) -> Watcher | None:
+    """Return what shows the episode, and open the page where that is asked for."""
+    if args.operator != "web":
+        return None
+    from real.teleop.watch import PageWatcher, names
+    from real.teleop.web.operator import WebOperator
+
+    assert isinstance(operator, WebOperator)
+    if args.browser and args.host in ("127.0.0.1", "localhost"):
+        webbrowser.open(f"http://{args.host}:{operator.server.port}/")
     shown = names(
         task=args.task, shape=setup.object_shape, operator="web", policy=setup.policy,
         robot=f"twin, {args.stratum}" if args.robot == "twin" else "robot",
     )  # fmt: skip
-    return page, PageWatcher(cast("DexScrewRealEnv", env), page.publish, shown)
+    return PageWatcher(env, operator.publish, shown)
 
 
 def _tell_recovered(recorder: Recorder) -> None:

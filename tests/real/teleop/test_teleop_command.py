@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from baselines.data.reader import Demonstrations
 from dexscrew_envs.program import Status
 from real.teleop.__main__ import main
 from real.teleop.recorded import SAMPLES, RecordedEpisodes
+from real.teleop.setup import Setup
 from real.teleop.web.state import check_state, encode
 
 SHORT = ["--operator", "scripted", "--seconds", "1.5", "--processes", "1"]
@@ -114,3 +116,19 @@ def test_a_person_has_one_shape_and_a_robot_needs_both_addresses(tmp_path, capsy
 def test_data_of_another_task_are_refused(folder, capsys):
     assert main(["--task", "screwdriver", *SHORT, "--out", str(folder)]) == Status.REFUSED
     assert "give another folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("port", ["taken", "70000"])
+def test_a_port_that_cannot_be_had_is_refused_before_the_robot_and_the_folder(tmp_path, capsys, monkeypatch, port):
+    pytest.importorskip("aiohttp")
+
+    def no_robot(*_, **__):
+        raise AssertionError("the robot was connected")
+
+    monkeypatch.setattr(Setup, "make_env", no_robot)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = str(taken.getsockname()[1]) if port == "taken" else port
+        assert main(["--port", number, "--no-browser", "--out", str(tmp_path / "demos")]) != Status.DONE
+    error = capsys.readouterr().err
+    assert number in error and "Traceback" not in error
+    assert not (tmp_path / "demos").exists()
