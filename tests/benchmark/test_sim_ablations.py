@@ -44,6 +44,15 @@ def ablation(tmp_path_factory) -> Path:
     return out
 
 
+def without(ablation: Path, out: Path, *methods: str) -> Path:
+    """A copy of the ablation, as if some of its methods were still to come."""
+    shutil.copytree(ablation, out)
+    (out / "results.json").unlink()
+    for method in methods:
+        shutil.rmtree(out / f"{method}-0")
+    return out
+
+
 def test_every_method_is_trained_and_scored_for_every_seed(ablation):
     results = json.loads((ablation / "results.json").read_text())
     assert tuple(results["runs"]) == METHODS
@@ -151,14 +160,15 @@ def cluster() -> Iterator[tuple[str, dict[str, str]]]:
         head.wait()
 
 
-def test_trainings_run_on_a_cluster_and_a_missing_token_is_named(tmp_path, cluster):
+def test_trainings_run_on_a_cluster_and_a_missing_token_is_named(ablation, tmp_path, cluster):
     address, environment = cluster
-    command = [sys.executable, "-m", "benchmark.sim_ablations", *TINY, "--ray-address", address]
-    command += ["--out", str(tmp_path / "out")]
+    out = without(ablation, tmp_path / "out", METHODS[-1])
+    command = [sys.executable, "-m", "benchmark.sim_ablations", *TINY, "--ray-address", address, "--out", str(out)]
     for mode, status, expected in (("disabled", 2, "set RAY_AUTH_MODE=token"), ("token", 0, "")):
         done = subprocess.run(command, capture_output=True, text=True, env=environment | {"RAY_AUTH_MODE": mode})
         assert done.returncode == status and expected in done.stderr, done.stderr[-3000:]
-    assert set(json.loads((tmp_path / "out" / "results.json").read_text())["runs"]) == set(METHODS)
+    assert set(json.loads((out / "results.json").read_text())["runs"]) == set(METHODS)
+    assert (out / f"{METHODS[-1]}-0" / "policy.pt").exists()
 
 
 def test_a_folder_that_is_no_ablation_is_refused(tmp_path, capsys):
@@ -173,22 +183,23 @@ def test_a_damaged_ablation_file_is_an_error_that_names_it(tmp_path, capsys):
     assert str(tmp_path / "ablation.json") in capsys.readouterr().err
 
 
-def test_a_signal_ends_it_with_its_workers_and_the_same_call_goes_on(tmp_path):
-    out, log = tmp_path / "nut", tmp_path / "log.txt"
+def test_a_signal_ends_it_with_its_workers_and_the_same_call_goes_on(ablation, tmp_path):
+    first, second = METHODS[-2:]
+    out, log = without(ablation, tmp_path / "nut", first, second), tmp_path / "log.txt"
     command = [sys.executable, "-m", "benchmark.sim_ablations", *TINY, "--out", str(out)]
     with open(log, "w") as output:
         process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)
     end = time.monotonic() + 120
-    while not (out / "oracle-0" / "scores.json").exists():
+    while not (out / f"{first}-0" / "scores.json").exists():
         assert process.poll() is None and time.monotonic() < end, log.read_text()
         time.sleep(0.05)
     process.terminate()
     assert process.wait(timeout=60) == 128 + signal.SIGTERM, log.read_text()
     assert "the same call goes on" in log.read_text() and "Traceback" not in log.read_text()
-    done = (out / "oracle-0" / "scores.json").stat().st_mtime_ns
+    done = (out / f"{first}-0" / "scores.json").stat().st_mtime_ns
     with open(log, "w") as output:
         assert subprocess.run(command, cwd=ROOT, stdout=output, stderr=output, timeout=300).returncode == 0
-    assert (out / "oracle-0" / "scores.json").stat().st_mtime_ns == done, "what is done is not done again"
+    assert (out / f"{first}-0" / "scores.json").stat().st_mtime_ns == done, "what is done is not done again"
     assert (out / "results.json").exists() and str(out) in log.read_text()
 
 
