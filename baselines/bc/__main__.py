@@ -30,6 +30,8 @@ class Args:
 
     data: tuple[Path, ...]
     """Folders of demonstrations, of one task and hand."""
+    labels: tuple[Path, ...] = ()
+    """Labels of clones to learn from as well, such as runs/nut-bc/labels-1 of an earlier training with --dagger."""
     folder: Path | None = None
     """Run folder; by default runs/bc-<preset>-<seed>. A run that was interrupted there goes on."""
     preset: Literal["default", "hourglass", "paper"] = "default"
@@ -89,8 +91,8 @@ def _run(args: Args, command: Sequence[str]) -> int:
     if args.threads > (most := max(_MOST_THREADS, os.cpu_count() or 1)):
         raise ValueError(f"threads must be at most {most}, got {args.threads}")
     training = Training(
-        data=args.data, folder=args.folder or Path("runs") / f"bc-{args.preset}-{args.seed}", seed=args.seed,
-        progress=args.progress, pauses=args.pauses, validation=args.validation, steps=args.steps,
+        data=args.data, labels=args.labels, folder=args.folder or Path("runs") / f"bc-{args.preset}-{args.seed}",
+        seed=args.seed, progress=args.progress, pauses=args.pauses, validation=args.validation, steps=args.steps,
         batch_size=args.batch_size,
         learning_rate=args.learning_rate, weight_decay=args.weight_decay, average=args.average, threads=args.threads,
     )  # fmt: skip

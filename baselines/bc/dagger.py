@@ -10,7 +10,6 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
-from pathlib import Path
 
 from baselines import policies
 from baselines.bc.design import Design
@@ -66,7 +65,7 @@ def train_in_rounds(design: Design, training: Training, relabelling: Relabelling
     }  # fmt: skip
     folder, first = training.folder, episodes[0].header
     with open_run_folder(folder, wanted, command, PARTS):
-        labels: list[Path] = []
+        labels = list(training.labels)
         for number in range(relabelling.rounds + 1):
             inner = folder / f"round-{number}"
             program.say(f"round {number} of {relabelling.rounds}: training in {inner}")

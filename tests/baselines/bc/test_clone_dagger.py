@@ -57,6 +57,17 @@ def test_each_round_learns_from_the_labels_of_all_before_it(demos, asked, tmp_pa
     assert "round 2 of 2" in capsys.readouterr().err
 
 
+def test_labels_of_an_earlier_training_are_learned_from(demos, asked, tmp_path, capsys):
+    assert clone(demos, tmp_path / "first", *ROUNDS) == 0
+    labels = [str(tmp_path / "first" / f"labels-{k}") for k in (1, 2)]
+    assert clone(demos, tmp_path / "second", "--labels", *labels) == 0
+    data = json.loads((tmp_path / "second" / "metrics.json").read_text())["data"]
+    assert data["labelled"] == 4 and data["episodes"] == 4
+    record_waves(tmp_path / "other", 2, task="screwdriver")
+    assert clone(demos, tmp_path / "third", "--labels", str(tmp_path / "other")) == 2
+    assert "does not belong to" in capsys.readouterr().err
+
+
 def test_what_is_done_is_not_done_again(demos, asked, tmp_path, monkeypatch):
     folder = tmp_path / "run"
     interrupted = dagger.train
