@@ -40,7 +40,7 @@ class Tutor:
 
     def __init__(self) -> None:
         self._reference: Vector | None = None
-        """(3,) from the grip point of the object to the wrist as the episode began (m)."""
+        """(3,) of the wrist as the episode began, its height over the grip point of the object (m)."""
 
     def start(self) -> None:
         """See `Operator.start`."""
@@ -54,7 +54,8 @@ class Tutor:
             return Orders(mark="success" if scene.finished else "failure")
         if scene.sight is None:
             return Orders(skill=True)
-        here = scene.wrist[:3] - scene.sight.grip
+        # Over the object as it goes down, but not to where a driver leans: that would make it lean further.
+        here = scene.wrist[:3] - (0.0, 0.0, scene.sight.grip[2])
         if self._reference is None:
             self._reference = here
         speed = np.clip(_GAIN * (self._reference - here), -_SPEED, _SPEED)

@@ -22,6 +22,10 @@ TAP = 0.02
 NUDGE = 0.004
 """Distance of a nudge (m)."""
 _MOST_NUDGES = 3
+UPRIGHT = np.radians(3.0)
+"""Lean from which a person sees that a driver does not stand straight (rad); a bit's free play is less than that."""
+_LEVER = 0.08
+"""What a person takes for the height of the fingers over the tip of a driver (m)."""
 TWIST_SPEED = 0.4
 """Turning speed of the wrist while a stick is pushed (rad/s)."""
 
@@ -85,6 +89,7 @@ class ScriptedOperator:
         self._plan: Iterator[Orders] = self._work()
         self._time = 0.0
         self._aside = np.zeros(3)
+        self._lean_error = np.radians(0.5) * np.random.default_rng([seed, 0x1EA4]).standard_normal(2)
         self._scene: Scene | None = None
         self.remedies = 0
         """How often it did something about a standstill."""
@@ -122,6 +127,9 @@ class ScriptedOperator:
             error = reference + self._aside[2] - self._height()
             if abs(error) > person.dead_zone:
                 yield from self._move(np.array([0.0, 0.0, error]), skill=True)
+            lean = self._lean()
+            if np.hypot(*lean) > UPRIGHT:
+                yield from self._move(np.array([*(-_LEVER * lean), 0.0]), skill=True)
             turns = self._turns()
             if turns > best + 0.02 + 2 * person.turn_error:
                 best, progressed = turns, self._time
@@ -193,6 +201,12 @@ class ScriptedOperator:
             return 0.0
         error = self.person.error * self._rng.standard_normal()
         return float(scene.wrist[2] - scene.sight.grip[2] + self.person.bias[2] + error)
+
+    def _lean(self) -> Vector:
+        """Return how far the object seems to lean along x and y (2,) (rad)."""
+        if self._scene is None or self._scene.sight is None:
+            return np.zeros(2)
+        return np.arcsin(self._scene.sight.axis[:2].clip(-1, 1)) + self._lean_error
 
     def _turns(self) -> float:
         """Return how far the object seems to have turned, in turns."""
