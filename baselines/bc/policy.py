@@ -189,9 +189,14 @@ def shipped() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _SHIPPED.glob("*.pt")))
 
 
+def file_of(name: str | Path) -> Path:
+    """Return the file of a shipped clone, or the path that was given."""
+    return _SHIPPED / f"{name}.pt" if str(name) in shipped() else Path(name)
+
+
 def is_clone(name: str | Path) -> bool:
     """Return whether a name or a file is that of a clone; `load` says what is wrong with one that is broken."""
-    path = _SHIPPED / f"{name}.pt" if str(name) in shipped() else Path(name)
+    path = file_of(name)
     return path.is_file() and format_of(path) == FORMAT
 
 
@@ -206,11 +211,8 @@ def load(name: str | Path) -> ClonePolicy:
     """
     if not isinstance(name, (str, Path)):
         raise TypeError(f"a clone is given by its name, or by the path of a file, got {name!r}")
-    if str(name) in shipped():
-        path = _SHIPPED / f"{name}.pt"
-    elif Path(name).suffix or Path(name).is_file():
-        path = Path(name)
-    else:
+    path = file_of(name)
+    if str(name) not in shipped() and not path.suffix and not path.is_file():
         close = difflib.get_close_matches(str(name), shipped(), n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise ValueError(

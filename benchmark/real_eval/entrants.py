@@ -12,6 +12,7 @@ from types import MappingProxyType
 import numpy as np
 
 from baselines import policies
+from baselines.bc import policy as clones
 from baselines.data.folder import episode_path
 from benchmark import paper
 from real.autonomous import RobotPolicy
@@ -87,7 +88,9 @@ def _file(source: str, task: str) -> Path:
         folder, _, number = rest.rpartition(":")
         return episode_path(Path(folder), int(number))
     name = (rest or f"{task}-student") if kind in (DIRECT, SCRIPTED_WRIST) else source
-    return Path(policies.__file__).parent / "checkpoints" / f"{name}.pt" if name in policies.shipped() else Path(name)
+    if name in policies.shipped():
+        return Path(policies.__file__).parent / "checkpoints" / f"{name}.pt"
+    return clones.file_of(name)
 
 
 def make_policy(source: str, task: str) -> RobotPolicy:
