@@ -40,6 +40,8 @@ class Args:
     """Whether it feels."""
     history: int | None = None
     """Control steps that it sees, such as 1, 5 or 30; by default the preset's."""
+    touch_history: int | None = None
+    """Control steps of touch that it sees, at most `history`; by default the preset's."""
     targets: Literal["increments", "absolute"] | None = None
     """What it predicts: motion from the targets that stand, or targets; by default the preset's."""
     held: bool | None = None
@@ -81,7 +83,7 @@ class Args:
 def _design(args: Args) -> Design:
     given: dict[str, Any] = {
         name: getattr(args, name)
-        for name in ("history", "targets", "held", "touch", "decay", "execute")
+        for name in ("history", "touch_history", "targets", "held", "touch", "decay", "execute")
         if getattr(args, name) is not None
     }
     return replace(PRESETS[args.preset], tactile=args.tactile, **given)

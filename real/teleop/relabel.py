@@ -6,6 +6,7 @@ free: the skill gives it for the fingers, and an operator without a person's del
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -31,16 +32,29 @@ _GAIN = 2.0
 """Speed of the tutor's wrist for its distance from where it should be (1/s)."""
 _SPEED = 0.02
 """Its largest speed (m/s), that of the scripted operator."""
+_STANDSTILL = 0.05
+"""Turns in `_WATCHED` below which it searches for a place where the fingers turn the object again."""
+_WATCHED = 40
+"""Control steps."""
+_RADIUS = 0.004
+"""Radius of the circle in which it searches (m), the largest of the scripted operator's nudges."""
+_CIRCLING = 1.0
+"""Angular speed on that circle (rad/s)."""
 
 
 class Tutor:
-    """An operator that follows the object with the wrist at once and exactly, and never stops the skill."""
+    """An operator that follows the object down at once and exactly, and never stops the skill.
+
+    When nothing turns it leads the wrist in a circle beside where the episode began, and stays where things turn again.
+    The circle goes on from wherever the wrist is, so what it does can be told from what a clone sees.
+    """
 
     name = "tutor"
 
     def __init__(self) -> None:
         self._reference: Vector | None = None
         """(3,) of the wrist as the episode began, its height over the grip point of the object (m)."""
+        self._turns: deque[float] = deque(maxlen=_WATCHED)
 
     def start(self) -> None:
         """See `Operator.start`."""
@@ -58,8 +72,29 @@ class Tutor:
         here = scene.wrist[:3] - (0.0, 0.0, scene.sight.grip[2])
         if self._reference is None:
             self._reference = here
-        speed = np.clip(_GAIN * (self._reference - here), -_SPEED, _SPEED)
-        return Orders(skill=scene.time >= REST_STEPS * 0.05, nudge=np.concatenate([speed, np.zeros(3)]))
+        skill = scene.time >= REST_STEPS * 0.05
+        away = here - self._reference
+        speed = -_GAIN * away
+        if self._stands_still(scene, skill):
+            speed[:2] = _circle(away[:2])
+        else:  # inside of the circle one place is as good as another, as long as something turns there
+            speed[:2] *= max(0.0, 1.0 - _RADIUS / max(float(np.linalg.norm(away[:2])), 1e-9))
+        return Orders(skill=skill, nudge=np.concatenate([speed.clip(-_SPEED, _SPEED), np.zeros(3)]))
+
+    def _stands_still(self, scene: Scene, skill: bool) -> bool:
+        """Return whether the skill ran for long enough and nothing turned."""
+        if not skill or scene.turns is None:
+            return False
+        self._turns.append(scene.turns)
+        return len(self._turns) == _WATCHED and self._turns[-1] - self._turns[0] < _STANDSTILL
+
+
+def _circle(away: Vector) -> Vector:
+    """Return the velocity (2,) (m/s) that leads from beside the start (2,) (m) onto the circle and around."""
+    distance = float(np.linalg.norm(away))
+    outward = away / distance if distance > 1e-4 else np.array([1.0, 0.0])
+    around = np.array([-outward[1], outward[0]])
+    return _CIRCLING * (max(distance, 0.001) * around + (_RADIUS - distance) * outward)
 
 
 class Shared:

@@ -42,9 +42,27 @@ def test_the_tutor_follows_down_comes_back_over_the_object_and_does_not_follow_a
 
     np.testing.assert_allclose(speed(), 0, atol=1e-12)
     np.testing.assert_allclose(speed(sunk=0.002), [0, 0, -0.004], atol=1e-12)
-    np.testing.assert_allclose(speed(beside=0.002), [0, -0.004, 0], atol=1e-12)
+    np.testing.assert_allclose(speed(beside=0.002), 0, atol=1e-12)
+    np.testing.assert_allclose(speed(beside=0.006), [0, -0.004, 0], atol=1e-12)
     np.testing.assert_allclose(speed(lean=0.1), 0, atol=1e-12)
     assert np.abs(speed(sunk=1.0)).max() == pytest.approx(0.02)  # no faster than a person taps
+
+
+def test_the_tutor_searches_in_a_circle_while_nothing_turns_and_stays_where_it_does():
+    tutor, here, places = Tutor(), np.zeros(2), []
+    for k in range(600):
+        seen = scene(0.05 * k, turns=0.0 if k < 500 else 0.01 * k)
+        seen.wrist[:2] += here
+        nudge = tutor.orders(seen).nudge[:3]
+        assert nudge[2] == 0
+        here = here + 0.05 * nudge[:2]
+        places.append(here)
+    assert not np.any(places[:45]), "it waits before it searches"
+    circle = np.array(places[200:500])
+    np.testing.assert_allclose(np.linalg.norm(circle, axis=1), 0.004, atol=0.0005)
+    assert circle.min() < -0.003 and circle.max() > 0.003, "it goes all the way around"
+    np.testing.assert_allclose(places[-1], places[-50], atol=1e-4)  # it turns there
+    assert np.linalg.norm(places[-1]) > 0.003
 
 
 def test_the_tutor_runs_the_skill_after_the_clone_has_felt_what_rest_is():
