@@ -66,7 +66,7 @@ pictures: install
 
 # Small, but complete: tables beside the paper's, pictures, recordings. Give it again to go on after an interruption.
 real-eval: install
-	$(BIN)/python -m benchmark.real_eval --task nut --policies direct scripted-wrist --shapes square cross --trials 3 \
+	$(BIN)/python -m benchmark.real_eval --task nut --policies direct full=nut-bc --shapes square cross --trials 3 \
 		--out runs/real-eval-small --json $(ARGS)
 
 benchmark: install
