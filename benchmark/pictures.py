@@ -17,6 +17,7 @@ import tyro
 from baselines.plots import COLORS, CONDITION_COLORS, draw_learning, legend, picture, shades, step_unit
 from benchmark import ablation_dependence, generalization, twin_trials
 from benchmark.ablation_report import draw_conditions, draw_curves
+from benchmark.trial_pictures import draw_progress
 from dexscrew_envs import program
 from dexscrew_envs.program import Status
 from dexscrew_envs.tasks import TASKS
@@ -56,6 +57,7 @@ def draw_all(folder: Path) -> list[Path]:
     drawn += [
         _draw(_trials, folder, path.stem, path.with_suffix(".png")) for path in sorted(folder.glob("twin-*.json"))
     ]
+    drawn += [_draw(_clones, folder, task, folder / f"clone-{task}.png") for task in _TASKS]
     return drawn
 
 
@@ -139,6 +141,11 @@ def _gpu(folder: Path, _: str, path: Path) -> None:
 
 def _trials(folder: Path, name: str, path: Path) -> None:
     twin_trials.draw(_read(folder / f"{name}.json"), path)
+
+
+def _clones(folder: Path, task: str, path: Path) -> None:
+    title = f"{task} on the twin: progress of each trial, mean and 95 % interval"
+    draw_progress(_read(folder / f"clone-{task}.json"), title, path)
 
 
 def _until(curve: list[dict[str, float]], last: float) -> list[dict[str, float]]:
