@@ -144,8 +144,7 @@ def _trials(folder: Path, name: str, path: Path) -> None:
 
 
 def _clones(folder: Path, task: str, path: Path) -> None:
-    title = f"{task} on the twin: progress of each trial, mean and 95 % interval"
-    draw_progress(_read(folder / f"clone-{task}.json"), title, path)
+    draw_progress(_read(folder / f"clone-{task}.json"), f"{task} on the twin", path)
 
 
 def _until(curve: list[dict[str, float]], last: float) -> list[dict[str, float]]:
