@@ -100,6 +100,8 @@ def _run(args: Args, command: Sequence[str]) -> int:
     )  # fmt: skip
     if args.dagger < 0:
         raise ValueError(f"dagger must be a number of rounds that is not negative, got {args.dagger}")
+    if args.skill and not args.dagger:
+        raise ValueError("--skill labels the fingers in the rounds of --dagger; give their number, such as --dagger 2")
     if not args.dagger:
         return train(_design(args), training, command)
     relabelling = Relabelling(rounds=args.dagger, episodes=args.dagger_episodes, skill=args.skill)

@@ -19,6 +19,7 @@ from baselines.bc.windows import load_episodes
 from baselines.data.reader import Episode
 from baselines.run_folder import open_run_folder
 from dexscrew_envs import program
+from dexscrew_envs.mdp.observations import MEASURED
 from dexscrew_envs.program import Status
 
 ENTRY_POINTS = "dexscrew.relabellers"
@@ -59,6 +60,7 @@ def train_in_rounds(design: Design, training: Training, relabelling: Relabelling
     episodes = load_episodes(training.data, design, training.progress)
     relabel = _find(episodes)
     skill = relabelling.skill or _skill(episodes)
+    _check_skill(skill, episodes[0].header.task)
     shapes = sorted({episode.header.shape for episode in episodes})
     wanted = configuration(design, training, episodes) | {
         "rounds": relabelling.rounds, "episodes a round": relabelling.episodes, "skill": policies.without_paths(skill),
@@ -95,6 +97,18 @@ def _find(episodes: Sequence[Episode]) -> Callable[..., None]:
         f"--dagger needs a robot on which nothing breaks when a clone errs, and these data are of {robot!r}; those "
         f"that can be labelled are: {known}"
     )
+
+
+def _check_skill(skill: str, task: str) -> None:
+    """Raise ValueError unless a policy can label on a robot: known before the first clone is trained."""
+    policy = policies.load(skill)
+    if policy.task != task:
+        raise ValueError(f"--skill {skill} was trained for the task {policy.task!r}, and the data are of {task!r}")
+    if unknown := [key for key in policy.observe if key not in MEASURED]:
+        raise ValueError(
+            f"--skill {skill} needs {', '.join(unknown)}, which a robot does not measure; give a student, such as "
+            f"{task}-student"
+        )
 
 
 def _skill(episodes: Sequence[Episode]) -> str:

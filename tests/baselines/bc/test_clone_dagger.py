@@ -92,6 +92,10 @@ def test_what_cannot_be_labelled_is_refused_before_anything_is_trained(demos, tm
         (tmp_path / "real", ("--dagger", "1"), "these data are of 'config'; those that can be labelled are: twin"),
         (demos, ("--dagger", "1"), "is unknown here; give a policy with --skill"),
         (demos, ("--dagger", "-1"), "not negative"),
+        (demos, ("--skill", "nut-student"), "give their number"),
+        (demos, ("--dagger", "1", "--skill", "nut-studnet"), "did you mean 'nut-student'"),
+        (demos, ("--dagger", "1", "--skill", "screwdriver-student"), "trained for the task 'screwdriver'"),
+        (demos, ("--dagger", "1", "--skill", "nut-oracle"), "which a robot does not measure"),
         (demos, ("--dagger", "1", "--dagger-episodes", "0"), "at least 1"),
     ):
         assert clone(data, tmp_path / "run", *options) == 2
