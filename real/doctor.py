@@ -174,29 +174,38 @@ class Doctor:
         """Every joint of the hand, and no other, moves the way that it is told."""
         safety = self._armed()
         try:
-            arm, start = safety.arm_target.copy(), safety.hand_target.copy()
-            limits = SafetyLimits()
+            start = safety.hand_target.copy()
             for k, name in enumerate(JOINTS):
-                opens = start[k] - limits.hand_lower[k] > 2 * _HAND_MOTION  # away from what may be under the hand
-                goal = start.copy()
-                goal[k] += -_HAND_MOTION if opens else _HAND_MOTION
-                before = self.robot.hand.read().q.copy()
-                self._go(safety, goal, arm)
-                moved = self.robot.hand.read().q - before
-                self._go(safety, start, arm)
-                wanted = goal[k] - start[k]
-                strongest = JOINTS[int(np.abs(moved).argmax())]
-                if strongest != name:
-                    raise RobotError(f"{name} was told to move, and {strongest} did: the order of joints is wrong")
-                if moved[k] * wanted < 0:
-                    raise RobotError(f"{name} moved the wrong way: its sign is wrong")
-                if abs(moved[k]) < 0.4 * abs(wanted):
+                # First away from what may be under the hand. What a finger lies against blocks it one way, no more.
+                if not any(self._joint_moves(safety, start, k, wanted) for wanted in (-_HAND_MOTION, _HAND_MOTION)):
                     raise RobotError(
-                        f"{name} moved {moved[k]:.3f} rad of {wanted:.3f}; check its gains and what blocks it"
+                        f"{name} moves neither way by {_HAND_MOTION} rad; check its gains and what blocks it"
                     )
         finally:
             safety.close()
         return f"{len(JOINTS)} joints, {_HAND_MOTION} rad and back"
+
+    def _joint_moves(self, safety: SafetyLayer, start: np.ndarray, k: int, wanted: float) -> bool:
+        """Move a joint by `wanted` rad and back, and return whether it followed.
+
+        Raises `RobotError` if it went the other way or another joint went instead.
+        """
+        limits, goal, arm = SafetyLimits(), start.copy(), safety.arm_target.copy()
+        goal[k] += wanted
+        if not limits.hand_lower[k] <= goal[k] <= limits.hand_upper[k]:
+            return False
+        before = self.robot.hand.read().q.copy()
+        self._go(safety, goal, arm)
+        moved = self.robot.hand.read().q - before
+        self._go(safety, start, arm)
+        strongest = int(np.abs(moved).argmax())
+        if abs(moved[strongest]) < 0.4 * abs(wanted):
+            return False
+        if strongest != k:
+            raise RobotError(f"{JOINTS[k]} was told to move, and {JOINTS[strongest]} did: the order of joints is wrong")
+        if moved[k] * wanted < 0:
+            raise RobotError(f"{JOINTS[k]} moved the wrong way: its sign is wrong")
+        return True
 
     def wrist_moves(self) -> str:
         """The last joint of the arm moves the way that it is told."""

@@ -19,6 +19,7 @@ from ur_fakes import new_host
 from baselines import policies
 from baselines.data.reader import Demonstrations
 from baselines.data.writer import Recorder
+from dexscrew_envs.hands.xhand import JOINTS
 from dexscrew_envs.program import Status
 from real import doctor, env, run
 from real.env import DexScrewRealEnv
@@ -152,6 +153,21 @@ def test_the_doctor_finds_a_wrong_order_of_joints(twin, capsys, monkeypatch):
     assert doctor.main(["--arm", HOST, "--hand", CONFIG.hand, "--move", "--yes"]) == Status.STOPPED
     # Which joint it is found at depends on how far apart the two stand at first.
     assert re.search(r"\w+ was told to move, and (mid|index)_1 did: the order of joints", capsys.readouterr().out)
+
+
+def test_the_doctor_tells_a_finger_that_lies_against_something_from_one_that_is_stuck(twin, capsys, monkeypatch):
+    command, first = UR5eXHand.command, []
+
+    def blocked(self, hand, arm):
+        first.append(hand.copy())
+        hand = hand.copy()
+        hand[0] = max(hand[0], first[0][0])
+        hand[1] = first[0][1]
+        command(self, hand, arm)
+
+    monkeypatch.setattr(UR5eXHand, "command", blocked)
+    assert doctor.main(["--arm", HOST, "--hand", CONFIG.hand, "--move", "--yes"]) == Status.STOPPED
+    assert f"FAIL  fingers move: {JOINTS[1]} moves neither way by 0.1 rad" in capsys.readouterr().out
 
 
 def test_the_doctor_says_what_is_missing(capsys):
