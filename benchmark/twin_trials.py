@@ -33,13 +33,14 @@ from dexscrew_envs.program import Status
 from dexscrew_envs.workers import pool
 from real.env import DexScrewRealEnv
 from real.skill import load_skill
+from real.twin.objects import OBJECTS
 from real.twin.parameters import STRATA
 from real.twin.plant import EDITION, SHAPES
 from real.twin.robot import TwinConfig, TwinRobot
 from real.wrist import ScriptedWrist
 
-TRIAL_SECONDS = {"nut": 240.0, "screwdriver": 300.0}
-"""Longest time of a trial (s). The paper's complete ones took up to 229 s, and 266 +- 92 s."""
+TRIAL_SECONDS = {kind.task: kind.seconds for kind in OBJECTS.values()}
+"""Longest time of a trial (s)."""
 STALL_SECONDS = 60.0
 """With the arm still, a trial also ends when nothing has turned for so long (s): the nut sank away, out of reach."""
 _STALL_TURNS = 0.02

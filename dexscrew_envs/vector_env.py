@@ -132,34 +132,38 @@ class DexScrewVectorEnv(Copyable, VectorEnv[Observation, Tensor, Tensor]):
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
 
-        limits = np.array(joint_limits(self.task, self.sim.scene.model), np.float32)
-        self._lower, self._upper = torch.as_tensor(limits, device=self.device)
-        self._action_step = torch.full((joints,), self.task.action_scale, device=self.device)
-        self._action_step[list(self.task.locked_joints)] = 0.0
-        keep = obs.HISTORY_STEPS if "history" in self.observe else obs.PROPRIO_STEPS + self.task.proprio_delay
-        self._history = torch.zeros(self.num_envs, keep, 2 * joints, device=self.device)
-        self._targets = torch.zeros(self.num_envs, joints, device=self.device)
-        self._action, self._previous_action = torch.zeros_like(self._targets), torch.zeros_like(self._targets)
-        self._push = torch.zeros(self.num_envs, 3, device=self.device)
-        self._angle = torch.zeros(self.num_envs, device=self.device)
-        self._steps = torch.zeros(self.num_envs, dtype=torch.int64, device=self.device)
-        self._window = IdleWindow(self.task, self.num_envs, self.device)
-        self._bank = obs.EpisodeConstants(self.sim.scene.variants, self.sim.start_states, self.device)
+        self._allocate(joints)
         self._generator = torch.Generator(self.device)
         self._generator.seed()
+        self._bank = obs.EpisodeConstants(self.sim.scene.variants, self.sim.start_states, self.device)
         self._episode = randomization.sample_episode(self.task, self.num_envs, len(self._bank), self._generator)
         self._constants = self._bank.constants(self._episode.start)
         self._state: State | None = None
-
-        self._threshold = torch.zeros((), device=self.device)
-        self._invalid = torch.zeros((), dtype=torch.int64, device=self.device)
-        self._diverged_at = torch.zeros(self.num_envs, dtype=torch.int64, device=self.device)
         self._capture()
 
         self.total_steps = 0
         """Control steps taken by all environments together; drives the over-speed curriculum, and may be set."""
         self._camera, self._render_size = camera, render_size
         self._renderer: FrameRenderer | None = None
+
+    def _allocate(self, joints: int) -> None:
+        """Make the tensors that a step reads and writes in place."""
+        n, device = self.num_envs, self.device
+        limits = np.array(joint_limits(self.task, self.sim.scene.model), np.float32)
+        self._lower, self._upper = torch.as_tensor(limits, device=device)
+        self._action_step = torch.full((joints,), self.task.action_scale, device=device)
+        self._action_step[list(self.task.locked_joints)] = 0.0
+        keep = obs.HISTORY_STEPS if "history" in self.observe else obs.PROPRIO_STEPS + self.task.proprio_delay
+        self._history = torch.zeros(n, keep, 2 * joints, device=device)
+        self._targets = torch.zeros(n, joints, device=device)
+        self._action, self._previous_action = torch.zeros_like(self._targets), torch.zeros_like(self._targets)
+        self._push = torch.zeros(n, 3, device=device)
+        self._angle = torch.zeros(n, device=device)
+        self._steps = torch.zeros(n, dtype=torch.int64, device=device)
+        self._window = IdleWindow(self.task, n, device)
+        self._threshold = torch.zeros((), device=device)
+        self._invalid = torch.zeros((), dtype=torch.int64, device=device)
+        self._diverged_at = torch.zeros(n, dtype=torch.int64, device=device)
 
     def _capture(self) -> None:
         """Let the engine record the step. All that it changes, it changes in place, so that it is found again."""

@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
 from dexscrew_envs import program
 from dexscrew_envs.hands.xhand import FINGERS, JOINTS
 from dexscrew_envs.program import Status
+from real.addresses import AddressOptions
 from real.hardware.robot import RobotConfig, UR5eXHand
 from real.robot import ArmMode, RobotError
 from real.safety import SafetyLayer, SafetyLimits, SafetyTrip
@@ -36,14 +36,7 @@ _TACTILE_REST = 10
 class Args:
     """Check a set-up before a policy runs on it."""
 
-    arm: str
-    """Address of the arm's controller, such as 192.168.1.10."""
-    hand: str
-    """Address of the hand server, such as tcp://127.0.0.1:5557."""
-    server_key: Path | None = None
-    """File with the hand server's public key, server.key, where the hand server has keys."""
-    client_key: Path | None = None
-    """File with this client's own keys, client.key_secret, likewise."""
+    addresses: AddressOptions
     move: bool = False
     """After the checks at rest, ask, then move every finger joint by 0.1 rad and the wrist by 0.02 rad, and back."""
     yes: bool = False
@@ -62,10 +55,8 @@ class Doctor:
     """Whether the checks with motion were run."""
 
     def __post_init__(self) -> None:
-        args = self.args
-        self.robot = UR5eXHand(
-            RobotConfig(arm=args.arm, hand=args.hand, server_key=args.server_key, client_key=args.client_key)
-        )
+        self.args.addresses.check_both()
+        self.robot = UR5eXHand(RobotConfig(**vars(self.args.addresses)))
 
     def check(self, name: str, run: Callable[[], str]) -> bool:
         """Run a check and print a line about it; return whether it passed."""
@@ -85,14 +76,14 @@ class Doctor:
         found = []
         for port, service in _PORTS.items():
             try:
-                socket.create_connection((self.args.arm, port), timeout=2).close()
+                socket.create_connection((self.args.addresses.arm, port), timeout=2).close()
                 found.append(f"{port} {service}")
             except OSError as error:
                 if port == _DASHBOARD:
                     found.append("no dashboard, as on PolyScope X: protective stops are unlocked on the pendant")
                     continue
                 raise RobotError(
-                    f"nothing answers at {self.args.arm}:{port} ({service}): {error}; check power, cable and "
+                    f"nothing answers at {self.args.addresses.arm}:{port} ({service}): {error}; check power, cable and "
                     "address, and that the service is enabled on the controller"
                 ) from error
         return ", ".join(found)
@@ -100,7 +91,7 @@ class Doctor:
     def arm_connects(self) -> str:
         """The control program starts."""
         self.robot.arm.connect()
-        return f"control program runs on {self.args.arm}"
+        return f"control program runs on {self.args.addresses.arm}"
 
     def arm_reads(self) -> str:
         """Readings of the arm are fresh and plausible."""
@@ -131,7 +122,7 @@ class Doctor:
     def hand_connects(self) -> str:
         """The hand server answers."""
         self.robot.hand.connect()
-        return f"hand server at {self.args.hand}"
+        return f"hand server at {self.args.addresses.hand}"
 
     def hand_reads(self) -> str:
         """Readings of the hand are fresh and plausible."""

@@ -26,6 +26,7 @@ from dexscrew_envs import program
 from dexscrew_envs.files import check_place, write_json
 from dexscrew_envs.program import Status
 from dexscrew_envs.tasks import make_task
+from real.addresses import NO_ADDRESSES, AddressOptions
 from real.env import DexScrewRealEnv
 from real.skill import load_skill
 from real.view import LiveView
@@ -54,14 +55,8 @@ class Args:
     """Task, nut or screwdriver; by default the policy's own, which it must be."""
     shape: str | None = None
     """Of a nut: triangle, square, hexagon, cross; of a handle: octagon, dodecagon, spheres; by default the first."""
-    arm: str = ""
-    """Address of the arm's controller; empty for a twin in this process."""
-    hand: str = ""
-    """Address of the hand server, such as tcp://127.0.0.1:5557; empty for a twin in this process."""
-    server_key: Path | None = None
-    """File with the hand server's public key, server.key, where the hand server has keys."""
-    client_key: Path | None = None
-    """File with this client's own keys, client.key_secret, likewise."""
+    addresses: AddressOptions = NO_ADDRESSES
+    """Of the robot, or of a twin's server; without them, a twin in this process."""
     stratum: str = "nominal"
     """Group that a twin in this process draws its parameters from: easy, nominal, hard or extreme; see docs/twin.md."""
     seconds: float = 60.0
@@ -82,17 +77,12 @@ def make_env(args: Args, task: str) -> DexScrewRealEnv:
     """
     if not 0 < args.seconds <= _LONGEST:
         raise ValueError(f"--seconds must be positive and at most {_LONGEST} (a day), got {args.seconds}")
-    if bool(args.arm) != bool(args.hand):
-        raise ValueError("give both --arm and --hand, or neither for a twin in this process")
-    if not args.hand and (args.server_key or args.client_key):
-        raise ValueError(
-            "--server-key and --client-key are for a hand server; give its address by --hand, or omit them"
-        )
     robot: Any
-    if args.arm:
+    if args.addresses.options():
+        args.addresses.check_both()
         from real.hardware.robot import RobotConfig
 
-        robot = RobotConfig(arm=args.arm, hand=args.hand, server_key=args.server_key, client_key=args.client_key)
+        robot = RobotConfig(**vars(args.addresses))
     else:
         from real.twin.robot import TwinConfig
 
@@ -170,7 +160,7 @@ def _run(args: Args) -> int:
         raise ValueError(f"{args.policy} was trained for the task {policy.task!r}, not {task!r}")
     if args.json is not None:
         check_place(args.json)
-    where = args.arm or f"twin, {args.stratum}"
+    where = args.addresses.arm or f"twin, {args.stratum}"
     with closing(make_env(args, task)) as env:
         result, status = run(policy, env, seed=args.seed, view=args.view, title=f"{args.policy} on {where}")
     print(table(result))

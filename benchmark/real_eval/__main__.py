@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from baselines.progress import Progress
-from benchmark import paper
 from benchmark.real_eval.entrants import Entrant, parse_entrants
 from benchmark.real_eval.on_robot import RobotTrials, plan
 from benchmark.real_eval.on_twin import TwinTrials
@@ -24,12 +23,13 @@ from benchmark.real_eval.report import Records, draw_recordings, report, write_v
 from benchmark.real_eval.results_folder import ResultsFolder, check_protocol, read_protocol, trial_of
 from benchmark.real_eval.rules import Job, Rules, default_shapes, robot_order, twin_order
 from benchmark.real_eval.terminal import Terminal
-from benchmark.real_eval.trial import Addresses, check_fits, make_env
+from benchmark.real_eval.trial import check_fits, make_env
 from benchmark.real_eval.until_decided import decisions, decisions_text
 from dexscrew_envs import program
 from dexscrew_envs.files import claimed, to_json
 from dexscrew_envs.program import Status
-from real.twin.objects.screwdriver import ScrewdriverParameters
+from real.addresses import NO_ADDRESSES, AddressOptions
+from real.twin.objects import OBJECTS
 from real.twin.parameters import STRATA
 from real.twin.plant import EDITION, SHAPES
 
@@ -72,14 +72,8 @@ class Args:
     """Write videos of the first so many recorded trials of each policy and shape, at four times their speed."""
     processes: int = 0
     """Trials on the twin that run side by side; 0 takes all CPUs."""
-    arm: str = ""
-    """Address of the arm's controller, with --robot config."""
-    hand: str = ""
-    """Address of the hand server, such as tcp://127.0.0.1:5557, with --robot config."""
-    server_key: Path | None = None
-    """File with the hand server's public key, where it has keys."""
-    client_key: Path | None = None
-    """File with this client's own keys, likewise."""
+    addresses: AddressOptions = NO_ADDRESSES
+    """With --robot config."""
     turns_needed: float | None = None
     """Turns that complete a trial, with --robot config; by default 8 for a nut, 25 for a screwdriver."""
     dry_run: bool = False
@@ -119,14 +113,14 @@ def _run(args: Args) -> int:
 
 def _rules(args: Args) -> Rules:
     """Check what holds for all trials."""
-    if args.task not in paper.LIMITS:
-        raise ValueError(f"unknown task {args.task!r}; choose from {', '.join(paper.LIMITS)}")
+    if args.task not in OBJECTS:
+        raise ValueError(f"unknown task {args.task!r}; choose from {', '.join(OBJECTS)}")
     if args.trials < 1:
         raise ValueError(f"--trials must be at least 1, got {args.trials}")
     for name, value in (("processes", args.processes), ("videos", args.videos)):
         if value < 0:
             raise ValueError(f"--{name} must be at least 0, got {value}")
-    limit = paper.LIMITS[args.task] if args.seconds is None else args.seconds
+    limit = OBJECTS[args.task].seconds if args.seconds is None else args.seconds
     if not 0 < limit <= 3600:
         raise ValueError(f"--seconds must be positive and at most 3600, got {args.seconds}")
     if not 0 <= args.stagnation <= 3600:
@@ -138,12 +132,10 @@ def _rules(args: Args) -> Rules:
 
         check_perturbation(args.perturb)
     twin = args.robot == "twin"
-    given = {name: getattr(args, name) for name in ("arm", "hand", "server_key", "client_key", "turns_needed")}
-    if twin and any(given.values()):
-        said = ", ".join("--" + name.replace("_", "-") for name, value in given.items() if value)
-        raise ValueError(f"{said}: only with --robot config; a twin in this process has no addresses")
-    if not twin and not (args.arm and args.hand):
-        raise ValueError("--robot config needs the addresses of both parts, --arm and --hand")
+    if not twin:
+        args.addresses.check_both()
+    elif given := [*args.addresses.options(), *(["--turns-needed"] if args.turns_needed else [])]:
+        raise ValueError(f"{', '.join(given)}: only with --robot config; a twin in this process has no address")
     if not twin and args.perturb:
         raise ValueError("--perturb is for the twin; on the robot a person disturbs, and nothing measures when")
     if not 0 < _needed(args) < 1000:
@@ -155,9 +147,7 @@ def _rules(args: Args) -> Rules:
 
 
 def _needed(args: Args) -> float:
-    if args.turns_needed is not None:
-        return args.turns_needed
-    return float(paper.NUT_TURNS) if args.task == "nut" else ScrewdriverParameters().turns
+    return OBJECTS[args.task].turns if args.turns_needed is None else args.turns_needed
 
 
 def _shapes(args: Args) -> tuple[str, ...]:
@@ -191,8 +181,7 @@ def _until_decided(trials: TwinTrials, folder: ResultsFolder, jobs: list[Job], b
 
 
 def _on_robot(args: Args, rules: Rules, entrants: list[Entrant], jobs: list[Job], out: Path, logged: bool) -> int:
-    where = Addresses(arm=args.arm, hand=args.hand, server_key=args.server_key, client_key=args.client_key)
-    with claimed(out), closing(make_env(rules, jobs[0].shape, where)) as env:
+    with claimed(out), closing(make_env(rules, jobs[0].shape, args.addresses)) as env:
         check_fits(env, entrants)
         folder = ResultsFolder(out, rules, entrants)
         with RobotTrials(folder, rules, env, Terminal(), _needed(args), logged=logged) as trials:

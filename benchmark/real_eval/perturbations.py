@@ -15,6 +15,7 @@ import numpy as np
 
 from dexscrew_envs.hands import XHAND_LEFT
 from real.robot import Vector
+from real.twin.objects import OBJECTS
 from real.twin.plant import Plant
 from real.twin.robot import TwinConfig, TwinRobot
 from real.twin.scene import HAND
@@ -29,7 +30,6 @@ _TURN_BACK_SPEED = 2.0  # rad/s
 _TURN_BACK_SECONDS = 3.0  # at the longest
 _BUMP_DISTANCE = 0.005  # of table and object against the arm (m)
 _BUMP_SECONDS = 0.3
-_TURNING_JOINTS = {"nut": "nut", "screwdriver": "screw"}
 
 
 class Perturbation(Protocol):
@@ -81,7 +81,7 @@ class TurnBack:
     """
 
     def __init__(self, plant: Plant, rng: np.random.Generator) -> None:
-        self._dof = int(plant.model.joint(_TURNING_JOINTS[plant.task]).dofadr[0])
+        self._dof = int(plant.model.joint(OBJECTS[plant.task].joint).dofadr[0])
         self._damping = float(plant.model.dof_damping[self._dof])
         self._until = plant.turns - _TURN_BACK
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -16,27 +15,14 @@ from benchmark.real_eval.failures import classify
 from benchmark.real_eval.observer import Observer
 from benchmark.real_eval.recovery import recovery
 from benchmark.real_eval.rules import Job, Rules
+from real.addresses import NO_ADDRESSES, Addresses
 from real.autonomous import run_trial
 from real.env import DexScrewRealEnv
 from real.robot import ControlGains
 from real.teleop.episode import Row
 
 
-@dataclass(frozen=True, kw_only=True)
-class Addresses:
-    """Where the robot is."""
-
-    arm: str = ""
-    """Address of the arm's controller."""
-    hand: str = ""
-    """Address of the hand server."""
-    server_key: Path | None = None
-    """File with the hand server's public key, where it has keys."""
-    client_key: Path | None = None
-    """File with this client's own keys, likewise."""
-
-
-def make_env(rules: Rules, shape: str, addresses: Addresses | None = None) -> DexScrewRealEnv:
+def make_env(rules: Rules, shape: str, addresses: Addresses = NO_ADDRESSES) -> DexScrewRealEnv:
     """Return the environment of a trial, connected.
 
     Args:
@@ -52,10 +38,7 @@ def make_env(rules: Rules, shape: str, addresses: Addresses | None = None) -> De
     if rules.robot == "config":
         from real.hardware.robot import RobotConfig
 
-        where = addresses or Addresses()
-        config = RobotConfig(
-            arm=where.arm, hand=where.hand, server_key=where.server_key, client_key=where.client_key
-        )  # fmt: skip
+        config = RobotConfig(**vars(addresses))
     elif rules.perturbation:
         from benchmark.real_eval.perturbations import PerturbedTwinConfig
 

@@ -14,6 +14,7 @@ from gymnasium.error import DependencyNotInstalled
 
 from dexscrew_envs import extras
 from dexscrew_envs.hands import XHAND_LEFT
+from real.addresses import Addresses
 from real.features import commanded, measured
 from real.robot import ControlGains, Reading, RobotError, Vector, check_range
 
@@ -25,21 +26,13 @@ except ModuleNotFoundError as error:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RobotConfig(ControlGains):
-    """Where arm and hand are, and with which gains they follow.
+class RobotConfig(Addresses, ControlGains):
+    """Where arm and hand are, and with which gains they follow; both addresses are needed.
 
     Raises:
         ValueError: a value is out of its range, an address cannot be one, or it needs keys that are missing.
     """
 
-    arm: str
-    """Address of the arm's controller, such as 192.168.1.10; a twin's server is at 127.0.0.2."""
-    hand: str
-    """Address of the hand server, such as tcp://127.0.0.1:5557."""
-    server_key: Path | None = None
-    """File with the hand server's public key; needed beyond this machine."""
-    client_key: Path | None = None
-    """File with this client's own key pair; needed beyond this machine."""
     frequency: float = 125.0
     """Rate at which the arm's controller reports (Hz)."""
 

@@ -24,6 +24,7 @@ from baselines.data.reader import Demonstrations
 from baselines.data.writer import Recorder
 from dexscrew_envs import program
 from dexscrew_envs.program import Status
+from real.addresses import NO_ADDRESSES, AddressOptions
 from real.env import DexScrewRealEnv
 from real.skill import load_skill
 from real.teleop.collect import collect, demonstrate
@@ -61,14 +62,8 @@ class Args:
     """Add noise on purpose to half of the episodes; the recorded label stays clean. See docs/teleoperation.md."""
     seconds: float | None = None
     """Longest time of an episode (s); by default 240 for a nut, 300 for a screwdriver."""
-    arm: str = ""
-    """Address of the arm's controller, with --robot config."""
-    hand: str = ""
-    """Address of the hand server, such as tcp://127.0.0.1:5557, with --robot config."""
-    server_key: Path | None = None
-    """File with the hand server's public key, where it has keys."""
-    client_key: Path | None = None
-    """File with this client's own keys, likewise."""
+    addresses: AddressOptions = NO_ADDRESSES
+    """With --robot config."""
     room_yaw: float = 0.0
     """Angle from the arm's base frame to the operator's own, about the vertical (degrees)."""
     host: str = "127.0.0.1"
@@ -104,8 +99,8 @@ def _setup(args: Args) -> Setup:
         raise ValueError("the scripted operator sees the twin in this process only; give --operator web or keyboard")
     return Setup(
         task=args.task, policy=policy, robot=args.robot, shape=args.shape[0] if args.shape else None,
-        stratum=args.stratum, arm=args.arm, hand=args.hand, server_key=args.server_key, client_key=args.client_key,
-        seconds=args.seconds, room_yaw=float(np.radians(args.room_yaw)),
+        stratum=args.stratum, addresses=args.addresses, seconds=args.seconds,
+        room_yaw=float(np.radians(args.room_yaw)),
     )  # fmt: skip
 
 

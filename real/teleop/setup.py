@@ -15,6 +15,7 @@ from baselines import policies
 from baselines.data.header import Header
 from baselines.data.schema import Field, step_fields
 from dexscrew_envs.hands.hand import Hand
+from real.addresses import NO_ADDRESSES, Addresses
 from real.env import DexScrewRealEnv
 from real.robot import TAXELS, Vector
 from real.safety import NEWTON_PER_COUNT
@@ -24,8 +25,6 @@ from real.teleop.finger_skill import FingerSkill, Noise
 from real.teleop.operator import Operator
 from real.teleop.wrist import Wrist
 
-EPISODE_SECONDS = {"nut": 240.0, "screwdriver": 300.0}
-"""Longest time of an episode (s), as a trial of the paper's."""
 GRIP_POINT = (-0.02, -0.1, 0.117)
 """Point between thumb and index finger in the tasks' start poses, in the flange's frame (m), as the twin mounts the
 hand: that of either task within 7 mm."""
@@ -41,10 +40,7 @@ class Setup:
     robot: Literal["twin", "config"] = "twin"
     shape: str | None = None
     stratum: str = "nominal"
-    arm: str = ""
-    hand: str = ""
-    server_key: Path | None = None
-    client_key: Path | None = None
+    addresses: Addresses = NO_ADDRESSES
     seconds: float | None = None
     """Longest time of an episode (s); None takes the task's."""
     room_yaw: float = 0.0
@@ -58,20 +54,17 @@ class Setup:
         """
         config: Any
         if self.robot == "config":
-            if not self.arm or not self.hand:
-                raise ValueError("--robot config needs the addresses of both parts, --arm and --hand")
+            self.addresses.check_both()
             from real.hardware.robot import RobotConfig
 
-            config = RobotConfig(
-                arm=self.arm, hand=self.hand, server_key=self.server_key, client_key=self.client_key
-            )  # fmt: skip
+            config = RobotConfig(**vars(self.addresses))
         else:
-            if self.arm or self.hand or self.server_key or self.client_key:
-                raise ValueError("--arm, --hand and keys are for --robot config; the twin in this process has none")
+            if given := self.addresses.options():
+                raise ValueError(f"{', '.join(given)}: only with --robot config; a twin in this process has no address")
             from real.twin.robot import TwinConfig
 
             config = TwinConfig(stratum=self.stratum)
-        seconds = EPISODE_SECONDS.get(self.task, 300.0) if self.seconds is None else self.seconds
+        seconds = episode_seconds(self.task) if self.seconds is None else self.seconds
         return DexScrewRealEnv(
             self.task, robot=config, shape=self.shape, action="full", episode_steps=max(1, round(20 * seconds)),
             render_mode="rgb_array" if pictures else None,
@@ -105,6 +98,14 @@ class Setup:
         from real.twin.plant import SHAPES
 
         return SHAPES[self.task][0]
+
+
+def episode_seconds(task: str) -> float:
+    """Return the longest time of an episode (s), which is that of a trial."""
+    from real.twin.objects import OBJECTS
+
+    kind = OBJECTS.get(task)  # an unknown task is refused, with a sentence, by whoever makes its environment
+    return kind.seconds if kind else 300.0
 
 
 def recorded_fields(env: DexScrewRealEnv) -> dict[str, Field]:

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import glfw
 import mujoco.viewer
@@ -35,14 +34,14 @@ _REPORT_PERIOD = 0.5
 class Options:
     """Serve a twin of the robot on the network, for clients of the real one, at wall-clock speed."""
 
-    task: Literal["nut", "screwdriver"] = "nut"
-    """What the robot fastens."""
+    task: str = "nut"
+    """What the robot fastens: nut or screwdriver."""
     shape: str | None = None
     """Of a nut: triangle, square, hexagon, cross; of a handle: octagon, dodecagon, spheres; by default the first."""
     host: str = "127.0.0.2"
     """Address in 127.0.0.0/8 to serve at, one for each twin; at 127.0.0.1 ur_rtde does not check for remote control."""
-    stratum: Literal["easy", "nominal", "hard"] = "nominal"
-    """Group of ranges that the twin's parameters are drawn from; see docs/twin.md."""
+    stratum: str = "nominal"
+    """Group that the twin's parameters are drawn from: easy, nominal, hard or extreme; see docs/twin.md."""
     seed: int = 0
     """Seed from which the parameters and the noise are drawn; the same seed gives the same twin."""
     version: str = "5.13"

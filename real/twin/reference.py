@@ -66,7 +66,9 @@ def reference() -> str:
         "## Parameters\n\nU is uniform and LU log-uniform; without a range a parameter is not drawn. *Value* "
         "applies where nothing is drawn."
     )
-    objects = [base for kind in OBJECTS.values() for base in reversed(kind.parameters.mro()) if _has_fields(base)]
+    objects = dict.fromkeys(
+        base for kind in OBJECTS.values() for base in reversed(kind.parameters.mro()) if _has_fields(base)
+    )
     for kind in (
         *objects,
         PlacementParameters,

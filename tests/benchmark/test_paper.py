@@ -154,8 +154,7 @@ def test_what_stands_beside_ours():
     assert paper.published("screwdriver", FULL, "octagon") is TABLE_2[FULL]
     assert paper.published("nut", DIRECT, "square") is None
     assert paper.published("nut", FULL, "star") is None
-    with pytest.raises(ValueError, match="unknown task 'lid'; choose from nut, screwdriver"):
-        paper.published("lid", FULL, "square")
+    assert paper.published("lid", FULL, "square") is None
 
 
 def test_means_of_the_tables_are_those_of_the_text():

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from real import doctor
+from real.addresses import Addresses
 from real.doctor import Args, Doctor
 from real.robot import RobotError
 
@@ -31,7 +32,9 @@ def examine(monkeypatch, capsys):
             return answer
 
         monkeypatch.setattr("builtins.input", input)
-        found = Doctor(Args(arm="127.0.0.9", hand="tcp://127.0.0.9:5557", **dict.fromkeys(arguments, True)))
+        found = Doctor(
+            Args(addresses=Addresses(arm="127.0.0.9", hand="tcp://127.0.0.9:5557"), **dict.fromkeys(arguments, True))
+        )
         return found, found.run(), capsys.readouterr().out
 
     return run

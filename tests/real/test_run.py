@@ -99,12 +99,9 @@ def test_ctrl_c_ends_the_episode_and_still_gives_its_result(capsys, monkeypatch)
     [
         (["--policy", "nut-oracle"], "needs privileged, which only a simulation knows"),
         (["--policy", "nut-student", "--task", "screwdriver"], "trained for the task 'nut', not 'screwdriver'"),
-        (["--policy", "nut-student", "--arm", "127.0.0.9"], "give both --arm and --hand"),
+        (["--policy", "nut-student", "--arm", "127.0.0.9"], "both its parts, --arm and --hand; got only --arm"),
         (["--policy", "nut-student", "--stratum", "brutal"], "brutal"),
-        (
-            ["--policy", "nut-student", "--server-key", "server.key"],
-            "--server-key and --client-key are for a hand server",
-        ),
+        (["--policy", "nut-student", "--server-key", "server.key"], "--arm and --hand; got only --server-key"),
         (["--policy", "nut-student", "--seed", "-1"], "seed must be a non-negative integer"),
         (["--policy", "nut-student", "--shape", "octagon"], "octagon"),
         (["--policy", "nut-student", "--seconds", "-1"], "--seconds must be positive"),

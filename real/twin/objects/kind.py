@@ -62,7 +62,13 @@ class ObjectKind:
     """Adds one to a spec: spec, fixed body that it stands on, shape, parameters."""
     build: Callable[[mujoco.MjModel, mujoco.MjData, Any, np.random.Generator], Fastened]
     """Makes the object of a compiled scene: model, data, the parameters that were added, generator for its noise."""
+    joint: str
+    """The hinge that counts its turns, by its name in the scene."""
+    turns: float
+    """Turns until it sits tight, where nothing is drawn."""
     pedestal: Callable[[Any], float]
     """Height of the pedestal's top over the object's base (m), from the parameters."""
+    seconds: float = 300.0
+    """Longest time of an episode or a trial (s)."""
     simplified: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the simplified task that put its object where this one begins."""

@@ -208,6 +208,9 @@ OBJECT = ObjectKind(
     parameters=NutParameters,
     add=add_nut,
     build=Nut,
+    joint="nut",
+    turns=TURNS,
     pedestal=lambda parameters: 0.0,
+    seconds=240.0,  # the paper names no limit; its complete trials took up to 229 s
     simplified={"joint_height": START_HEIGHT, "bolt_height": START_HEIGHT + HEIGHT},
 )

@@ -255,5 +255,8 @@ OBJECT = ObjectKind(
     parameters=ScrewdriverParameters,
     add=add_screwdriver,
     build=Screwdriver,
+    joint="screw",
+    turns=ScrewdriverParameters().turns,
     pedestal=lambda parameters: FLOOR_HEIGHT - 0.005 - parameters.turns * parameters.lead,
+    seconds=300.0,  # the paper names no limit; its complete trials took 266 +- 92 s
 )

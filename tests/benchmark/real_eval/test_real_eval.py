@@ -155,7 +155,7 @@ ROBOT = ["--robot", "config", "--arm", "192.0.2.1", "--hand", "tcp://192.0.2.1:5
         (["--policies", "direct", "--until-decided"], "at least two policies"),
         (["--policies", "direct", "--videos", "1", "--logs", "no"], "drawn from recordings"),
         (["--policies", "direct", "--arm", "192.0.2.1"], "--arm: only with --robot config"),
-        (["--policies", "direct", "--robot", "config"], "addresses of both parts"),
+        (["--policies", "direct", "--robot", "config"], "addresses of both its parts"),
         (["--policies", "direct", *ROBOT, "--perturb", "drag"], "for the twin"),
         (["--policies", "direct", *ROBOT, "--turns-needed", "-8"], "--turns-needed"),
         (["--policies", "replay:nowhere:3"], "nowhere"),

@@ -22,6 +22,7 @@ from baselines.data.writer import Recorder
 from dexscrew_envs.hands.xhand import JOINTS
 from dexscrew_envs.program import Status
 from real import doctor, env, run
+from real.addresses import Addresses
 from real.env import DexScrewRealEnv
 from real.hardware import robot as hardware
 from real.hardware.robot import RobotConfig, UR5eXHand
@@ -108,7 +109,13 @@ class Operator:
 
 
 def test_an_episode_is_recorded_over_the_network_in_the_layout_of_one_in_process(twin, tmp_path):
-    setup = Setup(task="nut", policy="nut-student", robot="config", shape="square", arm=HOST, hand=CONFIG.hand)
+    setup = Setup(
+        task="nut",
+        policy="nut-student",
+        robot="config",
+        shape="square",
+        addresses=Addresses(arm=HOST, hand=CONFIG.hand),
+    )
     with closing(setup.make_env()) as robot:
         episode = setup.make_episode(robot, Operator())
         with Recorder(tmp_path / "demos", setup.header(robot, "test"), recorded_fields(robot)) as recorder:
@@ -121,7 +128,7 @@ def test_an_episode_is_recorded_over_the_network_in_the_layout_of_one_in_process
     assert recorded["tcp_pose"][-1, 2] > recorded["tcp_pose"][0, 2] + 0.003
     assert np.ptp(recorded["sent_hand"], axis=0).max() > 0.1 and np.isnan(recorded["turns"]).all()
     assert (np.diff(recorded["time"]) > 0.02).all()
-    with closing(replace(setup, robot="twin", arm="", hand="").make_env()) as twin_env:
+    with closing(replace(setup, robot="twin", addresses=Addresses()).make_env()) as twin_env:
         in_process = recorded_fields(twin_env)
     assert recorded.fields == {name: field for name, field in in_process.items() if name != SCENE_POSITION}
 

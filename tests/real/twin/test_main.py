@@ -59,6 +59,11 @@ def refused(capsys, *arguments):
     return error, status
 
 
+def test_an_unknown_stratum_is_refused(capsys):
+    error, status = refused(capsys, "--stratum", "brutal", "--host", new_host())
+    assert "unknown stratum 'brutal'; choose from easy, nominal, hard, extreme" in error and status == 2
+
+
 @pytest.mark.parametrize("text", ["", "5", "5.x", "5.13.0.1", "05.1", "-5.1"])
 def test_what_is_no_version_is_refused(text, capsys):
     error, status = refused(capsys, f"--version={text}")
