@@ -29,7 +29,7 @@ def write_report(
 
     Args:
         results: trials by policy and shape. Policies named as the rows of `benchmark.paper` stand beside the paper's.
-        task: "nut" or "screwdriver".
+        task: the paper's are "nut" and "screwdriver".
         limit: time allowed for a trial (s).
         out: folder to write into.
         robot: what the trials ran on, as the tables are to say.
@@ -37,7 +37,7 @@ def write_report(
         paired: whether trials share their seeds.
 
     Raises:
-        ValueError: an unknown task, results that cannot be compared, or a folder that cannot be written.
+        ValueError: results that cannot be compared, or a folder that cannot be written.
     """
     check_folder(out)
     compared = contrasts(results, limit, pairs=pairs, paired=paired)
@@ -72,7 +72,7 @@ def results_table(
         results: trials by policy and shape.
         summary: of the results, by `summarize`.
         compared: the results' contrasts.
-        task: "nut" or "screwdriver".
+        task: the paper's are "nut" and "screwdriver".
         limit: time allowed for a trial (s).
         robot: what the trials ran on.
         letter: whether to add compact letters, which need the contrasts of all pairs.

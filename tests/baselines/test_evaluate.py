@@ -92,6 +92,7 @@ def run(policy: object, *arguments: str) -> int:
     return evaluate.main(["--policy", str(policy), "--episodes", "4", "--threads", "1", *arguments])
 
 
+@pytest.mark.slow
 def test_json_is_the_last_line_and_one_object(policy_file, capsys):
     assert run(policy_file, "--json") == 0
     lines = capsys.readouterr().out.splitlines()
@@ -119,6 +120,7 @@ def test_a_score_is_repeatable_and_depends_on_the_seed(policy_file, capsys):
     assert first["reward_mean"] != other["reward_mean"]
 
 
+@pytest.mark.slow
 def test_without_randomization_all_episodes_are_the_same(policy_file, capsys):
     found = summary_of(capsys, policy_file, "--no-randomize")
     assert found["rotations_std"] == pytest.approx(0, abs=1e-9)
@@ -150,6 +152,7 @@ def test_noise_and_push_are_factors_of_what_the_policy_was_trained_with():
     assert evaluate.conditions(policy, randomize=False, noise=2.0) == {"reset_distance": 0.12}
 
 
+@pytest.mark.slow
 def test_noise_and_push_reach_the_task(policy_file, monkeypatch):
     seen = {}
 

@@ -22,6 +22,8 @@ pytest.importorskip("onnxscript")
 import contract_driver  # noqa: E402 - it needs onnxruntime
 from contract_driver import Driver  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 SHAPES = {"proprio": (3, 24), "history": (30, 24)}
 
 
@@ -42,7 +44,6 @@ def exported(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 3, 64])
 def test_both_formats_give_the_actions_of_the_policy_for_any_batch(exported, count):
     torch.manual_seed(count)
@@ -88,7 +89,6 @@ def turns_of(driver: Driver, policy: ActorPolicy) -> np.ndarray:
     return plant.read().nut_angle.numpy() / (2 * np.pi)
 
 
-@pytest.mark.slow
 def test_contract_and_onnx_alone_turn_the_nut_as_the_policy_does(student):
     policy, folder = student
     env = plant_of(policy)
@@ -164,7 +164,6 @@ def everything_in(path: Path) -> bytes:
     return found
 
 
-@pytest.mark.slow
 def test_no_file_tells_whose_machine_it_is_from(tmp_path):
     home, checkout = Path.home(), Path(export.__file__).parents[1]
     policy = make_policy(SHAPES)
@@ -197,7 +196,6 @@ def test_the_contract_is_strict_json(tmp_path):
     assert found["card"] == {"score": None, "best": [1.0, None]}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("broken", ["policy.ts", "policy.onnx", "contract.json"])
 def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch, broken):
     for name in ("policy.ts", "policy.onnx", "contract.json"):
@@ -217,7 +215,6 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch,
     assert {entry.name for entry in tmp_path.iterdir()} == {"policy.ts", "policy.onnx", "contract.json"}
 
 
-@pytest.mark.slow
 def test_a_policy_with_one_input_can_be_exported(tmp_path):
     differences = export.export(make_policy({"proprio": (3, 24)}), tmp_path)
     assert all(difference <= export.TOLERANCE for difference in differences.values())

@@ -55,6 +55,7 @@ def save(path, **fields):
     return str(path)
 
 
+@pytest.mark.slow
 def test_a_policy_of_another_scale_is_refused_by_the_robot_and_by_another_task(tmp_path, capsys):
     path = save(tmp_path / "p.pt", action_scale=0.03)
     with pytest.raises(ValueError, match=r"cannot run on the robot: .*scale \(rad\) of 0.03, and here it is 0.04167"):

@@ -179,6 +179,7 @@ def test_the_values_of_a_policy_are_in_units_of_the_return(policy):
         assert torch.equal(values[:, 0], expected)
 
 
+@pytest.mark.slow
 def test_a_policy_draws_actions_from_the_distribution_that_it_reports(policy):
     inputs = {key: tensor[:1].expand(20_000, *tensor.shape[1:]) for key, tensor in observations(*SHAPES).items()}
     with torch.no_grad():

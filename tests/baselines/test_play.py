@@ -17,6 +17,8 @@ from fakes import SHORT_NUT
 from baselines import play, policies
 from baselines.play import KEYS, Player, Still, texts
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SPACE, BACKSPACE = 32, 259
 
@@ -277,7 +279,6 @@ def start(display: str, *arguments: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-@pytest.mark.slow
 def test_a_window_opens_and_closes_by_itself(display):
     process = start(display, "--seconds", "2", "--policy", "none", "--shape", "square")
     out, error = process.communicate(timeout=120)
@@ -286,7 +287,6 @@ def test_a_window_opens_and_closes_by_itself(display):
     assert [line.split()[0] for line in out.splitlines()[: len(KEYS)]] == list(KEYS)
 
 
-@pytest.mark.slow
 def test_ctrl_c_closes_the_window(display):
     process = start(display)
     assert process.stdout.readline().split()[0] == "space"  # it is open

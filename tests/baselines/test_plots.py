@@ -64,6 +64,7 @@ def test_the_terms_of_the_reward_have_a_panel_of_their_own(figures, tmp_path):
     assert not legend_overlaps_axes(figures[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("last", "unit", "label"),
     [

@@ -75,6 +75,7 @@ def test_a_policy_acts_without_noise_between_minus_and_plus_one():
     assert torch.equal(policy.act(observations()), actions)
 
 
+@pytest.mark.slow
 def test_a_policy_acts_in_an_environment_and_ignores_keys_that_it_does_not_need():
     env = DexScrewVectorEnv("nut", 2, observe=("history", "proprio", "privileged"), num_threads=1)
     observation, _ = env.reset(seed=0)
@@ -158,6 +159,7 @@ def test_an_unknown_name_suggests_the_nearest_and_lists_all(checkpoints):
         policies.load("xyzzy")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", policies.shipped())
 def test_every_shipped_policy_loads_and_acts_on_its_task(name):
     policy = policies.load(name)
@@ -225,6 +227,7 @@ def test_a_foreign_file_is_refused(tmp_path, kind):
     assert_refused(path)
 
 
+@pytest.mark.slow
 def test_files_of_random_bytes_are_refused(tmp_path):
     rng = random.Random(0)
     for size in (1, 2, 5, 20, 100, 1000, 100_000):

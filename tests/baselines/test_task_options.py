@@ -98,12 +98,14 @@ def test_impossible_fields_are_refused_before_the_folder_is_made(tmp_path, train
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_two_names_for_the_shape_must_agree(run, capsys):
     arguments = ["--policy", str(run / "policy.pt"), "--shape", "cross", "--env.shape", "square"]
     assert evaluate.main(arguments) == 2
     assert "--shape and --env.shape name different shapes" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_student_takes_over_what_its_oracle_was_trained_with(run, tmp_path):
     oracle = policies.load(run / "policy.pt")
     oracle.task_fields = {"shape": ("square",), "friction": (1.0, 2.0)}

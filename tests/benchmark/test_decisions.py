@@ -25,6 +25,7 @@ def test_five_differing_seeds_decide_nothing():
     assert compare(six, first).verdict() == "worse"
 
 
+@pytest.mark.slow
 def test_the_trials_needed_do_decide_four_times_of_five():
     rng = np.random.default_rng(0)
     pairs = np.array([[1.0, 0.75], [1.0, 1.0], [0.75, 1.0], [1.0, 0.5], [1.0, 1.0], [0.5, 0.75], [1.0, 0.75]])

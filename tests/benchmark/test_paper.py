@@ -66,6 +66,7 @@ EXACT = {
 """Least and largest p-value over all outcomes that fit, for each nut, from all 184,756 splits of 20 trials."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("first", "second"), EXACT)
 def test_with_ten_trials_history_alone_is_not_told_apart(first, second):
     for shape, (low, high) in zip(NUT_SHAPES, EXACT[first, second], strict=True):

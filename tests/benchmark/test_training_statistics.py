@@ -11,6 +11,7 @@ def test_the_interquartile_mean_leaves_out_the_lowest_and_highest_quarter():
     assert interquartile_mean(scores) == pytest.approx((2 + 3 + 4 + 5) / 4)
 
 
+@pytest.mark.slow
 def test_the_interval_holds_the_mean_and_shrinks_with_more_seeds():
     rng = np.random.default_rng(0)
     widths = []

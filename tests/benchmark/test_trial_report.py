@@ -44,6 +44,7 @@ def test_the_report(tmp_path):
         assert (tmp_path / "out" / name).read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_one_policy_and_one_pair(tmp_path):
     alone = write_report({"mine": RESULTS["mine"]}, "screwdriver", 300.0, tmp_path, robot="robot")
     assert "verdict" not in alone and "ours, robot" in alone
@@ -81,8 +82,6 @@ def test_a_policy_keeps_its_colour_among_others():
 
 def test_bad_input_is_told_before_anything_is_written(tmp_path):
     out = tmp_path / "out"
-    with pytest.raises(ValueError, match="unknown task 'lid'"):
-        write_report(RESULTS, "lid", 240.0, out)
     with pytest.raises(ValueError, match="within 0 to 50 s"):
         write_report(RESULTS, "nut", 50.0, out)
     assert not out.exists()

@@ -39,6 +39,7 @@ def in_this_process(monkeypatch):
     monkeypatch.setattr(workers, "ProcessPoolExecutor", Pool)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("policy", "shape", "wrist"), [("nut-student", "cross", "scripted"),
                                                         ("screwdriver-student", "octagon", "still")])  # fmt: skip
 def test_a_trial_says_what_happened_and_is_repeatable(short, policy, shape, wrist):

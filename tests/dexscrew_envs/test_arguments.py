@@ -49,12 +49,14 @@ def test_only_booleans_are_booleans(kind, value):
         DexScrewVectorEnv("nut", autoreset=value)
 
 
+@pytest.mark.slow
 def test_numpys_booleans_are_taken():
     env = DexScrewVectorEnv("nut", 1, randomize=np.bool_(False), autoreset=np.bool_(False), num_threads=1)
     assert env.task.push_probability == 0.0
     assert env.autoreset is False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", ODD, ids=repr)
 @pytest.mark.parametrize(
     ("name", "told"),
@@ -82,6 +84,7 @@ def test_num_envs_is_a_number(value):
         DexScrewVectorEnv("nut", value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [

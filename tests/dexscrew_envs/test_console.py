@@ -82,6 +82,7 @@ def start(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[s
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_what_goes_wrong_is_told_as_by_the_module(tmp_path):
     done = start("evaluate", "--policy", "nut-oracl", folder=tmp_path)
     assert done.returncode == Status.REFUSED

@@ -74,6 +74,7 @@ def test_make_imports_the_package_by_its_prefix():
     assert run_python(code) == [{"proprio": [3, 24], "history": [30, 24], "privileged": [137]}, "float"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has more than one OpenGL to choose from")
 @pytest.mark.parametrize(
     ("environment", "chosen"),
@@ -110,6 +111,7 @@ def test_check_env_passes_without_a_warning(name, has_opengl):
         env.close()
 
 
+@pytest.mark.slow
 def test_wrappers_of_make_let_an_episode_through():
     env = gymnasium.make("DexScrew-Nut-v0", num_threads=1, episode_steps=3, randomize=False)
     env.reset(seed=0)
@@ -183,6 +185,7 @@ def test_reason_is_told_in_words(make_env, field, value, steps, reason, ends):
     assert (terminated, truncated) == ends
 
 
+@pytest.mark.slow
 def test_it_can_be_reset_after_an_end(make_env):
     env = make_env(randomize=False, episode_steps=1)
     first, _ = env.reset(seed=0)

@@ -68,6 +68,7 @@ def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path):
     assert names(tmp_path) == {path.name}
 
 
+@pytest.mark.slow
 def test_readers_never_see_half_a_file(tmp_path):
     path = tmp_path / "a.json"
     write_text(json.dumps([0] * 10_000), path)

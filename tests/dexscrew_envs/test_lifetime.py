@@ -19,6 +19,8 @@ from dexscrew_envs.env import DexScrewEnv
 from dexscrew_envs.sim.mujoco import MujocoSimulator
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 EVERYTHING = ("proprio", "history", "privileged", "fingertip_force", "point_cloud")
 MAKERS = {
@@ -73,7 +75,6 @@ COPIES = {"deepcopy": copy.deepcopy, "pickle": lambda e: pickle.loads(pickle.dum
 # -- copies -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("how", COPIES)
 @pytest.mark.parametrize("name", MAKERS)
 def test_a_copy_goes_on_as_the_original_bit_for_bit(name, how):
@@ -137,7 +138,6 @@ def test_a_copy_does_not_follow_the_modes_in_which_it_is_made():
     assert equal(go_on(other, 10), expected)
 
 
-@pytest.mark.slow
 def test_a_pickle_goes_on_in_another_process(tmp_path):
     env = make("single")
     env.reset(seed=3)
@@ -195,7 +195,6 @@ def parts(env):
     return [weakref.ref(part) for part in found]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["made", "reset", "stepped", "copied"])
 @pytest.mark.parametrize("name", MAKERS)
 def test_what_is_dropped_is_freed_at_once(name, stage):
@@ -213,7 +212,6 @@ def test_what_is_dropped_is_freed_at_once(name, stage):
         assert [ref() for ref in kept] == [None] * len(kept)
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("opengl")
 @pytest.mark.parametrize("name", MAKERS)
 def test_what_has_drawn_is_freed_with_its_renderer(name):

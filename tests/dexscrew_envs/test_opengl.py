@@ -122,6 +122,7 @@ def test_the_true_cause_is_told_and_nothing_to_install_that_is_there(environment
     assert "apt-get" not in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("environment", "hidden", "told", "not_told"),
     [

@@ -88,6 +88,7 @@ def test_all_signals_that_end_a_process_are_known():
     assert ending - faults - errors <= set(ENDING_SIGNALS)
 
 
+@pytest.mark.slow
 def test_a_wish_that_is_told_twice_does_not_interrupt_the_tidying():
     process = start("""
         def body():
@@ -127,6 +128,7 @@ def test_a_signal_that_a_finaliser_swallows_is_told_again():
     assert process.returncode == 128 + signal.SIGTERM
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("raised", ["RuntimeError('made of it')", "KeyboardInterrupt()", "SystemExit(15)"])
 def test_a_library_that_makes_something_else_of_a_signal_does_not_hide_it(raised):
     process = start(f"""
@@ -161,6 +163,7 @@ def test_what_goes_wrong_while_it_tidies_up_is_told_too():
     assert error == "error: the checkpoint could not be written\nended by SIGTERM\n"
 
 
+@pytest.mark.slow
 def test_nohup_is_respected():
     process = start(WAITING, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
     ready(process)
@@ -225,6 +228,7 @@ def test_an_exception_in_a_thread_ends_the_program():
     assert "ZeroDivisionError" in error.splitlines()[-1] and "in the thread 'watch'" in error.splitlines()[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("raised", "status", "words"),
     [
@@ -265,6 +269,7 @@ def test_output_that_cannot_be_written_has_a_status(target, status):
     assert "Traceback" not in error and "Exception ignored" not in error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
 def test_signs_that_the_terminal_lacks_lose_nothing(encoding):
     process = start(

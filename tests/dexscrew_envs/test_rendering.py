@@ -14,6 +14,8 @@ from dexscrew_envs import opengl
 from dexscrew_envs.env import DexScrewEnv
 from dexscrew_envs.rendering import check_size, video_writer
 
+pytestmark = pytest.mark.slow
+
 SIZE = (60, 80)
 
 
@@ -49,7 +51,6 @@ def still(make_env):
     return env
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("opengl")
 def test_frames_have_their_shape_and_show_something(still):
     frames = still.render()
@@ -62,7 +63,6 @@ def test_frames_have_their_shape_and_show_something(still):
         assert 0.003 < is_orange(frame).mean() < 0.5
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("opengl")
 def test_frames_differ_between_states(still):
     first = still.frame(0)
@@ -109,7 +109,6 @@ def test_frames_show_shape_and_scale(still):
     assert not np.array_equal(frames["square", 1.2], frames["cross", 1.2])
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("opengl")
 def test_environments_of_one_batch_show_their_own_nut(make_env):
     env = make_env("nut", 6, render_size=SIZE, shape=("triangle", "hexagon"), scale_noise=0.0)

@@ -65,6 +65,7 @@ def test_variants_are_every_shape_at_every_scale(nuts):
     assert variants.symmetry.tolist() == [SHAPES[shape].symmetry for shape in NUT.shapes for _ in range(15)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scene_name", ["nuts", "handles"])
 def test_model_fields_give_each_variant_its_geometry(scene_name, request):
     scene = request.getfixturevalue(scene_name)

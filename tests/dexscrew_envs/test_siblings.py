@@ -111,6 +111,7 @@ def test_another_package_of_our_name_is_named(start, arguments, package, editabl
         assert len(said) == 1 and said[0].startswith("error: ")
 
 
+@pytest.mark.slow
 def test_a_module_of_our_name_is_named(start):
     done, here = start("-m", "real.run", "--policy", "nut-oracle", module="baselines.py", editable=False)
     assert done.returncode == 2

@@ -52,6 +52,7 @@ def test_no_object_turns_by_itself(make_env, task):
     assert infos["rotations"].abs().max() < 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASK_NAMES)
 def test_states_agree_with_the_task(task):
     task = TASKS[task]
@@ -77,6 +78,7 @@ def test_states_agree_with_the_task(task):
         np.testing.assert_allclose(rotation_of(quat)[1, 0], 0, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASK_NAMES)
 def test_poses_stay_within_the_limits_and_near_the_published_one(task):
     task = TASKS[task]
@@ -118,6 +120,7 @@ def test_same_seed_gives_the_same_states():
     assert not np.array_equal(first.joint_pos, other.joint_pos)
 
 
+@pytest.mark.slow
 def test_without_randomization_there_is_one_state():
     for name in TASK_NAMES:
         _, bank = scene_and_start_states(TASKS[name].without_randomization())

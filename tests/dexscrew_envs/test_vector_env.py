@@ -113,6 +113,7 @@ def test_still_hand_sees_its_joints_exactly(make_env):
     assert torch.equal(seen, env.sim.read().joint_pos)
 
 
+@pytest.mark.slow
 def test_proprio_can_be_delayed(make_env):
     now, late = (make_env("nut", 2, proprio_delay=delay, randomize=False) for delay in (0, 2))
     first = [env.reset(seed=0)[0]["proprio"] for env in (now, late)]
@@ -188,6 +189,7 @@ def test_actions_are_clipped(make_env):
     assert torch.equal(first.step(actions)[0]["history"], second.step(actions.clamp(-1, 1))[0]["history"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", list(TASKS))
 def test_targets_stay_within_the_limits(make_env, task):
     env = make_env(task, 2, autoreset=False)
@@ -213,6 +215,7 @@ def test_actions_are_left_as_they_are(make_env):
 # -- the end of an episode ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_time_limit_truncates_and_final_obs_is_the_true_last_one(make_env):
     env = make_env("nut", 3, episode_steps=4)
     env.reset(seed=0)
@@ -247,6 +250,7 @@ def test_time_limit_truncates_and_final_obs_is_the_true_last_one(make_env):
     assert env.step(down)[3].tolist() == [True, True, False]
 
 
+@pytest.mark.slow
 def test_episode_lasts_as_long_as_the_time_limit(make_env):
     env = make_env("nut", 2, episode_steps=4)
     env.reset(seed=0)
@@ -299,6 +303,7 @@ def test_open_hand_is_away(make_env):
     assert infos["reason"].tolist() == [TerminationReason.RUNNING, TerminationReason.FINGERS_AWAY]
 
 
+@pytest.mark.slow
 def test_without_autoreset_episodes_go_on(make_env):
     env = make_env("nut", 2, episode_steps=3, autoreset=False)
     assert env.metadata["autoreset_mode"] == AutoresetMode.DISABLED
@@ -322,6 +327,7 @@ def test_total_steps_drive_the_curriculum(make_env):
     assert env.total_steps == 60e6 + 2
 
 
+@pytest.mark.slow
 def test_an_added_term_sees_the_action_and_the_one_before(make_env):
     seen = []
 

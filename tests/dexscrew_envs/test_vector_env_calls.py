@@ -90,6 +90,7 @@ def poisoned(value):
     return actions
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("actions", "error", "message"),
     [
@@ -112,6 +113,7 @@ def test_bad_actions_raise_and_change_nothing(begun, actions, error, message):
     assert begun.total_steps == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("actions", [np.zeros((4, 12)), torch.zeros(4, 12, dtype=torch.float64)])
 def test_other_floats_are_taken(begun, actions):
     assert begun.step(actions)[0]["proprio"].dtype == torch.float32

@@ -11,6 +11,7 @@ from dexscrew_envs.tasks import TASKS
 # -- resets ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", list(TASKS))
 def test_two_environments_with_one_seed_are_equal_for_50_steps(make_env, task):
     first, second = make_env(task, 4), make_env(task, 4)
@@ -18,6 +19,7 @@ def test_two_environments_with_one_seed_are_equal_for_50_steps(make_env, task):
     assert not same(rollout(first, 3, seed=0), rollout(second, 3, seed=1))
 
 
+@pytest.mark.slow
 def test_threads_and_earlier_episodes_do_not_change_a_rollout(make_env):
     one, two = (make_env("nut", 5, num_threads=threads, episode_steps=4) for threads in (1, 2))
     first, second = rollout(one, 15), rollout(two, 15)
@@ -97,6 +99,7 @@ def all_finite(*values):
     return all(torch.isfinite(value).all() for value in values)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("breakage", [break_position, break_nut, break_speed])
 def test_diverged_simulation_is_reported_and_reset_alone(make_env, monkeypatch, tmp_path, breakage):
     monkeypatch.chdir(tmp_path)  # MuJoCo writes a log where it runs
@@ -136,6 +139,7 @@ def test_diverged_simulation_is_reported_and_reset_alone(make_env, monkeypatch, 
     assert env.invalid_physics_count == 1
 
 
+@pytest.mark.slow
 def test_divergence_without_autoreset_lasts_until_a_reset(make_env, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     env = make_env("nut", 2, autoreset=False)

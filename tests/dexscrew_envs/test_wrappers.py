@@ -47,6 +47,7 @@ def rewards():
     return run(in_numpy(make()))[0]
 
 
+@pytest.mark.slow
 def test_array_conversion_alone_gives_numpy_arrays(rewards):
     _, seen, infos = run(in_numpy(make()))
     for observation in seen:
@@ -135,6 +136,7 @@ def test_videos(tmp_path, convert):
 # -- the time limit ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_max_episode_steps_of_make_vec_is_the_time_limit():
     env = make()
     assert env.task.episode_steps == LIMIT
@@ -156,6 +158,7 @@ def test_two_different_limits_are_refused():
         make(max_episode_steps=6, episode_steps=7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("limit", "steps"), [(5, 5), (None, 9), (50, 9)])
 def test_max_episode_steps_of_make_shortens_an_episode(limit, steps):
     env = gymnasium.make("DexScrew-Nut-v0", num_threads=1, max_episode_steps=limit, episode_steps=9, randomize=False)

@@ -60,6 +60,7 @@ def test_it_trains_distils_and_exports(hand, tmp_path, capsys):
         load_skill(str(pupil / "policy.pt"))
 
 
+@pytest.mark.slow
 def test_a_policy_of_our_hand_is_refused_with_it(hand):
     policy = policies.load("nut-student")
     env = DexScrewVectorEnv("nut", 2, hand=hand, num_threads=1, observe=policy.observe)

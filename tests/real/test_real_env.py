@@ -49,6 +49,7 @@ def make():
 # -- on the twin ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", IDS)
 @pytest.mark.parametrize("action", ["hand", "full"])
 @pytest.mark.filterwarnings("error::UserWarning", "ignore:.*recommend using a symmetric")  # joint targets are in rad
@@ -118,6 +119,7 @@ def test_a_protective_stop_of_the_twin_ends_the_episode_and_reset_recovers(make)
     assert not env.step(np.zeros(12, np.float32))[4]["trip"]
 
 
+@pytest.mark.slow
 def test_the_twin_is_drawn(make, opengl):
     env = make("nut", render_mode="rgb_array", render_size=(60, 80))
     env.reset(seed=0)

@@ -10,6 +10,8 @@ from baselines.bc import __main__ as command
 from baselines.bc import dagger
 from baselines.bc.policy import load
 
+pytestmark = pytest.mark.slow
+
 SMALL = ("--history", "4", "--batch-size", "32", "--threads", "1", "--average", "0.9", "--steps", "20")
 ROUNDS = ("--dagger", "2", "--dagger-episodes", "3", "--skill", "nut-student")
 

@@ -41,6 +41,7 @@ def rows(episode, design):
     return [{key: episode[key][k] for key in design.fields} for k in range(len(episode))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [{}, {"targets": "absolute", "held": False}, {"touch": "taxels"}, {"tactile": False}, {"history": 1},

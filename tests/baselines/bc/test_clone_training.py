@@ -27,6 +27,7 @@ def clone(demos, folder, *options):
     return command.main(["--data", str(demos), "--folder", str(folder), *SMALL, *options])
 
 
+@pytest.mark.slow
 def test_a_clone_learns_and_leaves_its_results(demos, tmp_path, capsys):
     folder = tmp_path / "run"
     assert clone(demos, folder, "--steps", "60") == 0
@@ -42,6 +43,7 @@ def test_a_clone_learns_and_leaves_its_results(demos, tmp_path, capsys):
     assert "held-out loss" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_policy_holds_the_average_and_the_training_goes_on_with_its_own_weights(demos, tmp_path):
     assert clone(demos, tmp_path / "run", "--steps", "20") == 0
     checkpoint = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
@@ -51,6 +53,7 @@ def test_the_policy_holds_the_average_and_the_training_goes_on_with_its_own_weig
     assert not torch.equal(checkpoint["network"][name], state[name])
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_ends_as_one_that_was_not(demos, tmp_path, monkeypatch, capsys):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert clone(demos, whole, "--steps", "30") == 0
@@ -73,6 +76,7 @@ def test_an_interrupted_training_ends_as_one_that_was_not(demos, tmp_path, monke
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
+@pytest.mark.slow
 def test_a_folder_belongs_to_one_configuration_and_its_data(demos, tmp_path, capsys):
     folder = tmp_path / "run"
     assert clone(demos, folder, "--steps", "3") == 0
@@ -83,6 +87,7 @@ def test_a_folder_belongs_to_one_configuration_and_its_data(demos, tmp_path, cap
     assert "another configuration: episodes" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "words"),
     [

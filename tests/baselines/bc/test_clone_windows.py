@@ -44,6 +44,7 @@ def test_windows_stay_in_their_episode_and_begin_where_the_operator_does(demos):
     assert valid[1].tolist() == [True, False, False]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -25,6 +25,7 @@ def fitted(folder, design):
     return network, samples
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("touch", ["statistics", "taxels"])
 def test_what_never_moved_tells_nothing(tmp_path, touch):
     record_waves(tmp_path / "demos")

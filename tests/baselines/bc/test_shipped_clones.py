@@ -27,6 +27,7 @@ def test_there_is_a_clone_of_each_task_with_a_card():
         assert clones.is_clone(name) and name not in policies.shipped()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TASKS)
 def test_it_asks_for_what_the_teachers_asked_for(name):
     clone = clones.load(name)

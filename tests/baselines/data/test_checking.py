@@ -30,6 +30,7 @@ def test_a_complete_log_is_sound(tmp_path):
     assert check(tmp_path)[0].said == "complete, 5 steps; a recorder will finish it"
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_anywhere_in_a_file_is_found(tmp_path):
     record(tmp_path, [3], fields=TINY)
     path = tmp_path / "episode_000000.h5"

@@ -84,6 +84,7 @@ def test_an_export_without_its_package_names_the_extra(folder, tmp_path, capsys,
     assert "needs the package pyarrow" in (error := capsys.readouterr().err) and ".[lerobot]" in error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "told"),
     [

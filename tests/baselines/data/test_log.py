@@ -23,6 +23,7 @@ def test_a_log_holds_what_was_appended(tmp_path):
         assert all(np.array_equal(row[name], value) for name, value in step(number, fields=TINY).items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("outcome", [None, Outcome(reason="a reason")])
 def test_a_log_that_ends_at_any_byte_keeps_all_whole_steps(tmp_path, outcome):
     path = cut_off(tmp_path, STEPS, outcome=outcome)
@@ -64,6 +65,7 @@ def test_steps_out_of_their_order_are_found(tmp_path):
     assert log.damaged and len(log.rows) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("outcome", [None, Outcome()])
 def test_a_flipped_bit_anywhere_before_the_last_step_is_found(tmp_path, outcome):
     path = cut_off(tmp_path, STEPS, outcome=outcome)

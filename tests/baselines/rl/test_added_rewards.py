@@ -44,6 +44,7 @@ def test_a_term_is_added_to_the_reward_and_to_the_infos(terms):
     torch.testing.assert_close(reward, plain + found["gentle"])
 
 
+@pytest.mark.slow
 def test_training_logs_terms_and_goes_on_only_with_the_same_file(tmp_path, train, terms, capsys):
     folder, given = tmp_path / "run", ("--reward", f"{terms}:gentle", f"{terms}:calm", "--evaluation-episodes", "0")
     assert train(folder, "--steps", str(8 * UPDATE), *given) == 0

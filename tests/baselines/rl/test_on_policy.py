@@ -56,6 +56,7 @@ def surrounded_but_for_seeds(name):
     return surrounded(name, but_for=("torch generator", "NumPy generator"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*NAMES, "float16", "random numbers"])
 def test_policies_load_and_act_the_same_in_all_surroundings(name):
     observation = DexScrewVectorEnv("nut", 3, num_threads=1).reset(seed=0)[0]

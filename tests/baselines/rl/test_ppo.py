@@ -65,6 +65,7 @@ def test_advantages_and_returns_are_those_of_stable_baselines3(gae_lambda):
     np.testing.assert_allclose(advantages.numpy() + values, buffer.returns, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_truncation_bootstraps_with_the_final_observation_and_termination_does_not():
     env = FakeEnv([1, 1, 5], terminates=[True, False, False])
     model = make(env, n_steps=1, gamma=0.9, reward_scale=0.5)

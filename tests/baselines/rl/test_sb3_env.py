@@ -16,6 +16,8 @@ from baselines.rl.sb3_env import NumpyVecEnv, TensorVecEnv
 from dexscrew_envs.env import DexScrewEnv
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 
+pytestmark = pytest.mark.slow
+
 ENVS = 4
 
 
@@ -28,7 +30,6 @@ def weights(model) -> torch.Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in model.policy.parameters()])
 
 
-@pytest.mark.slow
 def test_stock_ppo_runs(nut):
     model = PPO("MultiInputPolicy", NumpyVecEnv(nut), n_steps=16, batch_size=32, n_epochs=2, seed=0, device="cpu")
     before = weights(model)
@@ -307,7 +308,6 @@ def test_wrappers_of_stable_baselines3_run_on_it():
     env.close()
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("opengl")
 def test_the_video_recorder_of_stable_baselines3_runs_on_it(drawn, tmp_path):
     pytest.importorskip("moviepy")

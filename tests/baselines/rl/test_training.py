@@ -21,6 +21,7 @@ from dexscrew_envs.vector_env import DexScrewVectorEnv
 # -- a whole run -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_run_leaves_its_configuration_checkpoint_policy_results_and_curve(run):
     names = {path.name for path in run.iterdir()}
     assert names == {".lock", "config.json", "checkpoint.pt", "policy.pt", "metrics.json", "curve.png", "tensorboard"}
@@ -57,6 +58,7 @@ def test_the_policy_scores_what_the_run_reported(run, capsys):
     assert policies.load(run / "policy.pt").card["evaluation"] == expected
 
 
+@pytest.mark.slow
 def test_a_second_call_with_more_steps_goes_on(run, tmp_path, train, capsys):
     folder = copy_of(run, tmp_path)
     before, old = read_json(run / "metrics.json")["curve"], state_of(run)
@@ -72,6 +74,7 @@ def test_a_second_call_with_more_steps_goes_on(run, tmp_path, train, capsys):
     assert read_json(folder / "config.json")["config"]["steps"] == 12 * UPDATE
 
 
+@pytest.mark.slow
 def test_a_second_call_with_the_same_steps_learns_nothing_more(run, tmp_path, train):
     folder = copy_of(run, tmp_path)
     (folder / "metrics.json").unlink()
@@ -181,6 +184,7 @@ def test_checkpoints_are_written_as_often_as_asked(tmp_path, train, monkeypatch)
     assert steps == [3 * UPDATE, 6 * UPDATE, 7 * UPDATE]
 
 
+@pytest.mark.slow
 def test_a_run_without_a_video_leaves_none_of_an_earlier_policy(run, tmp_path, train):
     folder = copy_of(run, tmp_path)
     (folder / "video.mp4").write_bytes(b"old")
@@ -243,6 +247,7 @@ def test_an_unknown_option_is_an_error(tmp_path, train, capsys):
 # -- without OpenGL ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_without_opengl_a_run_ends_well_names_the_cause_and_skips_only_the_video(tmp_path, train, capsys, monkeypatch):
     def fail(*args, **kwargs) -> None:
         raise RuntimeError("no EGL device")

@@ -9,12 +9,13 @@ from runs import UPDATE, checkpoint_of, copy_of
 
 from baselines.rl import training
 
+pytestmark = pytest.mark.slow
+
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments, expected",
     [

@@ -70,6 +70,7 @@ def test_networks_that_are_not_finite_leave_the_last_good_checkpoint(tmp_path, t
     assert not (tmp_path / "run" / "policy.pt").exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_the_final_evaluation_is_no_traceback_and_the_same_call_finishes(tmp_path, train, monkeypatch):
     def interrupted(*args, **kwargs) -> None:
         raise KeyboardInterrupt

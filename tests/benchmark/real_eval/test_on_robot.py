@@ -138,6 +138,7 @@ def test_what_is_done_is_not_done_again(tmp_path, env, robot):
     assert "trial 2 of 2" in person.questions[0]
 
 
+@pytest.mark.slow
 def test_trials_are_recorded(tmp_path, env, robot):
     robot.overrides["hand"] = {"tactile": np.full((5, 120, 3), 3, np.int16)}
     trials(tmp_path, env, Person("go", "3", "time", "yes", "go", "8", "yes"), 2, logged=True)
@@ -149,6 +150,7 @@ def test_trials_are_recorded(tmp_path, env, robot):
     np.testing.assert_allclose(sent[:-1], held[1:], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_crash_keeps_what_was_recorded(tmp_path, env, robot):
     def crash(seconds, wait=robot.wait):
         if len(robot.commands) > 18:

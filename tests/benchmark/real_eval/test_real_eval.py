@@ -18,6 +18,7 @@ from real.env import DexScrewRealEnv
 SHORT = ["--task", "nut", "--shapes", "cross", "--seconds", "0.5", "--trials", "1"]
 
 
+@pytest.mark.slow
 def test_a_small_evaluation(in_this_process, tmp_path, capsys):
     out = tmp_path / "out"
     call = [*SHORT, "--policies", "scripted-wrist", "full=nut-student", "--out", str(out), "--json"]
@@ -36,6 +37,7 @@ def test_a_small_evaluation(in_this_process, tmp_path, capsys):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_what_is_done_is_not_done_again_and_more_is_added(in_this_process, tmp_path):
     call = [*SHORT, "--policies", "direct", "--out", str(tmp_path / "out")]
     assert main(call) == 0 and main([*call, "--trials", "2"]) == 0
@@ -45,6 +47,7 @@ def test_what_is_done_is_not_done_again_and_more_is_added(in_this_process, tmp_p
     assert main([*call, "--stratum", "hard"]) == 2
 
 
+@pytest.mark.slow
 def test_a_recording_is_what_happened(in_this_process, tmp_path):
     out = tmp_path / "out"
     assert main([*SHORT, "--policies", "direct", "--out", str(out)]) == 0
@@ -60,6 +63,7 @@ def test_a_recording_is_what_happened(in_this_process, tmp_path):
     np.testing.assert_allclose(episode["sent_hand"][:-1], episode["held_hand"][1:], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_trial_that_was_recorded_before_a_crash_is_recorded_once(in_this_process, tmp_path):
     out = tmp_path / "out"
     call = [*SHORT, "--policies", "direct", "--out", str(out)]
@@ -69,6 +73,7 @@ def test_a_trial_that_was_recorded_before_a_crash_is_recorded_once(in_this_proce
     assert len(in_this_process) == 2 and len(Demonstrations(out / "logs" / "direct")) == 1
 
 
+@pytest.mark.slow
 def test_a_recording_can_be_replayed(in_this_process, tmp_path, capsys):
     first, second = tmp_path / "a", tmp_path / "b"
     assert main([*SHORT, "--policies", "direct", "--out", str(first)]) == 0
@@ -85,6 +90,7 @@ def test_trials_without_recordings(in_this_process, tmp_path):
     assert not (out / "logs").exists() and not (out / "contact.png").exists()
 
 
+@pytest.mark.slow
 def test_a_perturbed_evaluation_tells_recovery(in_this_process, tmp_path, capsys):
     out = tmp_path / "out"
     assert main([*SHORT, "--policies", "direct", "--perturb", "drag", "--out", str(out), "--json"]) == 0
@@ -186,6 +192,7 @@ def test_a_dry_run_connects_nothing(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_on_the_robot(monkeypatch, tmp_path, capsys):
     robot, person = FakeRobot(), Person("go", "8", "yes", "go", "2", "slip", "yes")
 
@@ -209,6 +216,7 @@ def test_the_scripted_wrist_does_not_run_on_a_robot(monkeypatch, tmp_path, capsy
     assert "give --robot twin" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_told_and_what_was_done_is_kept(monkeypatch, in_this_process, tmp_path, capsys):
     call = [*SHORT, "--policies", "direct", "--out", str(tmp_path)]
     assert main(call) == 0
@@ -222,6 +230,7 @@ def test_a_killed_worker_is_told_and_what_was_done_is_kept(monkeypatch, in_this_
     assert len(list((tmp_path / "trials").iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_a_full_disk_while_recording_keeps_the_trials_before(monkeypatch, in_this_process, tmp_path):
     out, keep = tmp_path / "out", on_twin.TwinTrials._keep_rows
     call = [*SHORT, "--policies", "direct", "--trials", "2", "--out", str(out)]

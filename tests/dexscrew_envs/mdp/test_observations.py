@@ -85,6 +85,7 @@ def test_unknown_slice_names_those_that_exist():
         obs.privileged_layout(replace(NUT, privileged=("object_mass", "colour")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["nut", "screwdriver"])
 def test_slices_of_the_object_agree_with_mujoco(moving, name):
     sim, _, slices, simulations = moving(name)
@@ -109,6 +110,7 @@ def test_slices_of_the_object_agree_with_mujoco(moving, name):
             np.testing.assert_allclose(slices[key][k], np.atleast_1d(value), rtol=1e-5, atol=1e-6, err_msg=key)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["nut", "screwdriver"])
 def test_slices_of_the_fingertips_agree_with_mujoco(moving, name):
     _, _, slices, simulations = moving(name)

@@ -21,6 +21,7 @@ def episode():
     return sample_episode(NUT, COUNT, 100, generator())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mass", "center_of_mass", "friction", "restitution", "joint_friction", "kp", "kd"])
 @pytest.mark.parametrize("task", [NUT, SCREWDRIVER], ids=lambda task: task.name)
 def test_draws_fill_their_range_evenly(name, task):

@@ -17,6 +17,7 @@ def test_every_quantity_that_an_episode_draws_has_a_place_in_the_model():
     assert {entry.field for entry in FIELDS} <= set(NAMES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", FIELDS, ids=lambda entry: f"{entry.quantity} in {entry.field}")
 def test_a_reset_writes_each_quantity_where_the_table_says_and_for_its_environments_only(entry):
     sim = make_simulator("mujoco", TASK, 4, num_threads=1)

@@ -52,6 +52,7 @@ def contact_forces(model, data):
 # -- what a reset applies ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASK_NAMES)
 def test_reset_applies_the_episode(make_sim, task):
     sim, episode = make_sim(task, 5)
@@ -90,6 +91,7 @@ def test_reset_applies_shape_and_scale(make_sim, task, shapes):
     assert len(seen) > 8
 
 
+@pytest.mark.slow
 def test_reset_refreshes_what_derives_from_the_model(make_sim):
     sim, _ = make_sim("screwdriver", 3)
     for k in range(3):
@@ -191,6 +193,7 @@ def test_read_is_a_copy(make_sim):
 # -- a step -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASK_NAMES)
 def test_step_is_ten_of_mujoco_with_the_targets_and_the_push(make_sim, task):
     sim, _ = make_sim(task, 3)
@@ -272,6 +275,7 @@ def test_forces_are_those_on_the_nut_and_of_the_nut_on_the_fingertips(make_env, 
     assert state.tip_force[:, 0].norm(dim=1).min() > 1.0, "the thumb does not press"
 
 
+@pytest.mark.slow
 def test_thumb_and_index_are_pushed_away_from_the_nut(make_env):
     env = make_env("nut", 8, randomize=False, autoreset=False)
     env.reset(seed=0)

@@ -13,6 +13,8 @@ from real.kinematics import forward
 from real.teleop import relabel as relabelling
 from real.teleop.setup import Setup
 
+pytestmark = pytest.mark.slow
+
 SHAPES = {"hand_q": [12], "arm_q": [6], "held_hand": [12], "held_arm": [6]}
 
 

@@ -17,6 +17,8 @@ from real.teleop.recorded import SAMPLES, RecordedEpisodes
 from real.teleop.setup import Setup
 from real.teleop.web.state import check_state, encode
 
+pytestmark = pytest.mark.slow
+
 SHORT = ["--operator", "scripted", "--seconds", "1.5", "--processes", "1"]
 
 

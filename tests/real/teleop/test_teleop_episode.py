@@ -229,6 +229,7 @@ def short():
     return setup, demonstrate(setup, 1000, noisy=False)
 
 
+@pytest.mark.slow
 def test_on_the_twin_the_scripted_operator_turns_the_nut(short):
     _, found = short
     assert len(found.rows) == 120 and found.outcome.turns > 0.3
@@ -236,6 +237,7 @@ def test_on_the_twin_the_scripted_operator_turns_the_nut(short):
     assert found.rows[-1][SCENE_POSITION].shape == found.rows[0][SCENE_POSITION].shape
 
 
+@pytest.mark.slow
 def test_an_episode_is_fixed_by_its_seed(short):
     from real.teleop.collect import demonstrate
 

@@ -68,6 +68,7 @@ def test_noise_is_the_same_whether_or_not_readings_are_looked_at():
     np.testing.assert_array_equal(snapshot(watched), snapshot(alone))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stratum", STRATA)
 @pytest.mark.parametrize("task", SHAPES)
 def test_trials_of_every_stratum_run(task, stratum):
@@ -315,6 +316,7 @@ def test_the_trials_of_a_stratum_differ_in_calibration(task):
     assert first != second and np.abs(first.zero_offset).max() > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["nut", "screwdriver"])
 @pytest.mark.parametrize("stratum", STRATA)
 def test_a_trial_does_not_begin_with_fingers_in_the_object_or_beyond_their_stops(task, stratum):

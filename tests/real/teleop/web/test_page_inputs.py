@@ -147,6 +147,7 @@ def test_a_clock_that_jumped_is_measured_anew(page):
     assert page.send(frames=200).fresh
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("drift", [-1e-4, 1e-4])
 def test_clocks_may_drift(page, drift):
     for step in range(3600):

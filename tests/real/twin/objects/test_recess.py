@@ -121,6 +121,7 @@ def test_a_push_topples_what_only_axial_force_would_hold(driver, form, direction
     assert screwdriver.lost is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("force", [2.0, 5.0, 10.0])
 def test_a_phillips_recess_holds_a_moment_proportional_to_the_axial_force(driver, force):
     screwdriver, hand = driver(replace(STUCK, recess="phillips"))
@@ -152,6 +153,7 @@ def test_the_same_torque_cams_out_of_a_phillips_recess(driver):
     assert screwdriver.turns < 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("form", "kappa"), [("phillips", UPRIGHT.cone_torque), ("slotted", UPRIGHT.blade_torque)])
 def test_cam_out_torque_is_proportional_to_axial_force(driver, form, kappa):
     for force in (5.0, 10.0, 20.0):
@@ -176,6 +178,7 @@ def test_a_tip_that_cams_out_ends_in_the_next_seat(driver):
     assert abs(screwdriver.recess.ahead) < STUCK.backlash + math.radians(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("push", "torque"), [(0.0, 0.0), (1.0, 0.0), (0.0, 0.03), (0.5, 0.05)])
 @pytest.mark.parametrize("friction", [0.1, 0.25])
 def test_friction_of_the_walls_resists_the_lift(driver, push, torque, friction):
@@ -195,6 +198,7 @@ def test_friction_of_the_walls_resists_the_lift(driver, push, torque, friction):
     assert pull == pytest.approx(held, rel=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("degrees", [1.0, 4.0])
 def test_backlash_is_what_was_drawn_both_ways(driver, form, degrees):
