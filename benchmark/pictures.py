@@ -121,7 +121,7 @@ def _engines(folder: Path, _: str, path: Path) -> None:
 
 def _other(folder: Path, _: str, path: Path) -> None:
     curves = {run["name"]: run["curve"] for run in _read(folder / "other.json")}
-    draw_learning(path, "oracles of another hand and another task, seed 0", curves, CONDITION_COLORS[1::2], [])
+    draw_learning(path, "another hand and another task, seed 0", curves, CONDITION_COLORS[:3], [])
 
 
 def _gpu(folder: Path, _: str, path: Path) -> None:
