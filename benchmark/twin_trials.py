@@ -26,6 +26,7 @@ from baselines import policies
 from baselines.plots import CONDITION_COLORS, legend, picture
 from baselines.progress import Progress
 from baselines.run_folder import versions
+from benchmark.statistics import mean_interval
 from dexscrew_envs import program
 from dexscrew_envs.files import claimed, to_json, write_json, write_text
 from dexscrew_envs.mdp.observations import MEASURED
@@ -140,16 +141,18 @@ def run_all(args: Args, shapes: Sequence[str], out: Path) -> list[dict[str, Any]
 
 
 def summarize(trials: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return one row for each stratum and shape."""
+    """Return one row for each stratum and shape; the interval is of the mean, see `benchmark.statistics`."""
     rows = []
     for key in dict.fromkeys((trial["stratum"], trial["shape"]) for trial in trials):
         group = [trial for trial in trials if (trial["stratum"], trial["shape"]) == key]
         progress = 100 * np.array([trial["progress"] for trial in group])
+        low, high = mean_interval(progress.clip(0) / 100)
         times = [trial["seconds"] for trial in group if trial["complete"]]
         ends = Counter(_TRIP.sub(" over its limit", trial["ended by"]) for trial in group)
         rows.append({
             "stratum": key[0], "shape": key[1], "trials": len(group), "complete": len(times),
-            "progress (%)": f"{progress.mean():.1f} ± {progress.std():.1f}",
+            "progress (%)": f"{progress.mean():.1f} ± {progress.std(ddof=min(len(group) - 1, 1)):.1f}",
+            "95 % interval": f"{100 * low:.0f} to {100 * high:.0f}",
             "time of complete ones, median (s)": f"{np.median(times):.0f}" if times else "",
             "ended by": ", ".join(f"{end} {count}" for end, count in ends.most_common()),
         })  # fmt: skip
