@@ -8,12 +8,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from tyro.conf import OmitArgPrefixes
 
 from baselines.bc.dagger import Relabelling, train_in_rounds
 from baselines.bc.design import PRESETS, Design
@@ -21,17 +22,12 @@ from baselines.bc.learner import Training
 from baselines.bc.training import train
 from dexscrew_envs import program
 
-_MOST_THREADS = 256
-
 
 @dataclass(kw_only=True)
 class Args:
     """Train a clone on data sets; an interrupted training goes on by the same command."""
 
-    data: tuple[Path, ...]
-    """Folders of demonstrations, of one task and hand."""
-    labels: tuple[Path, ...] = ()
-    """Labels of clones to learn from as well, such as runs/nut-bc/labels-1 of an earlier training with --dagger."""
+    training: Annotated[Training, OmitArgPrefixes]
     folder: Path | None = None
     """Run folder; by default runs/bc-<preset>-<seed>. A run that was interrupted there goes on."""
     preset: Literal["default", "hourglass", "paper"] = "default"
@@ -52,32 +48,8 @@ class Args:
     """The loss weighs the target h steps ahead by decay^h; by default the preset's."""
     execute: int | None = None
     """Steps of a chunk that are taken before the next; by default the preset's."""
-    progress: float = 0.7
-    """Least share of the turns needed that an episode must have made to be learned from; 0 takes all."""
-    pauses: bool = False
-    """Learn also from steps in which the finger skill was off."""
-    validation: float = 0.1
-    """Share of the episodes to validate on, at least one."""
-    steps: int = 6000
-    """Steps of the optimiser."""
-    batch_size: int = 512
-    """Windows of a step."""
-    learning_rate: float = 1e-3
-    """Largest learning rate of AdamW; it rises at first, then falls to zero as a cosine."""
-    weight_decay: float = 0.01
-    """Of AdamW."""
-    average: float = 0.999
-    """Decay of the moving average of the weights, which becomes the policy."""
-    dagger: int = 0
-    """Rounds in which the clone acts on twins, skill and operator label what it did, and it learns anew from all."""
-    dagger_episodes: int = 40
-    """Episodes of a round."""
-    skill: str = ""
-    """Policy that labels the fingers in those rounds: a name or a file; by default that of the demonstrations."""
-    seed: int = 0
-    """Seed of network, batches and split."""
-    threads: int = 0
-    """Threads; 0 takes all."""
+    relabelling: Annotated[Relabelling, OmitArgPrefixes] = field(default_factory=Relabelling)
+    """Corrections on the twin: DAgger."""
 
 
 def _design(args: Args) -> Design:
@@ -90,22 +62,12 @@ def _design(args: Args) -> Design:
 
 
 def _run(args: Args, command: Sequence[str]) -> int:
-    if args.threads > (most := max(_MOST_THREADS, os.cpu_count() or 1)):
-        raise ValueError(f"threads must be at most {most}, got {args.threads}")
-    training = Training(
-        data=args.data, labels=args.labels, folder=args.folder or Path("runs") / f"bc-{args.preset}-{args.seed}",
-        seed=args.seed, progress=args.progress, pauses=args.pauses, validation=args.validation, steps=args.steps,
-        batch_size=args.batch_size,
-        learning_rate=args.learning_rate, weight_decay=args.weight_decay, average=args.average, threads=args.threads,
-    )  # fmt: skip
-    if args.dagger < 0:
-        raise ValueError(f"dagger must be a number of rounds that is not negative, got {args.dagger}")
-    if args.skill and not args.dagger:
-        raise ValueError("--skill labels the fingers in the rounds of --dagger; give their number, such as --dagger 2")
-    if not args.dagger:
-        return train(_design(args), training, command)
-    relabelling = Relabelling(rounds=args.dagger, episodes=args.dagger_episodes, skill=args.skill)
-    return train_in_rounds(_design(args), training, relabelling, command)
+    args.training.check()
+    args.relabelling.check()
+    folder = args.folder or Path("runs") / f"bc-{args.preset}-{args.training.seed}"
+    if args.relabelling.dagger:
+        return train_in_rounds(_design(args), args.training, args.relabelling, folder, command)
+    return train(_design(args), args.training, folder, command)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
+from pathlib import Path
 
 from baselines import policies
 from baselines.bc.design import Design
@@ -31,25 +32,38 @@ _SEEDS = 100_000
 
 @dataclass(frozen=True, kw_only=True)
 class Relabelling:
-    """How often a clone acts and is corrected.
+    """How often a clone acts and is corrected. The fields are options of `python -m baselines.bc`."""
 
-    Raises:
-        ValueError: a value is not possible.
-    """
-
-    rounds: int
-    episodes: int = 40
-    """Of each round."""
+    dagger: int = 0
+    """Rounds in which the clone acts on twins, skill and operator label what it did, and it learns anew from all."""
+    dagger_episodes: int = 40
+    """Episodes of a round."""
     skill: str = ""
-    """Policy that labels the fingers; by default the one that the demonstrations were made with."""
+    """Policy that labels the fingers in those rounds: a name or a file; by default that of the demonstrations."""
 
-    def __post_init__(self) -> None:
-        if self.rounds < 1 or self.episodes < 1:
-            raise ValueError(f"rounds and episodes must be at least 1, got {self.rounds} and {self.episodes}")
+    def check(self) -> None:
+        """Raise ValueError if a value is not possible."""
+        if self.dagger < 0:
+            raise ValueError(f"dagger must be a number of rounds that is not negative, got {self.dagger}")
+        if self.dagger_episodes < 1:
+            raise ValueError(f"dagger_episodes must be at least 1, got {self.dagger_episodes}")
+        if self.skill and not self.dagger:
+            raise ValueError(
+                "--skill labels the fingers in the rounds of --dagger; give their number, such as --dagger 2"
+            )
 
 
-def train_in_rounds(design: Design, training: Training, relabelling: Relabelling, command: Sequence[str]) -> int:
+def train_in_rounds(
+    design: Design, training: Training, relabelling: Relabelling, folder: Path, command: Sequence[str]
+) -> int:
     """Train, let the clone act, and train again, as often as asked for; return the exit status.
+
+    Args:
+        design: of the clone.
+        training: how it is trained in each round.
+        relabelling: how it is corrected between them.
+        folder: the run folder.
+        command: that is recorded in it.
 
     Raises:
         RunFolderError: the run folder holds another configuration, or another program trains in it.
@@ -63,23 +77,24 @@ def train_in_rounds(design: Design, training: Training, relabelling: Relabelling
     _check_skill(skill, episodes[0].header.task)
     shapes = sorted({episode.header.shape for episode in episodes})
     wanted = configuration(design, training, episodes) | {
-        "rounds": relabelling.rounds, "episodes a round": relabelling.episodes, "skill": policies.without_paths(skill),
+        "rounds": relabelling.dagger, "episodes a round": relabelling.dagger_episodes,
+        "skill": policies.without_paths(skill),
     }  # fmt: skip
-    folder, first = training.folder, episodes[0].header
+    first = episodes[0].header
     with open_run_folder(folder, wanted, command, PARTS):
         labels = list(training.labels)
-        for number in range(relabelling.rounds + 1):
+        for number in range(relabelling.dagger + 1):
             inner = folder / f"round-{number}"
-            program.say(f"round {number} of {relabelling.rounds}: training in {inner}")
-            status = train(design, replace(training, folder=inner, labels=tuple(labels)), command)
+            program.say(f"round {number} of {relabelling.dagger}: training in {inner}")
+            status = train(design, replace(training, labels=tuple(labels)), inner, command)
             if status != Status.DONE:
                 return status
-            if number < relabelling.rounds:
+            if number < relabelling.dagger:
                 labels.append(folder / f"labels-{number + 1}")
                 program.say(f"the clone of round {number} acts; its labels go to {labels[-1]}")
                 relabel(
                     inner / "policy.pt", labels[-1], task=first.task, skill=skill, stratum=first.stratum, shapes=shapes,
-                    episodes=relabelling.episodes, seed=_SEEDS * (number + 1) + 1000 * training.seed,
+                    episodes=relabelling.dagger_episodes, seed=_SEEDS * (number + 1) + 1000 * training.seed,
                 )  # fmt: skip
         for name in ("policy.pt", "metrics.json", "curve.png"):
             shutil.copyfile(inner / name, folder / name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from dexscrew_envs import program
 
 PARTS = ("steps", "network", "average", "optimizer", "schedule", "draws", "curve", "resumed", "seconds")
 """Of a checkpoint."""
+_MOST_THREADS = 256
 _WARM_UP = 0.02
 """Share of the steps in which the learning rate rises."""
 _MOST_JUDGED, _AT_ONCE = 8192, 512
@@ -28,28 +30,35 @@ _MOST_JUDGED, _AT_ONCE = 8192, 512
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """How a clone is trained; `python -m baselines.bc --help` explains the fields.
-
-    Raises:
-        ValueError: a value is not possible.
-    """
+    """How a clone is trained. The fields are options of `python -m baselines.bc`."""
 
     data: tuple[Path, ...]
-    folder: Path
+    """Folders of demonstrations, of one task and hand."""
     labels: tuple[Path, ...] = ()
-    """Data sets of what clones did, with the right answers; see `baselines.bc.dagger`."""
-    seed: int = 0
+    """Labels of clones to learn from as well, such as runs/nut-bc/labels-1 of an earlier training with --dagger."""
     progress: float = 0.7
+    """Least share of the turns needed that an episode must have made to be learned from; 0 takes all."""
     pauses: bool = False
+    """Learn also from steps in which the finger skill was off."""
     validation: float = 0.1
+    """Share of the episodes to validate on, at least one."""
     steps: int = 6000
+    """Steps of the optimiser."""
     batch_size: int = 512
+    """Windows of a step."""
     learning_rate: float = 1e-3
+    """Largest learning rate of AdamW; it rises at first, then falls to zero as a cosine."""
     weight_decay: float = 0.01
+    """Of AdamW."""
     average: float = 0.999
+    """Decay of the moving average of the weights, which becomes the policy."""
+    seed: int = 0
+    """Seed of network, batches and split."""
     threads: int = 0
+    """Threads; 0 takes all."""
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Raise ValueError if a value is not possible."""
         for name in ("steps", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -61,6 +70,8 @@ class Training:
                 f"learning_rate must be positive and weight_decay not negative, both finite, got {self.learning_rate} "
                 f"and {self.weight_decay}"
             )
+        if self.threads > (most := max(_MOST_THREADS, os.cpu_count() or 1)):
+            raise ValueError(f"threads must be at most {most}, got {self.threads}")
         if not 0 <= self.average < 1:
             raise ValueError(f"average must be at least 0 and below 1, got {self.average}")
 

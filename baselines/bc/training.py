@@ -33,8 +33,14 @@ CHECKPOINT_SECONDS = 30.0
 """Time between checkpoints (s), or twenty times what writing one takes; so much is done again after a kill."""
 
 
-def train(design: Design, training: Training, command: Sequence[str]) -> int:
+def train(design: Design, training: Training, folder: Path, command: Sequence[str]) -> int:
     """Train until `training.steps`, going on from a checkpoint if there is one; return the exit status.
+
+    Args:
+        design: of the clone.
+        training: how it is trained.
+        folder: the run folder.
+        command: that is recorded in it.
 
     Raises:
         RunFolderError: the run folder holds another configuration, or another program trains in it.
@@ -48,7 +54,7 @@ def train(design: Design, training: Training, command: Sequence[str]) -> int:
         torch.set_num_threads(training.threads)
     labelled = load_labels(training.labels, design, episodes[0])
     wanted = configuration(design, training, [*episodes, *labelled])
-    with open_run_folder(training.folder, wanted, command, PARTS) as checkpoint:
+    with open_run_folder(folder, wanted, command, PARTS) as checkpoint:
         samples, validation = (
             make_samples(group, design, pauses=training.pauses) for group in ([*learned, *labelled], held_out)
         )
@@ -58,19 +64,20 @@ def train(design: Design, training: Training, command: Sequence[str]) -> int:
         network = clones.build(design, interface)
         fit(network, samples, design, len(header.fingers))
         learner = Learner(network, training, samples)
-        path = training.folder / "checkpoint.pt"
+        path = folder / "checkpoint.pt"
         if checkpoint is not None:
             learner.restore(checkpoint, path)
-            program.say(f"going on from {learner.steps:,} steps in {training.folder}")
+            program.say(f"going on from {learner.steps:,} steps in {folder}")
         try:
             _learn(learner, validation, path)
-            _finish(learner, validation, interface, _about(episodes, learned, held_out, labelled, samples), command)
+            about = _about(episodes, learned, held_out, labelled, samples)
+            _finish(learner, validation, interface, about, folder, command)
         except (KeyboardInterrupt, Exception) as error:
             interruption = program.interruption_of(error)
             if interruption is None or isinstance(error, (program.CutShort, WriteError)):
                 raise
             begun = "begins anew" if learner.saved is None else f"goes on from {learner.saved:,} steps"
-            program.say(f"{interruption} at {learner.steps:,} steps; the same command {begun} in {training.folder}")
+            program.say(f"{interruption} at {learner.steps:,} steps; the same command {begun} in {folder}")
             return interruption.status
     return Status.DONE
 
@@ -140,14 +147,14 @@ def _finish(
     validation: Samples,
     interface: dict[str, Any],
     data: dict[str, Any],
+    folder: Path,
     command: Sequence[str],
 ) -> None:
     """Write all results: the averaged network as policy, numbers, and the curve."""
-    training, folder = learner.training, learner.training.folder
     average = learner.averaged
     judged, hand, arm = judge(average, validation)
     card: dict[str, Any] = {
-        "agent": "bc", "command": policies.without_paths(" ".join(command)), "seed": training.seed,
+        "agent": "bc", "command": policies.without_paths(" ".join(command)), "seed": learner.training.seed,
         "steps": learner.steps, "seconds": round(learner.seconds), "data": data, "versions": versions(),
     }  # fmt: skip
     clones.save(clones.ClonePolicy(average, interface, card), folder / "policy.pt")
@@ -159,7 +166,7 @@ def _finish(
     write_json(
         {**card, **results, "design": design_to_json(average.design), "curve": learner.curve}, folder / "metrics.json"
     )
-    title = f"clone, {interface['task']}, seed {training.seed}"
+    title = f"clone, {interface['task']}, seed {learner.training.seed}"
     draw_curve(learner.curve, folder / "curve.png", title, learner.resumed)
     rows = [("episodes", f"{data['episodes']}, and {data['held out']} held out"), *results.items()]
     print(tabulate(rows, tablefmt="simple", floatfmt=".3g"))

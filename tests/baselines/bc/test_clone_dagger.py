@@ -74,10 +74,10 @@ def test_what_is_done_is_not_done_again(demos, asked, tmp_path, monkeypatch):
     folder = tmp_path / "run"
     interrupted = dagger.train
 
-    def interrupt(design, training, command):
-        if training.folder.name == "round-1":
+    def interrupt(design, training, folder, command):
+        if folder.name == "round-1":
             raise KeyboardInterrupt
-        return interrupted(design, training, command)
+        return interrupted(design, training, folder, command)
 
     monkeypatch.setattr(dagger, "train", interrupt)
     assert clone(demos, folder, *ROUNDS) == 130
