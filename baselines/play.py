@@ -244,7 +244,7 @@ class Args:
     """Name of a shipped policy, the path of a policy file, or none, with which the hand holds still; by default the
     task's student."""
     task: str = ""
-    """Task, nut or screwdriver; by default the policy's own, which it must be, and without a policy nut."""
+    """Task, such as nut or screwdriver; by default the policy's own, which it must be, and without a policy nut."""
     hand: str = ""
     """File that makes the policy's hand, if that is one of your own; see docs/extend.md."""
     shape: str = ""

@@ -153,7 +153,10 @@ def _kind(content: Mapping[str, Any]) -> type[StoredPolicy]:
     name = content.get("kind", "actor")
     entries = [EntryPoint(kind, value, ENTRY_POINTS) for kind, value in KINDS.items() if kind == name]
     for entry in (*entries, *entry_points(group=ENTRY_POINTS, name=str(name))):
-        return entry.load()
+        try:
+            return entry.load()
+        except (ImportError, AttributeError) as error:
+            raise ValueError(f"its kind {name!r} is {entry.value}, which cannot be imported: {error}") from error
     raise ValueError(f"it holds a policy of the kind {name!r}, and here {', '.join(map(repr, KINDS))} is known")
 
 
@@ -214,8 +217,10 @@ def load(name: str | Path, hand: str = "") -> StoredPolicy:
         kind = _kind(content)
         check_parts(content, (*_PARTS, *kind.parts), path, f"a {FORMAT} file", _REMEDY)
         return kind.from_content(content, _task_of(content))
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError, ImportError) as error:
-        raise ValueError(f"{name} does not hold a policy that this version can build: {error}; {_REMEDY}") from error
+    except Exception as error:  # a kind of another package may raise anything
+        reason = str(error)
+        remedy = "" if _REMEDY in reason else f"; {_REMEDY}"
+        raise ValueError(f"{name} does not hold a policy that this version can build: {reason}{remedy}") from error
 
 
 def load_actor(name: str | Path, hand: str = "") -> ActorPolicy:

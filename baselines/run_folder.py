@@ -102,7 +102,7 @@ def _differences(there: dict[str, Any], wanted: dict[str, Any], prefix: str = ""
         elif key not in there:
             found.append(f"{prefix}{key} (not recorded there, as in runs of an older version, now {new!r})")
         elif key not in wanted:
-            found.append(f"{prefix}{key} (there {old!r}, unknown to this version)")
+            found.append(f"{prefix}{key} (there {old!r}, missing now)")
         else:
             found.append(f"{prefix}{key} (there {old!r}, now {new!r})")
     return found

@@ -83,6 +83,16 @@ def _hand_spec(hand: Hand) -> mujoco.MjSpec:
         if name not in known:
             raise ValueError(f"the model of the hand {hand.name!r} has no {kind} {name!r}; it has "
                              f"{', '.join(sorted(filter(None, known))) or 'none'}")  # fmt: skip
+    if not spec.body(hand.palm).mocap:
+        raise ValueError(f"the palm {hand.palm!r} of the hand {hand.name!r} must be a mocap body, since tasks place it")
+    joints = [joint.name for joint in spec.joints]
+    if sorted(joints) != sorted(hand.joints):
+        raise ValueError(
+            f"the model of the hand {hand.name!r} has the joints {', '.join(joints)}, and its record "
+            f"{', '.join(hand.joints)}"
+        )
+    if spec.worldbody.geoms:
+        raise ValueError(f"the model of the hand {hand.name!r} must hold the hand alone, without a floor or the like")
     return spec
 
 

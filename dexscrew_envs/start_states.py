@@ -140,11 +140,11 @@ def build_start_states(task: Task, scene: Scene, count: int, seed: int = 0) -> S
     chosen: list[int] = []
     rejected = 0
     while len(states) < count:
-        if rejected > 100 + 10 * len(states):
+        if rejected > 20 + 10 * len(states):
             raise ValueError(
                 f"the {task.name} task has hardly a start state: {rejected} of {rejected + len(states)} samples were "
                 "dropped because fingers stay in contact or beyond the reset distance; check start_pose, "
-                "object_position, hand_position and reset_distance"
+                "object_position, hand_position and reset_distance, and the signs of what opens the hand's fingers"
             )
         variant = int(rng.integers(len(scene.variants.scale)))
         poses = _sample_poses(task, rng)

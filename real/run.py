@@ -52,7 +52,7 @@ class Args:
     policy: str = "nut-student"
     """Name of a shipped policy, or the path of a policy file."""
     task: str = ""
-    """Task, nut or screwdriver; by default the policy's own, which it must be."""
+    """Task, such as nut or screwdriver; by default the policy's own, which it must be."""
     shape: str | None = None
     """Of a nut: triangle, square, hexagon, cross; of a handle: octagon, dodecagon, spheres; by default the first."""
     addresses: AddressOptions = NO_ADDRESSES

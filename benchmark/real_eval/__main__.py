@@ -45,7 +45,7 @@ class Args:
     """Who takes part: direct, scripted-wrist, a student, a clone's name or file, replay:FOLDER:NUMBER; each as it is or
     as label=policy. The labels full, touch, history, neither, direct and replay stand beside the paper's rows."""
     task: str = "nut"
-    """Task: nut or screwdriver."""
+    """Task, such as nut or screwdriver."""
     shapes: tuple[str, ...] = ()
     """Of the nut or handle; by default the paper's four nuts, or the first handle."""
     stratum: str = "nominal"

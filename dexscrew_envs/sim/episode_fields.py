@@ -5,7 +5,7 @@ A randomised quantity is a field of the task, declared with `drawn`, and a row h
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,8 @@ from torch import Tensor
 
 from dexscrew_envs.sim.base import Episode
 from dexscrew_envs.sim.readout import Readout
-from dexscrew_envs.tasks import Task
+from dexscrew_envs.tasks import NUT, Task
+from dexscrew_envs.tasks.declare import drawn_sizes
 
 ALL = slice(None)
 Index = tuple[Any, ...]
@@ -38,6 +39,21 @@ class EpisodeField:
         return self.transform(task, episode.drawn[self.quantity].to(dtype))
 
 
+def check_fields(fields: Sequence[EpisodeField]) -> None:
+    """Refuse a table that does not fit the task.
+
+    A row without its quantity would fail late, and a quantity without a row would be drawn and change nothing.
+
+    Raises:
+        ValueError: one lacks the other.
+    """
+    drawn, written = set(drawn_sizes(NUT)), {field.quantity for field in fields}
+    if unknown := sorted(written - drawn):
+        raise ValueError(f"a row writes {unknown[0]!r}, which no field of Task draws; those drawn are {sorted(drawn)}")
+    if lost := sorted(drawn - written):
+        raise ValueError(f"Task draws {lost[0]!r}, and no row of the table writes it into the model")
+
+
 def damping_ratio(task: Task, restitution: Tensor) -> Tensor:
     """Return the damping ratio of a linear contact with this coefficient of restitution."""
     log = torch.log(restitution.clamp(1e-6, 1 - 1e-6))
@@ -54,5 +70,6 @@ FIELDS = (
     EpisodeField("actuator_biasprm", "kp", lambda _: (ALL, 1), lambda _, kp: -kp),
     EpisodeField("actuator_biasprm", "kd", lambda _: (ALL, 2), lambda _, kd: -kd),
 )
+check_fields(FIELDS)
 NAMES = tuple(dict.fromkeys((*(field.field for field in FIELDS), "body_pos", "body_inertia")))
 """Arrays that episodes change; the last two follow from the nut's variant, too, and are written by the engines."""

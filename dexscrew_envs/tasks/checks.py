@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dexscrew_envs.hands import Hand
+from dexscrew_envs.shapes import SHAPES
 from dexscrew_envs.tasks.declare import Numbers, is_number
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def check_shape(name: str, value: Any, task: Task) -> None:
         raise ValueError(f"{name} must name at least one of {known}")
     for shape in wanted:
         if shape not in task.shapes:
-            raise ValueError(f"unknown {name} {shape!r}; choose from {known}")
+            lacking = "; it exists, but not among the task's `shapes`" if shape in SHAPES else ""
+            raise ValueError(f"unknown {name} {shape!r}{lacking}; choose from {known}")
 
 
 def check_turn(name: str, value: Any, task: Task) -> None:

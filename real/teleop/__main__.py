@@ -41,7 +41,7 @@ class Args:
     """Record demonstrations by assisted teleoperation."""
 
     task: str = "nut"
-    """Task: nut or screwdriver."""
+    """Task, such as nut or screwdriver."""
     operator: Literal["web", "keyboard", "scripted"] = "web"
     """Who steers: a person at a page in the browser, a person at this terminal, or a program."""
     robot: Literal["twin", "config"] = "twin"

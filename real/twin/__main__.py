@@ -35,7 +35,7 @@ class Options:
     """Serve a twin of the robot on the network, for clients of the real one, at wall-clock speed."""
 
     task: str = "nut"
-    """What the robot fastens: nut or screwdriver."""
+    """What the robot fastens, such as nut or screwdriver."""
     shape: str | None = None
     """Of a nut: triangle, square, hexagon, cross; of a handle: octagon, dodecagon, spheres; by default the first."""
     host: str = "127.0.0.2"

@@ -17,7 +17,7 @@ from dexscrew_envs.hands.xhand import FINGERS, JOINTS
 from dexscrew_envs.scene import Scene
 from dexscrew_envs.scene import build_scene as build_simplified_scene
 from dexscrew_envs.start_states import build_start_states
-from dexscrew_envs.tasks import Task, make_task
+from dexscrew_envs.tasks import TASKS, Task, make_task
 from real.kinematics import forward
 from real.robot import Vector
 from real.twin.arm import Arm, ArmParameters
@@ -137,13 +137,19 @@ class Plant:
         seed: int = 0,
     ) -> None:
         if task not in SHAPES:
-            raise ValueError(f"unknown task {task!r}; choose from {', '.join(SHAPES)}")
+            lacking = "; the twin has no object for it, see docs/extend.md" if task in TASKS else ""
+            raise ValueError(f"unknown task {task!r}{lacking}; choose from {', '.join(SHAPES)}")
         shape = SHAPES[task][0] if shape is None else shape
         if shape not in SHAPES[task]:
             raise ValueError(f"unknown shape {shape!r} of the {task}; choose from {', '.join(SHAPES[task])}")
         if stratum not in STRATA:
             raise ValueError(f"unknown stratum {stratum!r}; choose from {', '.join(STRATA)}")
         self._kind = OBJECTS[task]
+        if (turn := make_task(task).turn) != self._kind.turn:
+            raise ValueError(
+                f"the task {task!r} counts turns in the direction {turn}, and its object on the twin those in the "
+                f"direction {self._kind.turn}: give the object a `build` that counts as the task does, and its `turn`"
+            )
         if parameters is not None and not isinstance(parameters.object, self._kind.parameters):
             raise ValueError(f"parameters of the {task} must hold {self._kind.parameters.__name__}, got "
                              f"{type(parameters.object).__name__}")  # fmt: skip

@@ -435,11 +435,35 @@ def test_a_registered_kind_is_saved_and_loaded_as_itself(tmp_path, monkeypatch):
         policies.load_actor(path)
 
 
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [("no_such_module:Still", "No module named 'no_such_module'"), (f"{__name__}:Stil", "has no attribute 'Stil'")],
+)
+def test_a_kind_that_cannot_be_imported_is_named_with_its_place(tmp_path, monkeypatch, where, words):
+    policies.save(Still("nut", 12), tmp_path / "still.pt")
+    monkeypatch.setitem(policies.KINDS, "still", where)
+    with pytest.raises(ValueError, match=rf"its kind 'still' is {where}, which cannot be imported: .*{words}"):
+        policies.load(tmp_path / "still.pt")
+
+
+def test_whatever_a_kind_raises_is_told_of_the_file(tmp_path, monkeypatch):
+    class Broken(Still):
+        @classmethod
+        def from_content(cls, content, task):
+            raise OSError("boom")
+
+    policies.save(Still("nut", 12), tmp_path / "still.pt")
+    monkeypatch.setattr(policies, "_kind", lambda content: Broken)
+    with pytest.raises(ValueError, match=r"still.pt does not hold a policy that this version can build: boom"):
+        policies.load(tmp_path / "still.pt")
+
+
 def test_the_parts_of_a_kind_must_be_there(tmp_path, monkeypatch):
     monkeypatch.setitem(policies.KINDS, "still", f"{__name__}:Still")
     policies.save(Still("nut", 12), tmp_path / "still.pt")
     content = content_of(tmp_path / "still.pt")
     del content["joints"]
     torch.save(content, tmp_path / "less.pt")
-    with pytest.raises(ValueError, match="it lacks 'joints'"):
+    with pytest.raises(ValueError, match="it lacks 'joints'") as refused:
         policies.load(tmp_path / "less.pt")
+    assert str(refused.value).count("train it again") == 1

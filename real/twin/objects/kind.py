@@ -68,6 +68,8 @@ class ObjectKind:
     """Turns until it sits tight, where nothing is drawn."""
     pedestal: Callable[[Any], float]
     """Height of the pedestal's top over the object's base (m), from the parameters."""
+    turn: int = 1
+    """The direction that counts, as in its `Task`: 1 is clockwise seen from above, which fastens."""
     seconds: float = 300.0
     """Longest time of an episode or a trial (s)."""
     simplified: Mapping[str, Any] = field(default_factory=dict)

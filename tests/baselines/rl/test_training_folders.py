@@ -112,7 +112,7 @@ def test_a_configuration_that_does_not_record_a_field_is_told_to_be_old(run, tmp
     assert train(folder, "--steps", str(6 * UPDATE)) == 2
     message = capsys.readouterr().err
     assert "gamma (not recorded there, as in runs of an older version, now 0.98)" in message
-    assert "momentum (there 0.9, unknown to this version)" in message
+    assert "momentum (there 0.9, missing now)" in message
 
 
 def test_the_curve_of_a_run_that_went_on_shows_where(run, tmp_path, train, monkeypatch):

@@ -221,6 +221,14 @@ def test_start_states_of_another_hand_do_not_touch(gripper):
         ("import no_such_package", "mine.py cannot be loaded: ModuleNotFoundError: No module named 'no_such_package'"),
         (GRIPPER.replace('root="finger"', 'root="fingr"'), "'gripper' has no body 'fingr'; it has finger, thumb, w"),
         (GRIPPER.replace('tip="thumb_end"', 'tip="end"'), "the model of the hand 'gripper' has no site 'end'"),
+        (GRIPPER.replace(' mocap="true"', ""), "the palm 'wrist' of the hand 'gripper' must be a mocap body"),
+        (
+            GRIPPER.replace(
+                '<joint name="turn" axis="0 1 0" range="-1 1"/>', '<joint name="spin" axis="0 1 0"/>'
+            ).replace('joint="turn"', 'joint="spin"'),
+            "has the joints swing, fold, spin, and its record swing, fold, turn",
+        ),
+        (GRIPPER.replace("<worldbody>", '<worldbody><geom type="plane" size="1 1 1"/>'), "without a floor or the like"),
         (GRIPPER.replace('"start_pose":', '"start_pos":'), "the task has no field 'start_pos'"),
         (GRIPPER.replace('"action_scale": 0.03, ', ""), "the task needs 'action_scale'"),
     ],

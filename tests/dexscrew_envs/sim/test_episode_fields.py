@@ -5,7 +5,7 @@ import torch
 
 from dexscrew_envs.mdp.randomization import sample_episode
 from dexscrew_envs.sim import make_simulator
-from dexscrew_envs.sim.episode_fields import FIELDS, NAMES, damping_ratio
+from dexscrew_envs.sim.episode_fields import FIELDS, NAMES, EpisodeField, check_fields, damping_ratio
 from dexscrew_envs.tasks import NUT, make_task
 from dexscrew_envs.tasks.declare import drawn_sizes
 
@@ -15,6 +15,13 @@ TASK = make_task("nut", min_contact_damping_ratio=0.05)  # so that few restituti
 def test_every_quantity_that_an_episode_draws_has_a_place_in_the_model():
     assert {entry.quantity for entry in FIELDS} == set(drawn_sizes(TASK))
     assert {entry.field for entry in FIELDS} <= set(NAMES)
+
+
+def test_a_row_and_a_quantity_without_the_other_are_refused():
+    with pytest.raises(ValueError, match="a row writes 'softness', which no field of Task draws; those drawn are"):
+        check_fields([*FIELDS, EpisodeField("geom_friction", "softness", lambda at: (at.nut,))])
+    with pytest.raises(ValueError, match="Task draws 'restitution', and no row of the table writes it"):
+        check_fields([field for field in FIELDS if field.quantity != "restitution"])
 
 
 @pytest.mark.slow

@@ -37,3 +37,20 @@ def test_a_third_object_is_a_task_and_a_kind_of_object(wing, tmp_path, capsys):
     call = f"--task wing --policies direct:{tmp_path}/student.pt --trials 1 --out {tmp_path}/out".split()
     assert evaluate([*call, *robot, "--dry-run"]) == 0
     assert "3 turns" in capsys.readouterr().out
+
+
+def test_an_object_that_counts_the_other_way_than_its_task_is_refused(wing, monkeypatch):
+    monkeypatch.setitem(TASKS, "wing", replace(TASKS["wing"], turn=-1))
+    with pytest.raises(
+        ValueError, match="'wing' counts turns in the direction -1, and its object on the twin those in"
+    ):
+        DexScrewRealEnv("wing")
+
+
+def test_a_task_without_an_object_is_told_from_an_unknown_one(wing, monkeypatch):
+    monkeypatch.delitem(plant.SHAPES, "wing")
+    with pytest.raises(ValueError, match="unknown task 'wing'; the twin has no object for it"):
+        DexScrewRealEnv("wing")
+    monkeypatch.setitem(TASKS, "wing", replace(TASKS["wing"], on_robot=False))
+    with pytest.raises(ValueError, match="unknown task 'wing'; it is one of simulation only"):
+        DexScrewRealEnv("wing")
