@@ -131,9 +131,12 @@ def save(policy: StoredPolicy, path: Path) -> None:
 
 
 def fingerprint(policy: StoredPolicy) -> str:
-    """Return a digest of a policy's weights, by which two policies of one name are told apart."""
+    """Return a digest of a policy's weights, or of all of a kind that has none: it tells policies of one name apart."""
+    content = policy.content()
+    if "state" not in content:
+        return hashlib.sha256(repr(sorted(content.items())).encode()).hexdigest()[:16]
     digest = hashlib.sha256()
-    for key, value in sorted(policy.content()["state"].items()):
+    for key, value in sorted(content["state"].items()):
         digest.update(key.encode())
         digest.update(value.contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -435,6 +435,12 @@ def test_a_registered_kind_is_saved_and_loaded_as_itself(tmp_path, monkeypatch):
         policies.load_actor(path)
 
 
+def test_policies_without_weights_are_told_apart_too(monkeypatch):
+    monkeypatch.setattr(Still, "content", lambda self: {"joints": self.joints})
+    assert policies.fingerprint(Still("nut", 12)) == policies.fingerprint(Still("nut", 12))
+    assert policies.fingerprint(Still("nut", 12)) != policies.fingerprint(Still("nut", 11))
+
+
 @pytest.mark.parametrize(
     ("where", "words"),
     [("no_such_module:Still", "No module named 'no_such_module'"), (f"{__name__}:Stil", "has no attribute 'Stil'")],
