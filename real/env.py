@@ -98,8 +98,8 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
         known = [name for name, other in TASKS.items() if other.on_robot]
         if not isinstance(task, str) or task not in known:
             simulated = isinstance(task, str) and task in TASKS
-            lacking = "; it is one of simulation only, since its `on_robot` is False" if simulated else ""
-            raise ValueError(f"unknown task {task!r}{lacking}; choose from {', '.join(known)}")
+            hint = "; that task is one of simulation only, since its `on_robot` is False" if simulated else ""
+            raise ValueError(f"unknown task {task!r}; choose from {', '.join(known)}{hint}")
         self.task = make_task(task)
         if not isinstance(action, str) or action not in ("hand", "full"):
             raise ValueError(f"unknown action {action!r}; choose 'hand' or 'full'")

@@ -45,8 +45,8 @@ def check_shape(name: str, value: Any, task: Task) -> None:
         raise ValueError(f"{name} must name at least one of {known}")
     for shape in wanted:
         if shape not in task.shapes:
-            lacking = "; it exists, but not among the task's `shapes`" if shape in SHAPES else ""
-            raise ValueError(f"unknown {name} {shape!r}{lacking}; choose from {known}")
+            hint = f"; {shape!r} exists, but the task's `shapes` do not name it" if shape in SHAPES else ""
+            raise ValueError(f"unknown {name} {shape!r}; choose from {known}{hint}")
 
 
 def check_turn(name: str, value: Any, task: Task) -> None:

@@ -137,8 +137,8 @@ class Plant:
         seed: int = 0,
     ) -> None:
         if task not in SHAPES:
-            lacking = "; the twin has no object for it, see docs/extend.md" if task in TASKS else ""
-            raise ValueError(f"unknown task {task!r}{lacking}; choose from {', '.join(SHAPES)}")
+            hint = "; the twin has no object for that task, see docs/extend.md" if task in TASKS else ""
+            raise ValueError(f"unknown task {task!r}; choose from {', '.join(SHAPES)}{hint}")
         shape = SHAPES[task][0] if shape is None else shape
         if shape not in SHAPES[task]:
             raise ValueError(f"unknown shape {shape!r} of the {task}; choose from {', '.join(SHAPES[task])}")
