@@ -61,7 +61,7 @@ class Args:
     noise: bool = True
     """Add noise on purpose to half of the episodes; the recorded label stays clean. See docs/teleoperation.md."""
     seconds: float | None = None
-    """Longest time of an episode (s); by default 240 for a nut, 300 for a screwdriver."""
+    """Longest time of an episode (s); by default 360 for a nut, 450 for a screwdriver."""
     addresses: AddressOptions = NO_ADDRESSES
     """With --robot config."""
     room_yaw: float = 0.0
@@ -97,11 +97,13 @@ def _setup(args: Args) -> Setup:
         raise ValueError(f"{policy} was trained for the task {task!r}, not {args.task!r}; give another --policy")
     if args.operator == "scripted" and args.robot == "config":
         raise ValueError("the scripted operator sees the twin in this process only; give --operator web or keyboard")
-    return Setup(
+    setup = Setup(
         task=args.task, policy=policy, robot=args.robot, shape=args.shape[0] if args.shape else None,
         stratum=args.stratum, addresses=args.addresses, seconds=args.seconds,
         room_yaw=float(np.radians(args.room_yaw)),
     )  # fmt: skip
+    setup.robot_config()  # a missing address is told before a page opens
+    return setup
 
 
 def _run_scripted(args: Args, setup: Setup, out: Path) -> int:

@@ -26,6 +26,7 @@ from real.teleop.finger_skill import Noise, draw_noise
 from real.teleop.operator import Operator
 from real.teleop.scripted import ScriptedOperator
 from real.teleop.setup import Setup, episode_header
+from real.twin.objects import OBJECTS
 
 Job = tuple[str, int]
 """Shape of the object, and seed."""
@@ -52,7 +53,7 @@ def demonstrate(setup: Setup, seed: int, *, noisy: bool = True) -> Collected:
         noisy: whether noise is drawn; without, the episode is clean.
     """
     noise = draw_noise(np.random.default_rng([seed, 0x5EED])) if noisy else Noise()
-    return run_episode(setup, seed, ScriptedOperator(seed), noise)
+    return run_episode(setup, seed, ScriptedOperator(seed, stays=OBJECTS[setup.task].stays), noise)
 
 
 def run_episode(setup: Setup, seed: int, operator: Operator, noise: Noise, actor: Actor | None = None) -> Collected:

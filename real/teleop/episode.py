@@ -24,6 +24,7 @@ from real.teleop.wrist import Wrist
 Row = dict[str, Any]
 SCENE_POSITION = "scene_qpos"
 """Field of a twin's recording: MuJoCo's positions, from which pictures of the episode are drawn again."""
+_REST_READINGS = 8
 
 
 class Watcher(Protocol):
@@ -112,13 +113,14 @@ class Episode:
         self._steps, self._orders = 0, Orders()
         self._tick = time.monotonic()
         self.tactile_bias = self._observation["tactile"].copy()
-        """(F, taxels, 3) counts of the taxels as the episode begins."""
+        """(F, taxels, 3) counts of the taxels at rest."""
 
     def wait_for_operator(self) -> Orders:
         """Hold the robot until the operator wants something to move, or says something of the episode.
 
         A simulation stands still meanwhile, since nobody holds a driver for ever.
         """
+        self._feel_rest()
         while True:
             orders = self._operator.orders(self._scene(False))
             self._show(orders, limited=False, recording=False, message=orders.note or "ready")
@@ -126,6 +128,15 @@ class Episode:
                 self._env.robot.wait(0.0)
                 return orders
             self._idle()
+
+    def _feel_rest(self) -> None:
+        """Take the taxels' counts at rest from some readings. A twin has none before time passes."""
+        counts = []
+        for _ in range(_REST_READINGS):
+            self._env.robot.wait(self._period)
+            self._observation = self._env.look()
+            counts.append(self._observation["tactile"])
+        self.tactile_bias = np.median(counts, axis=0).astype(np.int16)
 
     def run(self, record: Callable[[Row], None]) -> Ending:
         """Run until the episode ends or the operator ends it.

@@ -23,6 +23,7 @@ from real.teleop.collect import Collected, collect, run_episode
 from real.teleop.finger_skill import Noise
 from real.teleop.operator import Orders, Scene
 from real.teleop.setup import Setup, policy_digest, recorded_fields
+from real.twin.objects import OBJECTS
 
 SPELL = 100
 """Control steps for which one of them acts before it is drawn anew who does."""
@@ -149,7 +150,8 @@ def relabel(
     Raises:
         ValueError: there is no such skill, shape or stratum, or the clone does not fit.
     """
-    setup = Setup(task=task, policy=skill, stratum=stratum, shape=shapes[0])
+    seconds = OBJECTS[task].seconds if task in OBJECTS else None  # what a clone does after a trial's time nobody asks
+    setup = Setup(task=task, policy=skill, stratum=stratum, shape=shapes[0], seconds=seconds)
     env = setup.make_env()
     try:
         header, fields = setup.header(env, Tutor.name), recorded_fields(env)

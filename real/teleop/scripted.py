@@ -1,9 +1,10 @@
 """A scripted operator: steers the wrist as a person would, with a person's delay, errors and lapses.
 
 It sees the scene late and with error, and knows nothing that a person at the scene would not: no force, no friction.
-It looks, switches the skill on and follows the object down. When nothing turns, it moves the hand a little, twists it,
-or stops the skill, opens the fingers and begins again. Numbers are those of teleoperators in the literature where a
-source is named, and assumed elsewhere.
+It looks, switches the skill on and follows the object down. Around an object that stays where it is, such as a nut, it
+opens the hand when nothing turns and begins again, and waits less when that happens again soon. An object that could
+fall, such as a driver, it rights where it leans, and moves the hand about before it opens it. It gives up when nothing
+helps. Numbers are those of teleoperators in the literature where a source is named, and assumed elsewhere.
 """
 
 from __future__ import annotations
@@ -19,9 +20,22 @@ from real.teleop.operator import HandPose, Orders, Scene
 
 TAP = 0.02
 """Speed of the wrist while a key is tapped (m/s): 1 mm in a control step."""
-NUDGE = 0.004
-"""Distance of a nudge (m)."""
-_MOST_NUDGES = 3
+ASIDE = 0.004
+"""How far from where it began it tries elsewhere (m)."""
+FARTHEST = 0.01
+"""How far it moves the hand to the side to right a driver (m)."""
+_LEAST_TURN = 0.05
+"""Turns that count as progress, beyond what the person sees wrongly."""
+_HURRY = 240.0
+"""Time in which it wants to be ready (s): what turns more slowly stands still."""
+_WARNED = 0.25
+"""Share of the patience that is left after a standstill, until the object has turned for `_TRUST`."""
+_TRUST = 5.0
+"""See `_WARNED` (s)."""
+_GIVES_UP = 60.0
+"""Time after which it gives up if nothing turns, whatever it does (s)."""
+_FARTHEST_BACK = 0.7
+"""Angle from which the hand is turned forward again (rad)."""
 UPRIGHT = np.radians(3.0)
 """Lean from which a person sees that a driver does not stand straight (rad); a bit's free play is less than that."""
 _LEVER = 0.08
@@ -74,11 +88,13 @@ class ScriptedOperator:
 
     Args:
         seed: of everything that it draws; `begin` sets it for each episode.
+        stays: whether the object stays where it is when the hand lets go of it.
     """
 
     name = "scripted"
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, *, stays: bool = False) -> None:
+        self._stays = stays
         self.begin(seed)
 
     def begin(self, seed: int) -> None:
@@ -88,7 +104,7 @@ class ScriptedOperator:
         self._sights: deque[tuple[float, Scene]] = deque()
         self._plan: Iterator[Orders] = self._work()
         self._time = 0.0
-        self._aside = np.zeros(3)
+        self._aside, self._yaw = np.zeros(3), 0.0
         self._lean_error = np.radians(0.5) * np.random.default_rng([seed, 0x1EA4]).standard_normal(2)
         self._scene: Scene | None = None
         self.remedies = 0
@@ -119,6 +135,7 @@ class ScriptedOperator:
         yield from self._wait(rng.uniform(0.6, 1.2), skill=False)
         reference = self._height()
         best, progressed = self._turns(), self._time
+        warned, helped, turned = False, 0.0, self._time
         remedies = self._remedies()
         while True:
             yield from self._wait(person.interval, skill=True)
@@ -129,38 +146,73 @@ class ScriptedOperator:
                 yield from self._move(np.array([0.0, 0.0, error]), skill=True)
             lean = self._lean()
             if np.hypot(*lean) > UPRIGHT:
-                yield from self._move(np.array([*(-_LEVER * lean), 0.0]), skill=True)
+                yield from self._right(lean)
             turns = self._turns()
-            if turns > best + 0.02 + 2 * person.turn_error:
+            patience = person.patience * (_WARNED if warned else 1.0)
+            if turns > best + max(_LEAST_TURN, self._needed() / _HURRY * patience) + 2 * person.turn_error:
                 best, progressed = turns, self._time
-            elif self._time - progressed > person.patience:
+                warned = warned and self._time - helped < _TRUST
+                turned = self._time
+            elif self._time - turned > _GIVES_UP:
+                yield Orders(mark="failure")
+            elif self._time - progressed > patience:
                 self.remedies += 1
                 yield from next(remedies)
-                progressed = self._time
+                warned, helped, progressed = self._stays, self._time, self._time
 
     def _remedies(self) -> Iterator[Iterator[Orders]]:
         """Give one remedy after another against a standstill."""
+        while self._stays:
+            yield self._begin_again()
+            yield self._begin_again()
+            yield self._begin_again(elsewhere=True)
+            yield self._begin_again()
+            yield self._reach_back()
         while True:
-            yield self._nudge(self._rng.standard_normal(3) * (1.0, 1.0, 0.5))
-            yield self._nudge(np.array([0.0, 0.0, 1.0]))
+            yield self._go_aside(self._elsewhere(), skill=True)
+            yield self._go_aside(np.array([0.0, 0.0, ASIDE]), skill=True)
             yield self._twist()
-            yield self._nudge(self._rng.standard_normal(3) * (1.0, 1.0, 0.5))
+            yield self._go_aside(self._elsewhere(), skill=True)
             yield self._begin_again()
 
-    def _nudge(self, direction: Vector) -> Iterator[Orders]:
-        """Move the hand a little from where it follows the object, and further as long as that helps."""
-        step = NUDGE * direction / np.linalg.norm(direction)
-        yield from self._go_aside(step)
-        for _ in range(_MOST_NUDGES - 1):
-            before = self._turns()
-            yield from self._wait(self.person.patience / 2, skill=True)
-            if self._turns() < before + 0.05 + 2 * self.person.turn_error:
-                return
-            yield from self._go_aside(self._aside + step)
+    def _elsewhere(self) -> Vector:
+        """Return a place (3,) to try beside where the episode began (m)."""
+        direction = self._rng.standard_normal(3) * (1.0, 1.0, 0.3)
+        return ASIDE * direction / np.linalg.norm(direction)
 
-    def _go_aside(self, aside: Vector) -> Iterator[Orders]:
+    def _begin_again(self, *, elsewhere: bool = False) -> Iterator[Orders]:
+        """Stop the skill, open the fingers, close them and go on; elsewhere, move the hand while it is open.
+
+        The open hand also turns back, against the object's turn, to get hold of it anew, or far forward again.
+        """
+        rng, back = self._rng, self._stays and self._yaw < _FARTHEST_BACK
+        turned = TWIST_SPEED * rng.uniform(0.3, 0.4) if back else -self._yaw
+        self._yaw += turned
+        yield from self._turn(turned, skill=False, hand="release", least=rng.uniform(0.3, 0.4))
+        if elsewhere:
+            yield from self._go_aside(self._elsewhere(), skill=False)
+        yield from self._wait(rng.uniform(0.2, 0.3), skill=False, hand="grasp")
+
+    def _right(self, lean: Vector) -> Iterator[Orders]:
+        """Move the hand against the lean (2,) (rad) of what it holds, but not away from the object."""
+        aside = self._aside.copy()
+        aside[:2] -= _LEVER * lean
+        aside[:2] *= min(1.0, FARTHEST / max(float(np.linalg.norm(aside[:2])), 1e-9))
+        yield from self._go_aside(aside, skill=True)
+
+    def _go_aside(self, aside: Vector, *, skill: bool) -> Iterator[Orders]:
         offset, self._aside = aside - self._aside, aside
-        yield from self._move(offset, skill=True)
+        if np.linalg.norm(offset) > TAP * 0.05 / 2:
+            yield from self._move(offset, skill=skill)
+
+    def _reach_back(self) -> Iterator[Orders]:
+        """Turn the hand back, against the object's turn, while the skill runs."""
+        if self._yaw < _FARTHEST_BACK:
+            angle = self._rng.uniform(0.2, 0.4)
+            self._yaw += angle
+            yield from self._turn(angle, skill=True)
+        else:
+            yield from self._begin_again()
 
     def _twist(self) -> Iterator[Orders]:
         """Turn the hand with what it holds, and back."""
@@ -168,11 +220,6 @@ class ScriptedOperator:
         yield from self._turn(-angle, skill=True)
         yield from self._wait(0.3, skill=True)
         yield from self._turn(angle, skill=True)
-
-    def _begin_again(self) -> Iterator[Orders]:
-        """Stop the skill, open the fingers, close them and go on."""
-        yield from self._wait(self._rng.uniform(0.4, 0.6), skill=False, hand="release")
-        yield from self._wait(self._rng.uniform(0.6, 0.9), skill=False, hand="grasp")
 
     def _wait(self, seconds: float, *, skill: bool, hand: HandPose = "hold") -> Iterator[Orders]:
         end = self._time + seconds
@@ -187,10 +234,12 @@ class ScriptedOperator:
         for _ in range(taps):
             yield Orders(skill=skill, nudge=-nudge if self._rng.random() < self.person.slip else nudge)
 
-    def _turn(self, angle: float, *, skill: bool) -> Iterator[Orders]:
-        nudge = np.array([0.0, 0.0, 0.0, 0.0, 0.0, np.copysign(TWIST_SPEED, angle)])
-        for _ in range(max(1, round(abs(angle) / (TWIST_SPEED * 0.05)))):
-            yield Orders(skill=skill, nudge=nudge)
+    def _turn(self, angle: float, *, skill: bool, hand: HandPose = "hold", least: float = 0.0) -> Iterator[Orders]:
+        """Turn the wrist about the vertical (rad), for at least some time (s)."""
+        steps = max(1, round(max(abs(angle) / TWIST_SPEED, least) / 0.05))
+        nudge = np.array([0.0, 0.0, 0.0, 0.0, 0.0, angle / (steps * 0.05)])
+        for _ in range(steps):
+            yield Orders(skill=skill, hand=hand, nudge=nudge)
 
     # -- what it sees -------------------------------------------------------------------------------------------------
 
@@ -214,3 +263,7 @@ class ScriptedOperator:
         if scene is None or scene.turns is None:
             return 0.0
         return scene.turns + self.person.turn_error * float(self._rng.standard_normal())
+
+    def _needed(self) -> float:
+        """Return the turns that are needed, or 0 where that is not known."""
+        return 0.0 if self._scene is None or self._scene.needed is None else self._scene.needed

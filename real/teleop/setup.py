@@ -45,6 +45,23 @@ class Setup:
     """Longest time of an episode (s); None takes the task's."""
     room_yaw: float = 0.0
 
+    def robot_config(self) -> Any:
+        """Return the configuration of the robot.
+
+        Raises:
+            ValueError: an address is missing or not needed.
+        """
+        if self.robot == "config":
+            self.addresses.check_both()
+            from real.hardware.robot import RobotConfig
+
+            return RobotConfig(**vars(self.addresses))
+        if given := self.addresses.options():
+            raise ValueError(f"{', '.join(given)}: only with --robot config; a twin in this process has no address")
+        from real.twin.robot import TwinConfig
+
+        return TwinConfig(stratum=self.stratum)
+
     def make_env(self, *, pictures: bool = False) -> DexScrewRealEnv:
         """Return the environment of the robot, connected.
 
@@ -52,22 +69,10 @@ class Setup:
             ValueError: an address is missing or not needed, or shape or stratum is unknown.
             RobotError: the robot cannot be reached.
         """
-        config: Any
-        if self.robot == "config":
-            self.addresses.check_both()
-            from real.hardware.robot import RobotConfig
-
-            config = RobotConfig(**vars(self.addresses))
-        else:
-            if given := self.addresses.options():
-                raise ValueError(f"{', '.join(given)}: only with --robot config; a twin in this process has no address")
-            from real.twin.robot import TwinConfig
-
-            config = TwinConfig(stratum=self.stratum)
         seconds = episode_seconds(self.task) if self.seconds is None else self.seconds
         return DexScrewRealEnv(
-            self.task, robot=config, shape=self.shape, action="full", episode_steps=max(1, round(20 * seconds)),
-            render_mode="rgb_array" if pictures else None,
+            self.task, robot=self.robot_config(), shape=self.shape, action="full",
+            episode_steps=max(1, round(20 * seconds)), render_mode="rgb_array" if pictures else None,
         )  # fmt: skip
 
     def make_episode(
@@ -101,11 +106,11 @@ class Setup:
 
 
 def episode_seconds(task: str) -> float:
-    """Return the longest time of an episode (s), which is that of a trial."""
+    """Return the longest time of an episode (s): half as much again as a trial's, since nobody scores it."""
     from real.twin.objects import OBJECTS
 
     kind = OBJECTS.get(task)  # an unknown task is refused, with a sentence, by whoever makes its environment
-    return kind.seconds if kind else 300.0
+    return 1.5 * (kind.seconds if kind else 300.0)
 
 
 def recorded_fields(env: DexScrewRealEnv) -> dict[str, Field]:

@@ -70,6 +70,8 @@ class ObjectKind:
     """Height of the pedestal's top over the object's base (m), from the parameters."""
     turn: int = 1
     """The direction that counts, as in its `Task`: 1 is clockwise seen from above, which fastens."""
+    stays: bool = False
+    """Whether it stays where it is when the hand lets go of it."""
     seconds: float = 300.0
     """Longest time of an episode or a trial (s)."""
     simplified: Mapping[str, Any] = field(default_factory=dict)

@@ -34,6 +34,47 @@ def test_the_scripted_operator_rights_a_driver_that_leans_and_leaves_one_that_st
     np.testing.assert_allclose(moved(ScriptedOperator(seed), lean=0.02)[:2], 0, atol=1e-9)  # in its free play
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_the_scripted_operator_does_not_follow_a_lean_away_from_the_driver(seed):
+    away = moved(ScriptedOperator(seed), seconds=60.0, lean=0.1)
+    assert -0.02 < away[0] < -0.005  # a centimetre, and taps that went the wrong way
+
+
+def stands_still(seconds, **about):
+    """Orders of an operator who sees that nothing turns."""
+    operator = ScriptedOperator(1, **about)
+    return [operator.orders(scene(0.05 * k, turns=0.0)) for k in range(round(20 * seconds))]
+
+
+def restarts(orders):
+    opens = np.array([order.hand == "release" for order in orders])
+    return np.flatnonzero(opens[1:] & ~opens[:-1]) / 20
+
+
+def test_the_scripted_operator_opens_the_hand_soon_and_often_around_an_object_that_stays():
+    stays, falls = restarts(stands_still(50, stays=True)), restarts(stands_still(50))
+    assert stays[0] < 8 and len(stays) > 10
+    assert falls[0] > 12 and 0 < len(falls) <= 3
+    assert np.diff(stays).min() < stays[0]  # it waits less where it stopped before
+
+
+def test_the_scripted_operator_turns_forward_with_an_open_hand_only():
+    orders = stands_still(58, stays=True)
+    forward = [order for order in orders if order.nudge[5] < 0]
+    assert forward and all(order.hand == "release" and not order.skill for order in forward)
+    assert any(order.nudge[5] > 0 and order.skill for order in orders)
+    angle = 0.05 * np.cumsum([order.nudge[5] for order in orders])
+    assert angle.min() > -0.01 and angle.max() < 1.2
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_the_scripted_operator_gives_up_where_nothing_turns_for_a_minute(stays):
+    marks = [order.mark for order in stands_still(80, stays=stays)]
+    assert "failure" in marks and 60 <= marks.index("failure") / 20 < 75
+    operator = ScriptedOperator(1, stays=stays)
+    assert not any(operator.orders(scene(0.05 * k)).mark for k in range(2000))
+
+
 def test_the_tutor_follows_down_comes_back_over_the_object_and_does_not_follow_a_lean():
     def speed(**state):
         tutor = Tutor()

@@ -65,7 +65,7 @@ def test_the_operator_answers_where_the_clone_has_put_the_arm(rows):
 
 def test_labels_are_a_data_set_that_goes_on_where_it_stopped(clone, tmp_path, monkeypatch):
     short = Setup
-    monkeypatch.setattr(relabelling, "Setup", lambda **options: short(seconds=1.0, **options))
+    monkeypatch.setattr(relabelling, "Setup", lambda **options: short(**(options | {"seconds": 1.0})))
     options = {"task": "nut", "skill": "nut-student", "stratum": "easy", "shapes": ["square", "cross"], "seed": 50,
                "processes": 1}  # fmt: skip
     relabelling.relabel(clone, tmp_path / "labels", episodes=2, **options)

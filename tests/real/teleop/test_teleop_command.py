@@ -107,7 +107,11 @@ def test_what_cannot_work_is_a_sentence_and_makes_no_folder(tmp_path, capsys, ar
     assert not out.exists()
 
 
-def test_a_person_has_one_shape_and_a_robot_needs_both_addresses(tmp_path, capsys):
+def test_a_person_has_one_shape_and_a_robot_needs_both_addresses(tmp_path, capsys, monkeypatch):
+    def no_page(*_):
+        raise AssertionError("the page was opened")
+
+    monkeypatch.setattr("real.teleop.__main__._make_operator", no_page)
     out = ["--out", str(tmp_path / "demos"), "--no-browser"]
     assert main(["--shape", "cross", "square", *out]) == Status.REFUSED
     assert "one shape at a time" in capsys.readouterr().err

@@ -237,6 +237,16 @@ def test_on_the_twin_the_scripted_operator_turns_the_nut(short):
     assert found.rows[-1][SCENE_POSITION].shape == found.rows[0][SCENE_POSITION].shape
 
 
+def test_a_person_on_a_twin_begins_with_what_the_taxels_say_at_rest():
+    setup = Setup(task="nut", policy="nut-student", shape="cross")
+    with closing(setup.make_env()) as env:
+        episode = setup.make_episode(env, Script(Orders(skill=True)))
+        episode.reset(1000, Noise())
+        assert not episode.tactile_bias.any()
+        episode.wait_for_operator()
+        assert episode.tactile_bias.dtype == np.int16 and episode.tactile_bias.any()
+
+
 @pytest.mark.slow
 def test_an_episode_is_fixed_by_its_seed(short):
     from real.teleop.collect import demonstrate
