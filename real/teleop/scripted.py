@@ -32,7 +32,7 @@ _WARNED = 0.25
 """Share of the patience that is left after a standstill, until the object has turned for `_TRUST`."""
 _TRUST = 5.0
 """See `_WARNED` (s)."""
-_GIVES_UP = 60.0
+_GIVES_UP = 120.0
 """Time after which it gives up if nothing turns, whatever it does (s)."""
 _FARTHEST_BACK = 0.7
 """Angle from which the hand is turned forward again (rad)."""
@@ -181,17 +181,18 @@ class ScriptedOperator:
         return ASIDE * direction / np.linalg.norm(direction)
 
     def _begin_again(self, *, elsewhere: bool = False) -> Iterator[Orders]:
-        """Stop the skill, open the fingers, close them and go on; elsewhere, move the hand while it is open.
+        """Stop the skill, open the fingers, close them and go on; elsewhere, open them wide and move the hand.
 
         The open hand also turns back, against the object's turn, to get hold of it anew, or far forward again.
         """
         rng, back = self._rng, self._stays and self._yaw < _FARTHEST_BACK
         turned = TWIST_SPEED * rng.uniform(0.3, 0.4) if back else -self._yaw
         self._yaw += turned
-        yield from self._turn(turned, skill=False, hand="release", least=rng.uniform(0.3, 0.4))
+        opens = rng.uniform(0.8, 1.0) if elsewhere else rng.uniform(0.3, 0.4)
+        yield from self._turn(turned, skill=False, hand="release", least=opens)
         if elsewhere:
             yield from self._go_aside(self._elsewhere(), skill=False)
-        yield from self._wait(rng.uniform(0.2, 0.3), skill=False, hand="grasp")
+        yield from self._wait(rng.uniform(0.5, 0.7) if elsewhere else rng.uniform(0.2, 0.3), skill=False, hand="grasp")
 
     def _right(self, lean: Vector) -> Iterator[Orders]:
         """Move the hand against the lean (2,) (rad) of what it holds, but not away from the object."""

@@ -28,6 +28,8 @@ from real.teleop.wrist import Wrist
 GRIP_POINT = (-0.02, -0.1, 0.117)
 """Point between thumb and index finger in the tasks' start poses, in the flange's frame (m), as the twin mounts the
 hand: that of either task within 7 mm."""
+EPISODE_SECONDS = 600.0
+"""Longest time of an episode (s). Nobody scores it, so it is longer than a trial."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +44,7 @@ class Setup:
     stratum: str = "nominal"
     addresses: Addresses = NO_ADDRESSES
     seconds: float | None = None
-    """Longest time of an episode (s); None takes the task's."""
+    """Longest time of an episode (s); None takes `EPISODE_SECONDS`."""
     room_yaw: float = 0.0
 
     def robot_config(self) -> Any:
@@ -69,7 +71,7 @@ class Setup:
             ValueError: an address is missing or not needed, or shape or stratum is unknown.
             RobotError: the robot cannot be reached.
         """
-        seconds = episode_seconds(self.task) if self.seconds is None else self.seconds
+        seconds = EPISODE_SECONDS if self.seconds is None else self.seconds
         return DexScrewRealEnv(
             self.task, robot=self.robot_config(), shape=self.shape, action="full",
             episode_steps=max(1, round(20 * seconds)), render_mode="rgb_array" if pictures else None,
@@ -103,14 +105,6 @@ class Setup:
         from real.twin.plant import SHAPES
 
         return SHAPES[self.task][0]
-
-
-def episode_seconds(task: str) -> float:
-    """Return the longest time of an episode (s): half as much again as a trial's, since nobody scores it."""
-    from real.twin.objects import OBJECTS
-
-    kind = OBJECTS.get(task)  # an unknown task is refused, with a sentence, by whoever makes its environment
-    return 1.5 * (kind.seconds if kind else 300.0)
 
 
 def recorded_fields(env: DexScrewRealEnv) -> dict[str, Field]:
