@@ -61,7 +61,7 @@ class Args:
     noise: bool = True
     """Add noise on purpose to half of the episodes; the recorded label stays clean. See docs/teleoperation.md."""
     seconds: float | None = None
-    """Longest time of an episode (s); by default 600: nobody scores it, and an operator gives up sooner."""
+    """Longest time of an episode (s); by default 600, which is longer than a trial, since nobody scores it."""
     addresses: AddressOptions = NO_ADDRESSES
     """With --robot config."""
     room_yaw: float = 0.0
