@@ -52,7 +52,11 @@ class SafetyLimits:
     wrist_torque: float = 8.0
     """Largest torque at the wrist (N m); the sensor's range is 10."""
     fingertip_force: float = 15.0
-    """Largest force on a fingertip (N), by its resultant; a finger is rated at 12 N."""
+    """Largest lasting force on a fingertip (N), by its resultant; a finger is rated at 12 N."""
+    fingertip_peak: float = 25.0
+    """Largest force on a fingertip at any time (N); the sensor tells no pressure above 25.5 N, 255 counts."""
+    moment: float = 0.25
+    """Time for which the force on a fingertip may be above the lasting one (s)."""
     max_age: float = 0.1
     """Oldest reading that may be acted on (s)."""
     dead_man: float = 0.25
@@ -72,10 +76,14 @@ class SafetyLimits:
         if not all(low < high for low, high in self.workspace):
             raise ValueError(f"every range of workspace must be (low, high), got {self.workspace}")
         for name in ("hand_velocity", "hand_acceleration", "arm_velocity", "arm_acceleration", "wrist_force",
-                     "wrist_torque", "fingertip_force", "max_age", "dead_man"):  # fmt: skip
+                     "wrist_torque", "fingertip_force", "fingertip_peak", "moment", "max_age", "dead_man"):  # fmt: skip
             value = getattr(self, name)
             if not _are_numbers(value, ()) or not 0 < value < np.inf:
                 raise ValueError(f"{name} must be positive and finite, got {value!r}")
+        if self.fingertip_peak < self.fingertip_force:
+            raise ValueError(
+                f"fingertip_peak must be at least fingertip_force ({self.fingertip_force:g} N), got {self.fingertip_peak:g}"
+            )
 
 
 def _are_numbers(value: object, shape: tuple[int, ...]) -> bool:
@@ -172,6 +180,7 @@ class SafetyLayer:
         self._armed_at: float | None = None
         self._quit = threading.Event()
         self._thread: threading.Thread | None = None
+        self._pressed_since: float | None = None  # of the fingertips' readings
         self._begun = False  # whether `reset` was called
         self._hand_velocity, self._arm_velocity = np.zeros(len(JOINTS)), np.zeros(6)
         self.hand_target: Vector = np.zeros(len(JOINTS))
@@ -194,6 +203,7 @@ class SafetyLayer:
         with self._lock:
             reading = self.robot.read()
             self.trip = None
+            self._pressed_since = None
             self._armed_at = None
             self.check(reading)
             self.hand_target = (reading.hand.q if hand_target is None else hand_target).copy()
@@ -298,11 +308,23 @@ class SafetyLayer:
             return "wrist_force", f"the force at the wrist is {force:.1f} N, limit {limits.wrist_force:g} N"
         if torque > limits.wrist_torque:
             return "wrist_torque", f"the torque at the wrist is {torque:.2f} N m, limit {limits.wrist_torque:g} N m"
-        tips = fingertip_forces(hand)
+        return self._pressing(hand)
+
+    def _pressing(self, hand: HandState) -> tuple[str, str] | None:
+        """Return `fingertip_force` or `fingertip_peak` and what happened, if a fingertip presses too hard, or None."""
+        limits, tips = self.limits, fingertip_forces(hand)
         worst = int(tips.argmax())
-        if tips[worst] > limits.fingertip_force:
-            name, limit = FINGERS[worst], limits.fingertip_force
-            return "fingertip_force", f"the force on the {name} fingertip is {tips[worst]:.1f} N, limit {limit:g} N"
+        if tips[worst] <= limits.fingertip_force:
+            self._pressed_since = None
+            return None
+        if self._pressed_since is None:
+            self._pressed_since = hand.tactile_time
+        words = f"the force on the {FINGERS[worst]} fingertip is {tips[worst]:.1f} N"
+        if tips[worst] > limits.fingertip_peak:
+            return "fingertip_peak", f"{words}, limit {limits.fingertip_peak:g} N"
+        lasted = hand.tactile_time - self._pressed_since
+        if lasted >= limits.moment - 1e-9:
+            return "fingertip_force", f"{words}, limit {limits.fingertip_force:g} N for more than {limits.moment:g} s"
         return None
 
     def _check_workspace(self, arm: Vector, time: float) -> None:

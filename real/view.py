@@ -39,12 +39,12 @@ class _Maps:
     Attributes:
         above: (5, 120) counts above rest.
         forces: (5,) forces on the fingertips (N).
-        stop: force at which the robot stops (N).
+        limits: at which the robot stops.
     """
 
     above: Vector
     forces: Vector
-    stop: float
+    limits: SafetyLimits
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Give what Rich draws."""
@@ -60,7 +60,9 @@ class _Maps:
         row.add_row(*panels)
         yield row
         steps = ", ".join(f"{shade} {count}" for shade, count in zip(shades[1:], LEVELS, strict=True))
-        yield Text(f"Below a map: force on the fingertip, its resultant; the robot stops at {self.stop:g} N")
+        lasting, moment = self.limits.fingertip_force, self.limits.moment
+        stops = f"{lasting:g} N for {moment:g} s, or {self.limits.fingertip_peak:g} N"
+        yield Text(f"Below a map: the fingertip's force; the robot stops at {stops}")
         yield Text(f"Shades: counts of a taxel above its rest, at least {steps}")
 
 
@@ -129,5 +131,5 @@ class LiveView:
             f"{limits.wrist_force:g} N or {limits.wrist_torque:g} N m",
         )
         status.add_row("age of readings", ", ".join(ages))
-        maps = _Maps(self._rest.above(observation["tactile"], seconds), info["fingertip_force"], limits.fingertip_force)
+        maps = _Maps(self._rest.above(observation["tactile"], seconds), info["fingertip_force"], limits)
         return Group(Panel(status, title=Text(self._title)), maps)

@@ -25,6 +25,13 @@ def robot():
     return FakeRobot()
 
 
+def pressed(counts, finger=1):
+    """Return resultants of fingertips, one of which presses."""
+    resultant = np.zeros((5, 3), np.int16)
+    resultant[finger, 2] = counts
+    return resultant
+
+
 def follow(goals, speed, acceleration, lower=-10.0, upper=10.0):
     """Let a limited target follow goals; return its positions and velocities."""
     position, velocity = np.zeros(1), np.zeros(1)
@@ -85,7 +92,7 @@ def test_what_was_sent_is_returned(robot):
 VIOLATIONS = {
     "wrist_force": ("arm", {"tcp_force": np.array([0, 0, 51.0, 0, 0, 0])}, "51.0 N, limit 50 N"),
     "wrist_torque": ("arm", {"tcp_force": np.array([0, 0, 0, 9.0, 0, 0])}, "9.00 N m, limit 8"),
-    "fingertip_force": ("hand", {"resultant": np.array([[0, 0, 0], [0, 0, 151], *[[0, 0, 0]] * 3], np.int16)}, "index"),
+    "fingertip_peak": ("hand", {"resultant": pressed(251)}, "index fingertip is 25.1 N, limit 25 N"),
     "finite": ("hand", {"q": np.full(12, np.nan)}, "not finite"),
     "arm mode": ("arm", {"mode": ArmMode.PROTECTIVE_STOP}, "protective stop"),
 }
@@ -102,6 +109,51 @@ def test_a_reading_beyond_a_limit_stops_the_robot(robot, limit):
         guard.command(HAND_Q, ARM_Q)
     assert error.value.trip.limit == limit
     assert robot.stops == 1 and len(robot.commands) == sent
+
+
+def press(guard, robot, counts):
+    """Send a command at each control step, while the index fingertip presses with so many counts."""
+    for newtons in counts:
+        robot.overrides["hand"] = {"resultant": pressed(newtons)}
+        guard.command(HAND_Q, ARM_Q)
+        robot.wait(DT)
+
+
+def test_a_fingertip_may_press_hard_for_a_moment(robot):
+    guard = layer(robot)
+    press(guard, robot, [*[200] * 5, 150, *[250] * 5, 0])  # a quarter of a second has begun six times, ended never
+    assert robot.stops == 0
+
+
+@pytest.mark.parametrize(("period", "seconds"), [(0.05, 0.25), (0.1, 0.3)])
+def test_a_fingertip_that_goes_on_to_press_stops_the_robot(robot, period, seconds):
+    guard = layer(robot)
+    robot.overrides["hand"] = {"resultant": pressed(151)}
+    begun = robot.now
+    with pytest.raises(SafetyTrip, match="index fingertip is 15.1 N, limit 15 N for more than 0.25 s") as error:
+        for _ in range(100):
+            guard.command(HAND_Q, ARM_Q)
+            robot.wait(period)
+    assert error.value.trip.limit == "fingertip_force"
+    assert robot.now - begun == pytest.approx(seconds)
+    assert robot.stops == 1
+
+
+def test_fingertips_that_take_turns_press_on(robot):
+    guard = layer(robot)
+    with pytest.raises(SafetyTrip, match="thumb fingertip is 16.0 N"):
+        for step in range(100):
+            robot.overrides["hand"] = {"resultant": pressed(160, finger=1 - step % 2)}
+            guard.command(HAND_Q, ARM_Q)
+            robot.wait(DT)
+
+
+def test_a_reset_forgets_how_long_a_fingertip_pressed(robot):
+    guard = layer(robot)
+    for _ in range(3):
+        press(guard, robot, [200] * 5)
+        guard.reset()
+    assert robot.stops == 0
 
 
 @pytest.mark.parametrize("part", ["arm", "hand", "tactile"])
@@ -301,6 +353,7 @@ def test_closing_ends_the_watching_thread_even_if_stopping_fails():
         ({"dead_man": True}, "dead_man must be positive and finite, got True"),
         ({"dead_man": None}, "dead_man must be positive and finite, got None"),
         ({"max_age": np.nan}, "max_age must be positive and finite"),
+        ({"fingertip_force": 26.0}, r"fingertip_peak must be at least fingertip_force \(26 N\), got 25"),
         ({"arm_upper": (-7.0,) * 6}, "every arm_lower must be below"),
         ({"workspace": ((0, 1), (1, 0), (0, 1))}, "every range of workspace"),
     ],

@@ -74,7 +74,7 @@ def test_all_fits_the_terminal_and_nothing_is_cut_off(size, title):
         title[-25:], "12345.6 s", "-123.46 of 8", "20.0 Hz, jitter -12300.0 ms",
         "5.0 N and 0.30 N m; the robot stops at 50 N or 8 N m",
         "arm 3600000 ms, hand 3600000 ms, taxels 3600000 ms", *FINGERS, "0.0 N", "4.0 N", "12.3 N", "31.0 N",
-        "the robot stops at 15 N", "at least ░ 4, ▒ 8, ▓ 16, █ 32",
+        "the robot stops at 15 N for 0.25 s, or 25 N", "at least ░ 4, ▒ 8, ▓ 16, █ 32",
     ):  # fmt: skip
         assert part in whole
     maps(text, wide=2 if size[0] == 120 else 1)
@@ -92,7 +92,7 @@ def test_the_newtons_are_those_that_the_safety_layer_checks(resultant):
     robot = FakeRobot()
     counts = np.full((5, 120, 3), 40, np.int16)  # the sum of a fingertip's offsets would be hundreds of newtons
     resultants = np.zeros((5, 3), np.int16)
-    env = DexScrewRealEnv("nut", robot=robot, limits=SafetyLimits(fingertip_force=1e6))
+    env = DexScrewRealEnv("nut", robot=robot, limits=SafetyLimits(fingertip_force=1e6, fingertip_peak=1e6))
     env.reset()
     resultants[3] = resultant
     robot.overrides["hand"] = {"resultant": resultants, "tactile": counts}
@@ -103,7 +103,9 @@ def test_the_newtons_are_those_that_the_safety_layer_checks(resultant):
     env.close()
     if newtons[3] > 0:
         robot.overrides = {"arm": {}, "hand": {}}
-        env = DexScrewRealEnv("nut", robot=robot, limits=SafetyLimits(fingertip_force=newtons[3] - 0.01))
+        below = newtons[3] - 0.01
+        limits = SafetyLimits(fingertip_force=below, fingertip_peak=below)
+        env = DexScrewRealEnv("nut", robot=robot, limits=limits)
         env.reset()
         robot.overrides["hand"] = {"resultant": resultants}
         *_, found = env.step(np.zeros(12, np.float32))
