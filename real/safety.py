@@ -81,9 +81,8 @@ class SafetyLimits:
             if not _are_numbers(value, ()) or not 0 < value < np.inf:
                 raise ValueError(f"{name} must be positive and finite, got {value!r}")
         if self.fingertip_peak < self.fingertip_force:
-            raise ValueError(
-                f"fingertip_peak must be at least fingertip_force ({self.fingertip_force:g} N), got {self.fingertip_peak:g}"
-            )
+            force, peak = self.fingertip_force, self.fingertip_peak
+            raise ValueError(f"fingertip_peak must be at least fingertip_force ({force:g} N), got {peak:g}")
 
 
 def _are_numbers(value: object, shape: tuple[int, ...]) -> bool:

@@ -62,6 +62,8 @@ class Args:
     """Add noise on purpose to half of the episodes; the recorded label stays clean. See docs/teleoperation.md."""
     seconds: float | None = None
     """Longest time of an episode (s); by default 600, which is longer than a trial, since nobody scores it."""
+    above: float = 0.0
+    """How far above the object the open hand begins on a twin (m), so that the operator has to come to it; 0: at it."""
     addresses: AddressOptions = NO_ADDRESSES
     """With --robot config."""
     room_yaw: float = 0.0
@@ -100,7 +102,7 @@ def _setup(args: Args) -> Setup:
     setup = Setup(
         task=args.task, policy=policy, robot=args.robot, shape=args.shape[0] if args.shape else None,
         stratum=args.stratum, addresses=args.addresses, seconds=args.seconds,
-        room_yaw=float(np.radians(args.room_yaw)),
+        above=args.above, room_yaw=float(np.radians(args.room_yaw)),
     )  # fmt: skip
     setup.robot_config()  # a missing address is told before a page opens
     return setup
@@ -147,7 +149,8 @@ def _run_person(args: Args, setup: Setup, out: Path) -> int:
                 orders = episode.wait_for_operator()
                 if orders.mark:
                     continue  # nothing has happened yet: another trial
-                number = recorder.begin(**episode_header(seed - 1, noise, episode.tactile_bias))
+                extras = {"above": args.above} if args.above else {}
+                number = recorder.begin(**episode_header(seed - 1, noise, episode.tactile_bias, extras))
                 ending = episode.run(recorder.append)
                 if ending.discard or not ending.steps:
                     recorder.discard()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,12 +22,14 @@ from baselines.data.reader import Demonstrations
 from baselines.data.writer import Recorder
 from baselines.progress import Progress
 from dexscrew_envs.workers import pool
+from real.robot import Vector
 from real.teleop.episode import Actor, Row
 from real.teleop.finger_skill import Noise, draw_noise
 from real.teleop.operator import Operator
 from real.teleop.scripted import ScriptedOperator
 from real.teleop.setup import Setup, episode_header
 from real.twin.objects import OBJECTS
+from real.twin.plant import Plant, PlantParameters
 
 Job = tuple[str, int]
 """Shape of the object, and seed."""
@@ -53,7 +56,17 @@ def demonstrate(setup: Setup, seed: int, *, noisy: bool = True) -> Collected:
         noisy: whether noise is drawn; without, the episode is clean.
     """
     noise = draw_noise(np.random.default_rng([seed, 0x5EED])) if noisy else Noise()
-    return run_episode(setup, seed, ScriptedOperator(seed, stays=OBJECTS[setup.task].stays), noise)
+    hold = held_from(setup.task) if setup.above else None
+    operator = ScriptedOperator(seed, stays=OBJECTS[setup.task].stays, hold=hold)
+    found = run_episode(setup, seed, operator, noise)
+    return replace(found, extras={"above": setup.above}) if setup.above else found
+
+
+@lru_cache
+def held_from(task: str) -> Vector:
+    """Return where a person expects the wrist when the hand holds an object: (3,) over its grip point (m)."""
+    plant = Plant(task, parameters=PlantParameters.nominal(task))
+    return plant.tcp_pose[:3] - plant.object.grip()[0]
 
 
 def run_episode(setup: Setup, seed: int, operator: Operator, noise: Noise, actor: Actor | None = None) -> Collected:
@@ -103,7 +116,8 @@ def collect(
     Yields:
         Each job that ended, and its outcome.
     """
-    missing = [job for job in jobs if job not in recorded(recorder)]
+    there = recorded(recorder, setup.above)
+    missing = [job for job in jobs if job not in there]
     count = min(processes or os.cpu_count() or 1, max(len(missing), 1))
     bar = Progress(total=len(jobs), initial=len(jobs) - len(missing), unit="episode", desc=setup.task)
     with closing(bar), pool(count) as workers:
@@ -123,12 +137,18 @@ def collect(
                 yield job, outcome
 
 
-def recorded(recorder: Recorder) -> set[Job]:
-    """Return shape and seed of all episodes in a recorder's folder, but for those that were cut off."""
+def recorded(recorder: Recorder, above: float = 0.0) -> set[Job]:
+    """Return shape and seed of the episodes in a recorder's folder, but for those that were cut off.
+
+    Args:
+        recorder: of the folder.
+        above: where the hand began (m); an episode that began elsewhere is another one.
+    """
     if not numbered(recorder.folder):
         return set()
     headers = [episode.header for episode in Demonstrations(recorder.folder) if episode.outcome.mark != "none"]
-    return {(header.shape, header.seed) for header in headers if header.seed is not None}
+    alike = [header for header in headers if header.extras.get("above", 0.0) == above]
+    return {(header.shape, header.seed) for header in alike if header.seed is not None}
 
 
 def _record(recorder: Recorder, job: Job, episode: Collected) -> Outcome:

@@ -12,15 +12,12 @@ import numpy as np
 import torch
 
 from baselines import policies
-from dexscrew_envs.hands import Hand
-from dexscrew_envs.tasks import Task
 from real.env import DexScrewRealEnv, Observation
+from real.hand_poses import opened
 from real.robot import Vector
 
 POSE_SPEED = 1.5
 """Speed at which the fingers go to a pose of the operator's (rad/s)."""
-OPENING = 0.6
-"""How far "release" takes a finger's joints away from the object (rad)."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +75,8 @@ class FingerSkill:
         self.noise = Noise()
         """Of this episode."""
         lower, upper = np.array(env.limits.hand_lower), np.array(env.limits.hand_upper)
-        poses = {"grasp": np.array(env.task.start_pose, float), "release": release_pose(env.task.hand, env.task)}
+        grasp = np.array(env.task.start_pose, float)
+        poses = {"grasp": grasp, "release": opened(env.task.hand, grasp)}
         self._poses = {name: pose.clip(lower, upper) for name, pose in poses.items()}
         self._was_on = False
 
@@ -109,12 +107,3 @@ class FingerSkill:
         if self.noise.action:
             noisy = action + self.noise.action * self._rng.standard_normal(len(action))
         return Fingers(self._env.skill_targets(action), self._env.skill_targets(noisy), action)
-
-
-def release_pose(hand: Hand, task: Task) -> Vector:
-    """Return joint positions (J,) (rad) with the fingers taken away from the object."""
-    pose = np.array(task.start_pose, float)
-    for finger in hand.fingers:
-        for joint, direction in finger.opening.items():
-            pose[hand.joints.index(joint)] += OPENING * direction
-    return pose

@@ -1,10 +1,11 @@
 """A scripted operator: steers the wrist as a person would, with a person's delay, errors and lapses.
 
 It sees the scene late and with error, and knows nothing that a person at the scene would not: no force, no friction.
-It looks, switches the skill on and follows the object down. Around an object that stays where it is, such as a nut, it
-opens the hand when nothing turns and begins again, and waits less when that happens again soon. An object that could
-fall, such as a driver, it rights where it leans, and moves the hand about before it opens it. It gives up when nothing
-helps. Numbers are those of teleoperators in the literature where a source is named, and assumed elsewhere.
+It looks, comes to the object where it does not begin there, switches the skill on and follows the object down. Around
+an object that stays where it is, such as a nut, it opens the hand when nothing turns and begins again, and waits less
+when that happens again soon. An object that could fall, such as a driver, it rights where it leans, and moves the hand
+about before it opens it. It gives up when nothing helps. Numbers are those of teleoperators in the literature where a
+source is named, and assumed elsewhere.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ _FARTHEST_BACK = 0.7
 """Angle from which the hand is turned forward again (rad)."""
 UPRIGHT = np.radians(3.0)
 """Lean from which a person sees that a driver does not stand straight (rad); a bit's free play is less than that."""
+_LOOKS = 8
+"""How often it corrects where the hand is, over the object and then around it."""
 _LEVER = 0.08
 """What a person takes for the height of the fingers over the tip of a driver (m)."""
 TWIST_SPEED = 0.4
@@ -89,12 +92,14 @@ class ScriptedOperator:
     Args:
         seed: of everything that it draws; `begin` sets it for each episode.
         stays: whether the object stays where it is when the hand lets go of it.
+        hold: where the wrist is when the hand holds the object, (3,) over its grip point (m); None where the hand
+            begins at the object.
     """
 
     name = "scripted"
 
-    def __init__(self, seed: int = 0, *, stays: bool = False) -> None:
-        self._stays = stays
+    def __init__(self, seed: int = 0, *, stays: bool = False, hold: Vector | None = None) -> None:
+        self._stays, self._hold = stays, hold
         self.begin(seed)
 
     def begin(self, seed: int) -> None:
@@ -133,6 +138,8 @@ class ScriptedOperator:
         """Look, switch the skill on, then follow and help until the episode ends."""
         person, rng = self.person, self._rng
         yield from self._wait(rng.uniform(0.6, 1.2), skill=False)
+        if self._hold is not None:
+            yield from self._approach(self._hold)
         reference = self._height()
         best, progressed = self._turns(), self._time
         warned, helped, turned = False, 0.0, self._time
@@ -159,6 +166,18 @@ class ScriptedOperator:
                 self.remedies += 1
                 yield from next(remedies)
                 warned, helped, progressed = self._stays, self._time, self._time
+
+    def _approach(self, hold: Vector) -> Iterator[Orders]:
+        """Bring the open hand over the object, then down around it, and close the fingers."""
+        person = self.person
+        for way in (np.array([1.0, 1.0, 0.0]), np.ones(3)):
+            for _ in range(_LOOKS):
+                yield from self._wait(person.delay + 0.5 * person.interval, skill=False)
+                off = way * (hold - self._over())
+                if np.linalg.norm(off) < person.dead_zone + person.error:
+                    break
+                yield from self._move(off, skill=False)
+        yield from self._wait(person.delay + self._rng.uniform(0.5, 0.7), skill=False, hand="grasp")
 
     def _remedies(self) -> Iterator[Iterator[Orders]]:
         """Give one remedy after another against a standstill."""
@@ -243,6 +262,14 @@ class ScriptedOperator:
             yield Orders(skill=skill, hand=hand, nudge=nudge)
 
     # -- what it sees -------------------------------------------------------------------------------------------------
+
+    def _over(self) -> Vector:
+        """Return where the wrist seems to be over the object's grip point (3,) (m)."""
+        scene = self._scene
+        if scene is None or scene.sight is None:
+            return np.zeros(3)
+        error = self.person.error * self._rng.standard_normal(3)
+        return scene.wrist[:3] - scene.sight.grip + self.person.bias + error
 
     def _height(self) -> float:
         """Return how high the wrist seems to stand over the object (m)."""

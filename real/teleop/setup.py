@@ -45,6 +45,8 @@ class Setup:
     addresses: Addresses = NO_ADDRESSES
     seconds: float | None = None
     """Longest time of an episode (s); None takes `EPISODE_SECONDS`."""
+    above: float = 0.0
+    """How far above the object the open hand begins on a twin (m); 0 begins at the object."""
     room_yaw: float = 0.0
 
     def robot_config(self) -> Any:
@@ -55,6 +57,8 @@ class Setup:
         """
         if self.robot == "config":
             self.addresses.check_both()
+            if self.above:
+                raise ValueError("--above: only on a twin in this process; a robot begins where it stands")
             from real.hardware.robot import RobotConfig
 
             return RobotConfig(**vars(self.addresses))
@@ -62,7 +66,7 @@ class Setup:
             raise ValueError(f"{', '.join(given)}: only with --robot config; a twin in this process has no address")
         from real.twin.robot import TwinConfig
 
-        return TwinConfig(stratum=self.stratum)
+        return TwinConfig(stratum=self.stratum, above=self.above)
 
     def make_env(self, *, pictures: bool = False) -> DexScrewRealEnv:
         """Return the environment of the robot, connected.

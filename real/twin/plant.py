@@ -18,7 +18,8 @@ from dexscrew_envs.scene import Scene
 from dexscrew_envs.scene import build_scene as build_simplified_scene
 from dexscrew_envs.start_states import build_start_states
 from dexscrew_envs.tasks import TASKS, Task, make_task
-from real.kinematics import forward
+from real.hand_poses import opened
+from real.kinematics import forward, inverse
 from real.robot import Vector
 from real.twin.arm import Arm, ArmParameters
 from real.twin.controller import TIMESTEP, ArmController
@@ -32,6 +33,8 @@ from real.twin.taxels import TaxelParameters, Taxels
 
 EDITION = 2
 """Of the twin: raised whenever a seed gives another trial. Results of different editions do not compare."""
+FARTHEST_ABOVE = 0.1
+"""Largest height of the hand above where it holds the object, at the start (m)."""
 SHAPES = {task: kind.shapes for task, kind in OBJECTS.items()}
 """Shapes of each task; the first is the default."""
 
@@ -96,6 +99,11 @@ def _simplified(task: str, shape: str) -> tuple[Task, Scene]:
     return found, build_simplified_scene(found)
 
 
+def _raised(arm: Vector, height: float) -> Vector:
+    """Return joint positions (6,) of the arm (rad) with the flange so much higher (m)."""
+    return inverse(forward(arm) + np.array([0.0, 0.0, height, 0.0, 0.0, 0.0]), arm)
+
+
 class Plant:
     """A UR5e with an XHand at a nut or screw.
 
@@ -104,10 +112,12 @@ class Plant:
         shape: shape of the nut or handle; by default the task's first.
         stratum: what parameters are drawn from: easy, nominal, hard or extreme.
         parameters: if given, these are taken at every reset, and nothing is drawn but noise.
+        above: if positive, the hand begins open and so far above where it holds the object (m), at most
+            `FARTHEST_ABOVE`.
         seed: of the first trial.
 
     Raises:
-        ValueError: task, shape or stratum is unknown; the message names what is known.
+        ValueError: task, shape or stratum is unknown, or the hand would begin too far above.
     """
 
     TIMESTEP = TIMESTEP
@@ -134,6 +144,7 @@ class Plant:
         *,
         stratum: str = "nominal",
         parameters: PlantParameters | None = None,
+        above: float = 0.0,
         seed: int = 0,
     ) -> None:
         if task not in SHAPES:
@@ -144,6 +155,8 @@ class Plant:
             raise ValueError(f"unknown shape {shape!r} of the {task}; choose from {', '.join(SHAPES[task])}")
         if stratum not in STRATA:
             raise ValueError(f"unknown stratum {stratum!r}; choose from {', '.join(STRATA)}")
+        if not 0 <= above <= FARTHEST_ABOVE:
+            raise ValueError(f"the hand begins 0 to {FARTHEST_ABOVE:g} m above the object, got {above!r}")
         self._kind = OBJECTS[task]
         if (turn := make_task(task).turn) != self._kind.turn:
             raise ValueError(
@@ -154,7 +167,7 @@ class Plant:
             raise ValueError(f"parameters of the {task} must hold {self._kind.parameters.__name__}, got "
                              f"{type(parameters.object).__name__}")  # fmt: skip
         self.task, self.shape, self.stratum = task, shape, stratum
-        self._given = parameters
+        self._given, self._above = parameters, above
         self._seed = seed
         self.reset(seed)
 
@@ -171,7 +184,10 @@ class Plant:
             raise ValueError(f"the seed must not be negative, got {seed}")
         self._seed = self._seed + 1 if seed is None else seed
         drawing, *others = (np.random.default_rng(s) for s in np.random.SeedSequence(self._seed).spawn(5))
-        self.parameters = parameters = self._given or PlantParameters.draw(self.task, drawing, self.stratum)
+        parameters = self._given or PlantParameters.draw(self.task, drawing, self.stratum)
+        if self._above:
+            parameters = replace(parameters, object=replace(parameters.object, **self._kind.from_above))
+        self.parameters = parameters
         task, simplified = _simplified(self.task, self.shape)
         x, y, z = task.object_position
         task = replace(task, object_position=(x + parameters.placement.x, y + parameters.placement.y, z))
@@ -187,6 +203,9 @@ class Plant:
         self.data = data = mujoco.MjData(model)
         self.start_arm_q = np.array(START_ARM)
         self.start_hand_q = build_start_states(task, simplified, 1).joint_pos[0].astype(np.float64)
+        if self._above:
+            self.start_arm_q = _raised(self.start_arm_q, self._above)
+            self.start_hand_q = opened(task.hand, self.start_hand_q)
         joints = self.start_hand_q - gap.zero_offset
         data.qpos[:6], data.ctrl[:6] = self.start_arm_q, self.start_arm_q
         data.ctrl[6:18] = joints

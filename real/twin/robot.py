@@ -9,7 +9,7 @@ from dexscrew_envs.hands import XHAND_LEFT
 from real.features import commanded, measured
 from real.robot import ArmMode, ArmState, ControlGains, HandState, Progress, Reading, RobotError, Sight, Vector
 from real.twin.parameters import STRATA
-from real.twin.plant import Plant
+from real.twin.plant import FARTHEST_ABOVE, Plant
 from real.twin.scene import HAND
 
 
@@ -23,17 +23,21 @@ class TwinConfig(ControlGains):
 
     stratum: str = "nominal"
     """Group of parameter ranges: easy, nominal, hard or extreme; see docs/twin.md."""
+    above: float = 0.0
+    """Where the hand begins: 0 at the object, as in the tasks, or open and so far above that (m)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.stratum not in STRATA:
             raise ValueError(f"unknown stratum {self.stratum!r}; choose from {', '.join(STRATA)}")
+        if not 0 <= self.above <= FARTHEST_ABOVE:
+            raise ValueError(f"above must be 0 to {FARTHEST_ABOVE:g} m, got {self.above!r}")
         if self.gains[1] != 0:
             raise ValueError(f"the twin's hand has no integral gain: ki must be 0, got {self.gains[1]}")
 
     def robot(self, task: str, shape: str | None) -> TwinRobot:
         """Return a twin with this object; a shape of None is the task's first."""
-        return TwinRobot(Plant(task, shape, stratum=self.stratum), self)
+        return TwinRobot(Plant(task, shape, stratum=self.stratum, above=self.above), self)
 
 
 class TwinRobot:

@@ -130,7 +130,7 @@ def test_a_fingertip_that_goes_on_to_press_stops_the_robot(robot, period, second
     guard = layer(robot)
     robot.overrides["hand"] = {"resultant": pressed(151)}
     begun = robot.now
-    with pytest.raises(SafetyTrip, match="index fingertip is 15.1 N, limit 15 N for more than 0.25 s") as error:
+    with pytest.raises(SafetyTrip, match=r"index fingertip is 15\.1 N, limit 15 N for more than 0.25 s") as error:
         for _ in range(100):
             guard.command(HAND_Q, ARM_Q)
             robot.wait(period)
@@ -141,7 +141,7 @@ def test_a_fingertip_that_goes_on_to_press_stops_the_robot(robot, period, second
 
 def test_fingertips_that_take_turns_press_on(robot):
     guard = layer(robot)
-    with pytest.raises(SafetyTrip, match="thumb fingertip is 16.0 N"):
+    with pytest.raises(SafetyTrip, match=r"thumb fingertip is 16\.0 N"):
         for step in range(100):
             robot.overrides["hand"] = {"resultant": pressed(160, finger=1 - step % 2)}
             guard.command(HAND_Q, ARM_Q)

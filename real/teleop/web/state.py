@@ -51,7 +51,7 @@ class State(TypedDict, total=False):
     tactile: NDArray[np.uint8]
     """(F, 120) normal counts of the taxels above their rest."""
     limits: dict[str, float]
-    """`wrist_force`, `wrist_torque` and `fingertip_force`, at which the robot stops, the last if it goes on (N, N m, N)."""
+    """At which the robot stops: `wrist_force`, `wrist_torque`, and `fingertip_force` where it lasts (N, N m, N)."""
     period: float
     """Measured duration of the step (s)."""
     jitter: float

@@ -74,5 +74,7 @@ class ObjectKind:
     """Whether it stays where it is when the hand lets go of it."""
     seconds: float = 300.0
     """Longest time of an episode or a trial (s)."""
+    from_above: Mapping[str, Any] = field(default_factory=dict)
+    """Parameters that have a value of their own where the hand begins above the object and has to come to it."""
     simplified: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the simplified task that put its object where this one begins."""

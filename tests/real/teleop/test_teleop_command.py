@@ -56,6 +56,20 @@ def test_the_same_command_runs_nothing_again_and_a_larger_one_the_rest(folder, t
     assert "| cross" in capsys.readouterr().out
 
 
+def test_a_hand_that_begins_above_comes_down_and_turns_the_nut(tmp_path):
+    arguments = ["--operator", "scripted", "--above", "0.04", "--no-noise", "--processes", "1", "--seconds"]
+    assert main([*arguments, "9", "--out", str(tmp_path / "demos")]) == Status.DONE
+    episode = next(iter(Demonstrations(tmp_path / "demos")))
+    assert episode.header.extras["above"] == 0.04
+    on = int(np.flatnonzero(episode["skill"])[0])
+    heights = episode["tcp_pose"][:, 2]
+    assert heights[0] - heights[on] == pytest.approx(0.04, abs=0.005)
+    assert episode["turns"][on] == pytest.approx(0.0, abs=0.05) and episode.outcome.turns > 0.2
+    # An episode that began elsewhere is another one.
+    assert main([*arguments[:2], *arguments[4:], "1.5", "--out", str(tmp_path / "demos")]) == Status.DONE
+    assert len(Demonstrations(tmp_path / "demos")) == 2
+
+
 def test_recorded_episodes_are_replayed_on_the_page(folder, opengl):
     replay = RecordedEpisodes(folder)
     listed = replay.episodes()
@@ -97,6 +111,8 @@ def test_samples_are_whole_small_and_replayed_where_there_is_nothing_else(task, 
         (["--arm", "192.0.2.1"], "only with --robot config"),
         (["--seconds", "0"], "--seconds"),
         (["--seconds", "nan"], "--seconds"),
+        (["--above", "0.2"], "above must be 0 to 0.1 m"),
+        (["--above", "nan"], "above must be 0 to 0.1 m"),
     ],
 )
 def test_what_cannot_work_is_a_sentence_and_makes_no_folder(tmp_path, capsys, arguments, words):
@@ -117,6 +133,9 @@ def test_a_person_has_one_shape_and_a_robot_needs_both_addresses(tmp_path, capsy
     assert "one shape at a time" in capsys.readouterr().err
     assert main(["--robot", "config", "--arm", "192.0.2.1", *out]) == Status.REFUSED
     assert "--arm and --hand" in capsys.readouterr().err
+    addresses = ["--arm", "192.0.2.1", "--hand", "tcp://192.0.2.2:5557"]
+    assert main(["--robot", "config", *addresses, "--above", "0.05", *out]) == Status.REFUSED
+    assert "a robot begins where it stands" in capsys.readouterr().err
 
 
 def test_data_of_another_task_are_refused(folder, capsys):

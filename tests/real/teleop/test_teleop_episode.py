@@ -11,8 +11,9 @@ from robot_fakes import FakeRobot
 
 from baselines.data.schema import row_dtype, write_row
 from real.env import DexScrewRealEnv
+from real.hand_poses import opened
 from real.teleop.episode import SCENE_POSITION, Episode, Step
-from real.teleop.finger_skill import LEVELS, POSE_SPEED, FingerSkill, Noise, draw_noise, release_pose
+from real.teleop.finger_skill import LEVELS, POSE_SPEED, FingerSkill, Noise, draw_noise
 from real.teleop.operator import Orders
 from real.teleop.scripted import ScriptedOperator
 from real.teleop.setup import GRIP_POINT, Setup, recorded_fields
@@ -138,7 +139,7 @@ def test_a_pose_is_approached_slowly():
     rows, _, _, env = run(*[release] * 30, *[grasp] * 30, DONE)
     asked = stacked(rows, "asked_hand")
     assert np.abs(asked - stacked(rows, "held_hand")).max() <= POSE_SPEED * 0.05 + 1e-9
-    np.testing.assert_allclose(asked[29], release_pose(env.task.hand, env.task).clip(*_hand_limits(env)), atol=1e-6)
+    np.testing.assert_allclose(asked[29], opened(env.task.hand, env.task.start_pose), atol=1e-6)
     np.testing.assert_allclose(asked[-1], env.task.start_pose, atol=1e-6)
 
 

@@ -4,11 +4,14 @@ import mujoco
 import numpy as np
 import pytest
 
+from dexscrew_envs.hands import XHAND_LEFT
 from dexscrew_envs.hands.xhand import FINGERS, JOINTS
+from real.hand_poses import opened
 from real.kinematics import forward
 from real.twin.objects.nut import NutParameters
 from real.twin.parameters import STRATA
 from real.twin.plant import SHAPES, Plant, PlantParameters
+from real.twin.robot import TwinConfig
 from real.twin.scene import HAND
 
 GRASP = {"index_1": 0.25, "index_2": 0.3, "mid_1": 0.25, "mid_2": 0.3, "thumb_1": 0.3, "thumb_2": 0.3}
@@ -349,3 +352,24 @@ def test_a_driver_that_is_lost_comes_to_rest(nominal_plant):
     plant.step(2500)
     joints = slice(int(plant.model.joint("tip_x").dofadr[0]), int(plant.model.joint("tilt_y").dofadr[0]) + 1)
     assert np.abs(plant.data.qvel[joints]).max() < 0.05
+
+
+@pytest.mark.parametrize("task", ["nut", "screwdriver"])
+def test_a_hand_may_begin_open_above_the_object_which_waits_for_it(task):
+    at, above = Plant(task, seed=3), Plant(task, seed=3, above=0.06)
+    np.testing.assert_allclose(above.tcp_pose - at.tcp_pose, [0, 0, 0.06, 0, 0, 0], atol=1e-6)
+    np.testing.assert_array_equal(above.start_hand_q, opened(XHAND_LEFT, at.start_hand_q))
+    before = above.object.grip()[0]
+    above.command_hand(above.start_hand_q)
+    above.step(2500)
+    assert above.turns == pytest.approx(0, abs=0.01)
+    assert above.released is None and above.lost is None
+    np.testing.assert_allclose(above.object.grip()[0], before, atol=0.001)
+
+
+@pytest.mark.parametrize("above", [-0.01, 0.11, float("nan")])
+def test_a_hand_cannot_begin_elsewhere(above):
+    with pytest.raises(ValueError, match=r"the hand begins 0 to 0\.1 m above the object"):
+        Plant("nut", above=above)
+    with pytest.raises(ValueError, match=r"above must be 0 to 0\.1 m"):
+        TwinConfig(above=above)
