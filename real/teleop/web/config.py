@@ -47,6 +47,11 @@ class PageConfig:
         """Whether only this computer can reach the server."""
         return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
 
+    @property
+    def everywhere(self) -> bool:
+        """Whether the server listens at all addresses of this computer; the host is then none that can be opened."""
+        return not self.local and ipaddress.ip_address(self.host).is_unspecified
+
     def addresses(self, port: int, names: frozenset[str]) -> list[str]:
         """Return the page's addresses, the most useful first.
 
@@ -56,14 +61,12 @@ class PageConfig:
         """
         if self.local:
             return [f"http://{_in_url(self.host)}:{port}/"]
-        if not ipaddress.ip_address(self.host).is_unspecified:
+        if not self.everywhere:
             return [f"https://{_in_url(self.host)}:{port}/"]
-        reachable = sorted(
-            (a for a in map(_address, names) if a and not a.is_loopback), key=lambda a: (a.version, int(a))
-        )
-        if self.host == "0.0.0.0":
-            reachable = [address for address in reachable if address.version == 4]
-        return [f"https://{_in_url(str(address))}:{port}/" for address in reachable] or [f"https://localhost:{port}/"]
+        version = ipaddress.ip_address(self.host).version  # a server at :: has no IPv4 address
+        found = (a for a in map(_address, names) if a and a.version == version and not a.is_loopback)
+        urls = [f"https://{_in_url(str(address))}:{port}/" for address in sorted(found, key=int)]
+        return urls or [f"https://localhost:{port}/"]
 
 
 def invitation(addresses: list[str], code: str | None) -> str:

@@ -173,7 +173,9 @@ class PageServer:
         """Look up the addresses of this computer, and have a certificate for them."""
         if self._config.local:
             return
-        names = certificate.own_names() | {self._config.host}
+        names = certificate.own_names()
+        if not self._config.everywhere:
+            names |= {self._config.host}
         if names == self._names and self._tls is not None:
             return
         assert self._config.folder is not None

@@ -114,7 +114,7 @@ def test_addresses_name_what_can_be_reached(tmp_path):
     everywhere = PageConfig(host="0.0.0.0", folder=tmp_path)
     names = frozenset({"localhost", "127.0.0.1", "::1", "192.0.2.7", "2001:db8::1", "robot"})
     assert everywhere.addresses(1, names) == ["https://192.0.2.7:1/"]
-    assert PageConfig(host="::", folder=tmp_path).addresses(1, names)[-1] == "https://[2001:db8::1]:1/"
+    assert PageConfig(host="::", folder=tmp_path).addresses(1, names) == ["https://[2001:db8::1]:1/"]
     assert PageConfig().addresses(8765, names) == ["http://127.0.0.1:8765/"]
 
 

@@ -12,6 +12,7 @@ import time
 import aiohttp
 import numpy as np
 import pytest
+from cryptography import x509
 from page_messages import raw
 from page_session import state
 
@@ -316,6 +317,26 @@ def test_closing_twice_and_before_the_start_is_allowed():
     operator.publish({"task": "nut"})
     assert "ended" in operator.orders(SCENE).note
     assert not any(thread.name == "page" for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_an_address_that_stands_for_all_is_neither_shown_nor_certified(tmp_path, monkeypatch, host):
+    there = frozenset({"localhost", "127.0.0.1", "::1", "192.0.2.7", "2001:db8::1"})
+    monkeypatch.setattr("real.teleop.web.certificate.own_names", lambda: there)
+    told: list[str] = []
+    operator = WebOperator(PageConfig(host=host, port=0, folder=tmp_path), tell=told.append)
+    try:
+        operator.start()
+    except SetupError:
+        pytest.skip(f"nothing can listen at {host} here")
+    finally:
+        operator.close()
+    shown = "192.0.2.7" if host == "0.0.0.0" else "[2001:db8::1]"
+    assert operator.server.addresses == [f"https://{shown}:{operator.server.port}/"]
+    assert f"{host}:" not in told[0].replace("[2001:db8::1]", "")
+    certificate = x509.load_pem_x509_certificate((tmp_path / "certificate.pem").read_bytes())
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert {str(name.value) for name in names} == there
 
 
 def test_beyond_loopback_a_browser_pairs_over_https_first(tmp_path):
