@@ -68,7 +68,7 @@ class KeyboardOperator:
         actions = keyboard.buttons(pressed)
         if "skill" in actions:
             self._skill = not self._skill
-        if scene.trip or scene.finished or scene.lost:
+        if scene.over:
             self._skill = False
         mark: Mark = next((_MARKS[action] for action in sorted(actions) if action in _MARKS), "")
         held = keyboard.buttons(self._down.keys())

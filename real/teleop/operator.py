@@ -98,6 +98,11 @@ class Scene:
     kept: int = 0
     """Episodes kept so far."""
 
+    @property
+    def over(self) -> bool:
+        """Whether nothing moves any more before the next episode."""
+        return bool(self.finished or self.lost or self.trip or self.ended)
+
 
 class Operator(Protocol):
     """Someone or something that gives orders."""

@@ -25,13 +25,14 @@ _MARKS = ("success", "failure", "discard", "next")
 class Engagement:
     """Follows one operator's wishes, message by message; control steps ask for the orders in between.
 
-    After input was lost, whatever is pressed when it returns counts only once it was let go and pressed anew: the
-    clutch, sticks and keys that move the wrist, and all buttons.
+    After input was lost, and after a mark, whatever is pressed counts only once it was let go and pressed anew: the
+    clutch, sticks and keys that move the wrist, and all buttons. So no episode begins by itself.
     """
 
     def __init__(self) -> None:
         self._reason = "no input has arrived yet"
         self._pressed: frozenset[Action] | None = None
+        self._stale: frozenset[Action] = frozenset()  # pressed since before it could count
         self._events: deque[tuple[float, Action]] = deque()
         self._clutch_free = self._nudge_free = False
         self._engaged = self._let_go = False
@@ -49,15 +50,15 @@ class Engagement:
         """
         self._reason = reason
         self._pressed = None
-        self._pose = None
-        self._skill = False
         self._events = deque(event for event in self._events if event[1] in _MARKS)
-        self._nudge_free = False
-        self._release()
+        self._let_go_of_all()
 
-    def stop_skill(self) -> None:
-        """Switch the skill off, as when the robot has stopped."""
+    def _let_go_of_all(self) -> None:
         self._skill = False
+        self._stale = self._wish.pressed
+        self._nudge_free = False
+        self._pose = None
+        self._release()
 
     def feed(self, wish: Wish, sent: float, now: float) -> None:
         """Take the wish of a new message.
@@ -70,15 +71,13 @@ class Engagement:
         self._reason = ""
         if self._pressed is not None:
             self._events.extend((now, action) for action in sorted(wish.pressed - self._pressed))
+        self._stale = wish.pressed if self._pressed is None else self._stale & wish.pressed
         self._pressed = wish.pressed
         self._wish = wish
         self._nudge_free = self._nudge_free or not wish.nudge.any()
         self.note = wish.problem
         if wish.problem:
-            self._skill = False
-            self._nudge_free = False
-            self._release()
-            self._pose = None
+            self._let_go_of_all()
         else:
             self._follow_clutch(wish, sent)
 
@@ -113,18 +112,23 @@ class Engagement:
         turn = matrix_to_pose(pose @ np.linalg.inv(old))[3:]
         return float(np.linalg.norm(pose[:3, 3] - old[:3, 3])) / seconds, float(np.linalg.norm(turn)) / seconds
 
-    def orders(self, now: float) -> Orders:
+    def orders(self, now: float, *, over: bool = False) -> Orders:
         """Return the orders of a control step.
 
         Args:
             now: the time (s), in the clock of `feed`.
+            over: whether the episode is over, so that the skill stays off.
         """
         mark = self._take_events(now)
+        if mark:
+            self._let_go_of_all()
+        if over:
+            self._skill = False
         let_go, self._let_go = self._let_go, False
         if self._reason or self._wish.problem:
             return Orders.hold(self._reason or self._wish.problem, mark)
         wish = self._wish
-        hand = next((pose for pose in ("release", "grasp") if pose in wish.pressed), "hold")
+        hand = next((pose for pose in ("release", "grasp") if pose in wish.pressed - self._stale), "hold")
         return Orders(
             clutch=self._engaged and not let_go,  # a step without it in between makes a new reference
             wrist=np.eye(4) if wish.pose is None else wish.pose,

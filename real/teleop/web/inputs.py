@@ -91,18 +91,13 @@ class Inputs:
         self._note = reason
         self._engagement.hold(reason)
 
-    def stop_skill(self) -> None:
-        """Switch the skill off, as when the robot has stopped."""
-        with self._lock:
-            self._engagement.stop_skill()
-
-    def orders(self) -> Orders:
-        """Return the orders of a control step."""
+    def orders(self, *, over: bool = False) -> Orders:
+        """Return the orders of a control step; see `Engagement.orders`."""
         with self._lock:
             now = self._clock()
             if self._newest is not None and (silence := self._link.silence(now)):
                 self._hold(silence)
-            return self._engagement.orders(now)
+            return self._engagement.orders(now, over=over)
 
     def view(self) -> dict[str, Any]:
         """Return what arrives, for the page to show: JSON's types alone."""

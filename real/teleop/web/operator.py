@@ -47,9 +47,7 @@ class WebOperator:
 
     def orders(self, scene: Scene) -> Orders:
         """Return what the person at the page wants now."""
-        if scene.trip:
-            self._inputs.stop_skill()
-        return self._inputs.orders()
+        return self._inputs.orders(over=scene.over)
 
     def publish(self, state: Mapping[str, Any], picture: bytes | None = None) -> None:
         """Show a state and a picture on the page; see `PageServer.publish`."""

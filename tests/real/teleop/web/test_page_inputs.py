@@ -232,8 +232,61 @@ def test_a_lost_link_switches_the_skill_off(page):
 def test_a_stopped_robot_switches_the_skill_off(page):
     page.send()
     page.send(keys=["Space"])
-    page.inputs.stop_skill()
+    assert not page.inputs.orders(over=True).skill
     assert not page.inputs.orders().skill
+
+
+def test_the_skill_stays_off_while_the_episode_is_over(page):
+    page.send()
+    page.send(keys=["Space"])
+    page.inputs.orders(over=True)
+    page.send()
+    page.clock.now += FRAME
+    page.seq += 1
+    page.inputs.receive(message(page.seq, t_ms=page.clock_ms(), keys=["Space"]))
+    assert not page.inputs.orders(over=True).skill
+    assert not page.inputs.orders().skill
+
+
+@pytest.mark.parametrize("key", ["Enter", "KeyF", "Backspace", "KeyN"])
+def test_after_a_mark_only_a_fresh_press_switches_the_skill_on(page, key):
+    page.send()
+    assert page.send(keys=["Space"]).skill
+    page.send()
+    marked = page.send(keys=[key])
+    assert marked.mark and not marked.skill
+    assert not page.send(frames=5).skill
+    assert page.send(keys=["Space"]).skill
+
+
+def test_what_is_held_at_a_mark_counts_when_it_is_pressed_anew(page):
+    page.send()
+    assert page.send(keys=["KeyG"]).hand == "grasp" and page.send(keys=["KeyG", "KeyW"]).nudge.any()
+    marked = page.send(keys=["KeyG", "KeyW", "Enter"])
+    assert marked.mark and marked.hand == "hold" and not marked.nudge.any()
+    held = page.send(keys=["KeyG", "KeyW"])
+    assert held.hand == "hold" and not held.nudge.any()
+    page.send()
+    again = page.send(keys=["KeyG", "KeyW"])
+    assert again.hand == "grasp" and again.nudge.any()
+
+
+def test_a_mark_lets_go_of_the_clutch(page):
+    page.engaged()
+    assert not page.send(xr, trigger=1.0, buttons=[1.0, 0, 0, 0, 1.0]).clutch
+    assert not page.send(xr, 3, trigger=1.0).clutch
+    page.send(xr, 2)
+    assert page.send(xr, 2, trigger=1.0).clutch
+
+
+def test_a_hand_button_that_is_held_when_the_input_returns_must_be_pressed_anew(page):
+    page.send()
+    assert page.send(keys=["KeyR"]).hand == "release"
+    page.clock.now += 1.0
+    assert page.inputs.orders().hand == "hold"
+    assert page.send(frames=3, keys=["KeyR"]).hand == "hold"
+    page.send()
+    assert page.send(keys=["KeyR"]).hand == "release"
 
 
 def test_the_page_is_shown_rate_age_and_jitter(page):

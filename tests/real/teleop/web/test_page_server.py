@@ -8,6 +8,7 @@ import socket
 import ssl
 import threading
 import time
+from dataclasses import replace
 
 import aiohttp
 import numpy as np
@@ -140,6 +141,21 @@ def test_what_the_page_sends_becomes_orders(operator):
             assert orders.fresh and orders.nudge[1] > 0
         await asyncio.sleep(0.1)
         assert "disconnected" in operator.orders(SCENE).note
+
+    ask(body)
+
+
+@pytest.mark.parametrize("why", ["finished", "lost", "trip", "ended"])
+def test_the_skill_does_not_outlive_the_episode(operator, why):
+    async def body(client):
+        async with client.ws_connect(live(operator), headers=origin(operator)) as page:
+            for seq, keys in enumerate(([], ["Space"], [])):
+                await page.send_str(raw(seq, keys=keys, t_ms=20 * seq))
+            await asyncio.sleep(0.1)
+            assert operator.orders(SCENE).skill
+            over = replace(SCENE, **{why: True if why == "finished" else "in words"})
+            assert not operator.orders(over).skill
+            assert operator.orders(SCENE).fresh and not operator.orders(SCENE).skill
 
     ask(body)
 
