@@ -7,6 +7,7 @@ repetition keeps it going. The keys are those of the page.
 from __future__ import annotations
 
 import os
+import select
 import sys
 import termios
 import time
@@ -16,13 +17,12 @@ from typing import Any
 
 from real.robot import SetupError
 from real.teleop.operator import HandPose, Mark, Orders, Scene
+from real.teleop.terminal_keys import TerminalKeys
 from real.teleop.web import keyboard
 from real.teleop.web.wish import Action
 
 HELD = 0.15
 """How long a key counts (s)."""
-_ARROWS = {b"\x1b[A": "ArrowUp", b"\x1b[B": "ArrowDown", b"\x1b[C": "ArrowRight", b"\x1b[D": "ArrowLeft"}
-_OTHERS = {" ": "Space", "\r": "Enter", "\n": "Enter", "\x7f": "Backspace", "\x08": "Backspace"}
 _MARKS: dict[Action, Mark] = {"success": "success", "failure": "failure", "discard": "discard", "next": "next"}
 _POSES: dict[Action, HandPose] = {"grasp": "grasp", "release": "release"}
 
@@ -41,6 +41,7 @@ class KeyboardOperator:
         self._file = sys.stdin.fileno() if file is None else file
         self._clock = clock
         self._before: list[Any] | None = None
+        self._keys = TerminalKeys()
         self._down: dict[str, float] = {}
         self._skill = False
 
@@ -56,7 +57,6 @@ class KeyboardOperator:
             )
         self._before = termios.tcgetattr(self._file)
         tty.setcbreak(self._file)
-        os.set_blocking(self._file, False)
 
     def orders(self, scene: Scene) -> Orders:
         """See `Operator.orders`."""
@@ -81,26 +81,13 @@ class KeyboardOperator:
     def close(self) -> None:
         """Give the terminal back as it was."""
         if self._before is not None:
-            os.set_blocking(self._file, True)
             termios.tcsetattr(self._file, termios.TCSADRAIN, self._before)
             self._before = None
 
     def _read(self) -> list[str]:
         """Return the codes of the keys that were pressed since the last call."""
-        try:
-            typed = os.read(self._file, 4096)
-        except BlockingIOError:
-            return []
-        keys = []
-        for sequence, code in _ARROWS.items():
-            keys += [code] * typed.count(sequence)
-            typed = typed.replace(sequence, b"")
-        for letter in typed.decode("ascii", "ignore"):
-            if letter in _OTHERS:
-                keys.append(_OTHERS[letter])
-            elif letter.isalpha():
-                keys += [f"Key{letter.upper()}"] + ["ShiftLeft"] * letter.isupper()
-        return keys
+        ready, _, _ = select.select([self._file], [], [], 0)
+        return self._keys.codes(os.read(self._file, 4096) if ready else b"")
 
 
 def help_text() -> str:

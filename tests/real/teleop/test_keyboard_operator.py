@@ -52,7 +52,14 @@ def test_a_key_that_moves_counts_for_a_moment(typed):
 def test_capitals_are_faster_and_arrows_turn(typed):
     slow = typed(b"q").nudge[2]
     assert typed(b"Q", 1.0).nudge[2] < slow < 0
-    assert typed(b"\x1b[D", 1.0).nudge[5] > 0
+    turn = typed(b"\x1b[D", 1.0).nudge[5]
+    assert typed(b"\x1b[1;2D", 1.0).nudge[5] > turn > 0
+
+
+@pytest.mark.parametrize("key", [b"\x1b[F", b"\x1bOQ", b"\x1bn", b"\x1b[3~"])
+def test_keys_that_mean_nothing_neither_mark_nor_move(typed, key):
+    orders = typed(key)
+    assert orders.mark == "" and orders.hand == "hold" and not orders.skill and not orders.nudge.any()
 
 
 def test_the_space_bar_switches_the_skill(typed):
