@@ -32,6 +32,7 @@ from real.teleop.episode import Watcher
 from real.teleop.finger_skill import Noise, draw_noise
 from real.teleop.operator import Operator
 from real.teleop.setup import Setup, episode_header, recorded_fields
+from real.teleop.status_line import StatusLine
 
 _LONGEST = 3600
 
@@ -137,7 +138,10 @@ def _run_person(args: Args, setup: Setup, out: Path) -> int:
         env = stack.enter_context(closing(setup.make_env(pictures=drawn)))
         recorder = stack.enter_context(Recorder(out, setup.header(env, args.operator), recorded_fields(env)))
         _tell_recovered(recorder)
-        watcher = _make_watcher(args, setup, env, operator)
+        watcher, tell = _make_watcher(args, setup, env, operator), program.say
+        if isinstance(watcher, StatusLine):
+            tell = watcher.say
+            stack.callback(watcher.clear)
         episode = setup.make_episode(env, operator, watcher, paced=True)
         rng = np.random.default_rng([args.seed, 0x5EED])
         try:
@@ -157,12 +161,12 @@ def _run_person(args: Args, setup: Setup, out: Path) -> int:
                 else:
                     recorder.finish(ending.outcome)
                     episode.kept += 1
-                    program.say(f"episode {number}: {ending.outcome.mark}, {ending.outcome.reason}")
+                    tell(f"episode {number}: {ending.outcome.mark}, {ending.outcome.reason}")
                 episode.number += 1
         except KeyboardInterrupt:
             env.close()  # the robot first
             raise
-        print(summary(out))
+    print(summary(out))
     return Status.DONE
 
 
@@ -184,10 +188,10 @@ def _make_operator(args: Args, out: Path) -> Operator:
     return WebOperator(PageConfig(host=args.host, port=args.port, folder=folder), replay=replay)
 
 
-def _make_watcher(args: Args, setup: Setup, env: DexScrewRealEnv, operator: Operator) -> Watcher | None:
+def _make_watcher(args: Args, setup: Setup, env: DexScrewRealEnv, operator: Operator) -> Watcher:
     """Return what shows the episode, and open the page where that is asked for."""
     if args.operator != "web":
-        return None
+        return StatusLine()
     from real.teleop.watch import PageWatcher, names
     from real.teleop.web.operator import WebOperator
 
