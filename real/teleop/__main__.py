@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import webbrowser
 from collections import Counter
@@ -28,6 +29,7 @@ from real.addresses import NO_ADDRESSES, AddressOptions
 from real.env import DexScrewRealEnv
 from real.skill import load_skill
 from real.teleop.collect import collect, demonstrate
+from real.teleop.continuing import kept_before, next_seed
 from real.teleop.episode import Watcher
 from real.teleop.finger_skill import Noise, draw_noise
 from real.teleop.operator import Operator
@@ -50,7 +52,7 @@ class Args:
     out: Path | None = None
     """Folder of the data set; by default runs/demos-<task>."""
     episodes: int = 0
-    """Episodes to keep, those included that the folder has; 0: until Ctrl-C, and 1 a shape with --operator scripted."""
+    """Episodes of a shape to keep, those that the folder has included; 0: until Ctrl-C, with --operator scripted 1."""
     shape: tuple[str, ...] = ()
     """Of the nut or handle, by default the task's first; several with --operator scripted, each that often."""
     policy: str = ""
@@ -58,7 +60,7 @@ class Args:
     stratum: str = "nominal"
     """Group that a twin draws its parameters from: easy, nominal, hard or extreme; see docs/twin.md."""
     seed: int = 1000
-    """Seed of the first episode. Evaluation uses seeds from 0, so that it sees other twins."""
+    """Seed of the first episode; a person goes on after those that the folder has. Evaluation uses seeds from 0."""
     noise: bool = True
     """Add noise on purpose to half of the episodes; the recorded label stays clean. See docs/teleoperation.md."""
     seconds: float | None = None
@@ -130,6 +132,11 @@ def _run_scripted(args: Args, setup: Setup, out: Path) -> int:
 
 def _run_person(args: Args, setup: Setup, out: Path) -> int:
     """Let a person record episodes until there are enough, or until Ctrl-C."""
+    kept = kept_before(out, setup)
+    if args.episodes and kept >= args.episodes:
+        program.say(f"{out} has {kept} of {args.episodes} episodes already; raise --episodes to record more")
+        print(summary(out))
+        return Status.DONE
     with ExitStack() as stack:
         operator = _make_operator(args, out)
         stack.callback(operator.close)
@@ -143,18 +150,18 @@ def _run_person(args: Args, setup: Setup, out: Path) -> int:
             tell = watcher.say
             stack.callback(watcher.clear)
         episode = setup.make_episode(env, operator, watcher, paced=True)
-        rng = np.random.default_rng([args.seed, 0x5EED])
+        episode.kept = kept_before(out, setup)  # what was recovered is among them
+        seeds = itertools.count(next_seed(out, args.seed))
         try:
-            seed = args.seed
             while not args.episodes or episode.kept < args.episodes:
-                noise = draw_noise(rng) if args.noise else Noise()
+                seed = next(seeds)
+                noise = draw_noise(seed) if args.noise else Noise()
                 episode.reset(seed, noise)
-                seed += 1
                 orders = episode.wait_for_operator()
                 if orders.mark:
                     continue  # nothing has happened yet: another trial
                 extras = {"above": args.above} if args.above else {}
-                number = recorder.begin(**episode_header(seed - 1, noise, episode.tactile_bias, extras))
+                number = recorder.begin(**episode_header(seed, noise, episode.tactile_bias, extras))
                 ending = episode.run(recorder.append)
                 if ending.discard or not ending.steps:
                     recorder.discard()

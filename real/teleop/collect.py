@@ -55,7 +55,7 @@ def demonstrate(setup: Setup, seed: int, *, noisy: bool = True) -> Collected:
         seed: of the episode.
         noisy: whether noise is drawn; without, the episode is clean.
     """
-    noise = draw_noise(np.random.default_rng([seed, 0x5EED])) if noisy else Noise()
+    noise = draw_noise(seed) if noisy else Noise()
     hold = held_from(setup.task) if setup.above else None
     operator = ScriptedOperator(seed, stays=OBJECTS[setup.task].stays, hold=hold)
     found = run_episode(setup, seed, operator, noise)

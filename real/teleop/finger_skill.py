@@ -44,8 +44,9 @@ LEVELS = ((1 / 2, Noise()), (1 / 3, Noise(0.3, 0.001)), (1 / 6, Noise(0.6, 0.001
 """Shares of episodes, and their noise."""
 
 
-def draw_noise(rng: np.random.Generator) -> Noise:
-    """Return the noise of an episode, drawn from `LEVELS`."""
+def draw_noise(seed: int) -> Noise:
+    """Return the noise of the episode of a seed, drawn from `LEVELS`."""
+    rng = np.random.default_rng([seed, 0x5EED])
     return LEVELS[int(rng.choice(len(LEVELS), p=[share for share, _ in LEVELS]))][1]
 
 

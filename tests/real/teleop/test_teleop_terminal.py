@@ -47,12 +47,16 @@ def session(arguments, answers):
         os.close(main)
 
 
-def test_the_terminal_shows_the_episode_and_takes_the_mark(tmp_path):
-    status, shown = session(
-        ["--episodes", "1", "--out", str(tmp_path / "demos")], [("ready, skill off", b" "), ("mark the episode", b"\r")]
-    )
+def test_the_terminal_shows_the_episode_takes_the_mark_and_another_session_goes_on(tmp_path):
+    arguments, answers = ["--out", str(tmp_path / "demos")], [("ready, skill off", b" "), ("mark the episode", b"\r")]
+    status, shown = session([*arguments, "--episodes", "1"], answers)
     assert status == Status.DONE
     assert "recording, skill on" in shown and "ended, skill off; time is over: mark the episode" in shown
     assert "\repisode 0: success, time is over" in shown
     [episode] = Demonstrations(tmp_path / "demos")
     assert episode.outcome.mark == "success" and episode.header.operator == "keyboard"
+    status, shown = session([*arguments, "--episodes", "1"], [])
+    assert status == Status.DONE and "has 1 of 1 episodes already" in shown and "skill off" not in shown
+    status, shown = session([*arguments, "--episodes", "2"], answers)
+    assert status == Status.DONE and "1 kept" in shown
+    assert [episode.header.seed for episode in Demonstrations(tmp_path / "demos")] == [1000, 1001]
