@@ -23,7 +23,6 @@ from real.teleop.web.state import State
 
 _SIZE = (480, 640)
 
-
 SAMPLES = Path(__file__).parent / "samples"
 """Three episodes of each task, recorded with the scripted operator, in a folder of the task's name."""
 
@@ -40,12 +39,16 @@ class RecordedEpisodes:
     def __init__(self, folder: Path, samples: Path | None = None, limits: SafetyLimits | None = None) -> None:
         self._folder, self._samples, self._limits = folder, samples, limits or SafetyLimits()
         self._recordings: list[Recording] = []
-        self._scene: tuple[int, Any, FrameRenderer] | None = None
+        self._files: dict[Path, int] = {}
+        self._scene: tuple[Any, FrameRenderer] | None = None
 
     def episodes(self) -> Sequence[Episode]:
         """See `Replay.episodes`."""
-        folder = self._folder if numbered(self._folder) else self._samples
-        self._recordings = [] if folder is None else list(Demonstrations(folder))
+        folder, files = self._folder, _files(self._folder)
+        if not files and self._samples is not None:
+            folder, files = self._samples, _files(self._samples)
+        if files != self._files:
+            self._recordings, self._files = list(Demonstrations(folder)) if files else [], files
         return [
             Episode(
                 name=recording.name, task=recording.header.task, shape=recording.header.shape,
@@ -88,18 +91,21 @@ class RecordedEpisodes:
         recording = self._recordings[episode]
         if SCENE_POSITION not in recording.fields or recording.header.seed is None:
             return None
-        if self._scene is None or self._scene[0] != episode:
+        header = recording.header
+        model = _model(header.task, header.shape, header.stratum, header.seed)
+        if self._scene is None or self._scene[0].model is not model:
             if self._scene is not None:
-                self._scene[2].close()
-            model = _model(
-                recording.header.task, recording.header.shape, recording.header.stratum, recording.header.seed
-            )
-            self._scene = (episode, mujoco.MjData(model), FrameRenderer(model, *_SIZE, camera="side"))
-        _, data, renderer = self._scene
-        model = data.model
+                self._scene[1].close()
+            self._scene = (mujoco.MjData(model), FrameRenderer(model, *_SIZE, camera="side"))
+        data, renderer = self._scene
         data.qpos[:] = recording[SCENE_POSITION][step]
         mujoco.mj_forward(model, data)
         return jpeg(renderer.draw(model, data))
+
+
+def _files(folder: Path) -> dict[Path, int]:
+    """Return a folder's episodes, and when each was written (ns), so that it shows when they have changed."""
+    return {path: path.stat().st_mtime_ns for path in numbered(folder).values()} if folder.is_dir() else {}
 
 
 @lru_cache(maxsize=2)
