@@ -68,9 +68,7 @@ class Recorder:
         self._log: LogWriter | None = None
         self._number = -1
         self._open = True
-        check_folder(self.folder)
-        if not holds_nothing(self.folder) and not is_dataset(self.folder):
-            raise FolderError(f"{self.folder} is not empty and holds no episodes; give another folder")
+        _check_kind(self.folder)
         with ExitStack() as stack:
             stack.enter_context(claimed(self.folder))
             self._check_folder()
@@ -209,6 +207,26 @@ class Recorder:
                 f"cannot record into {self.folder}: {free / 1e6:.1f} MB are free there, and an episode of "
                 f"{ROOM_SECONDS:.0f} s needs {needed / 1e6:.1f} MB; free some space, or give another folder"
             )
+
+
+def check_recordable(folder: Path) -> None:
+    """Refuse a folder that no recorder could have now, before the work that comes first; a missing one is not made.
+
+    Raises:
+        FolderError: the folder holds something else.
+        BusyError: another program has the folder.
+        ValueError: the folder cannot be written.
+    """
+    _check_kind(folder)
+    if folder.is_dir():
+        with claimed(folder):
+            pass
+
+
+def _check_kind(folder: Path) -> None:
+    check_folder(folder)
+    if not holds_nothing(folder) and not is_dataset(folder):
+        raise FolderError(f"{folder} is not empty and holds no episodes; give another folder")
 
 
 def _check_sizes(header: Header, fields: Fields) -> None:

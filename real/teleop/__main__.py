@@ -2,7 +2,7 @@
 
 `python -m real.teleop --task nut --out runs/demos`                                  a page in the browser, and a twin
 `python -m real.teleop --task nut --operator scripted --episodes 50 --out runs/demos`
-`python -m real.teleop --task nut --robot config --arm 192.168.1.10 --hand tcp://127.0.0.1:5557 --out runs/demos`
+`python -m real.teleop --robot config --arm 192.168.1.10 --hand tcp://127.0.0.1:5557 --shape square`
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ import numpy as np
 from tabulate import tabulate
 
 from baselines.data.reader import Demonstrations
-from baselines.data.writer import Recorder
+from baselines.data.writer import Recorder, check_recordable
 from dexscrew_envs import program
 from dexscrew_envs.program import Status
+from dexscrew_envs.tasks import make_task
 from real.addresses import NO_ADDRESSES, AddressOptions
 from real.env import DexScrewRealEnv
 from real.skill import load_skill
@@ -35,6 +36,7 @@ from real.teleop.finger_skill import Noise, draw_noise
 from real.teleop.operator import Operator
 from real.teleop.setup import Setup, episode_header, recorded_fields
 from real.teleop.status_line import StatusLine
+from real.twin.objects import OBJECTS
 
 _LONGEST = 3600
 
@@ -54,7 +56,7 @@ class Args:
     episodes: int = 0
     """Episodes of a shape to keep, those that the folder has included; 0: until Ctrl-C, with --operator scripted 1."""
     shape: tuple[str, ...] = ()
-    """Of the nut or handle, by default the task's first; several with --operator scripted, each that often."""
+    """Of the nut or handle, by default the task's first on a twin; several with --operator scripted, each so often."""
     policy: str = ""
     """The finger skill: name of a shipped policy or path of a policy file; by default the task's student."""
     stratum: str = "nominal"
@@ -96,6 +98,11 @@ def _run(args: Args) -> int:
 
 
 def _setup(args: Args) -> Setup:
+    if args.task not in OBJECTS:
+        raise ValueError(f"unknown task {args.task!r}; choose from {', '.join(OBJECTS)}")
+    known = make_task(args.task).shapes
+    if unknown := [shape for shape in args.shape if shape not in known]:
+        raise ValueError(f"unknown shape {unknown[0]!r} of the {args.task}; choose from {', '.join(known)}")
     policy = args.policy or f"{args.task}-student"
     task = load_skill(policy).task
     if task != args.task:
@@ -114,10 +121,7 @@ def _setup(args: Args) -> Setup:
 def _run_scripted(args: Args, setup: Setup, out: Path) -> int:
     with closing(setup.make_env()) as env:
         header, fields = setup.header(env, "scripted"), recorded_fields(env)
-        known = env.task.shapes
     shapes = tuple(dict.fromkeys(args.shape)) or (setup.object_shape,)
-    if unknown := [shape for shape in shapes if shape not in known]:
-        raise ValueError(f"unknown shape {unknown[0]!r} of the {args.task}; choose from {', '.join(known)}")
     seeds = range(args.seed, args.seed + max(args.episodes, 1))
     with Recorder(out, header, fields) as recorder:
         _tell_recovered(recorder)
@@ -132,6 +136,7 @@ def _run_scripted(args: Args, setup: Setup, out: Path) -> int:
 
 def _run_person(args: Args, setup: Setup, out: Path) -> int:
     """Let a person record episodes until there are enough, or until Ctrl-C."""
+    check_recordable(out)  # before a page opens, or a robot moves
     kept = kept_before(out, setup)
     if args.episodes and kept >= args.episodes:
         program.say(f"{out} has {kept} of {args.episodes} episodes already; raise --episodes to record more")
@@ -161,7 +166,8 @@ def _run_person(args: Args, setup: Setup, out: Path) -> int:
                 if orders.mark:
                     continue  # nothing has happened yet: another trial
                 extras = {"above": args.above} if args.above else {}
-                number = recorder.begin(**episode_header(seed, noise, episode.tactile_bias, extras))
+                drawn_from = seed if args.robot == "twin" else None
+                number = recorder.begin(**episode_header(drawn_from, noise, episode.tactile_bias, extras))
                 ending = episode.run(recorder.append)
                 if ending.discard or not ending.steps:
                     recorder.discard()
@@ -189,8 +195,6 @@ def _make_operator(args: Args, out: Path) -> Operator:
     from real.teleop.web.operator import WebOperator
 
     folder = None if args.host in ("127.0.0.1", "localhost") else Path.home() / ".dexscrew" / "teleop"
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
     replay = RecordedEpisodes(out, SAMPLES / args.task)
     return WebOperator(PageConfig(host=args.host, port=args.port, folder=folder), replay=replay)
 

@@ -53,12 +53,14 @@ class Setup:
         """Return the configuration of the robot.
 
         Raises:
-            ValueError: an address is missing or not needed.
+            ValueError: an address is missing or not needed, or nobody says which shape stands before the robot.
         """
         if self.robot == "config":
             self.addresses.check_both()
             if self.above:
                 raise ValueError("--above: only on a twin in this process; a robot begins where it stands")
+            if self.shape is None:
+                raise ValueError("--robot config needs --shape: nobody but you knows what stands before the robot")
             from real.hardware.robot import RobotConfig
 
             return RobotConfig(**vars(self.addresses))
@@ -123,9 +125,9 @@ def recorded_fields(env: DexScrewRealEnv) -> dict[str, Field]:
 
 
 def episode_header(
-    seed: int, noise: Noise, bias: Vector, extras: Mapping[str, Any] = MappingProxyType({})
+    seed: int | None, noise: Noise, bias: Vector, extras: Mapping[str, Any] = MappingProxyType({})
 ) -> dict[str, Any]:
-    """Return what an episode's header has of its own."""
+    """Return what an episode's header has of its own; a robot's has no seed, which would draw a twin."""
     return {"seed": seed, "tactile_bias": bias, "extras": {"noise": asdict(noise), **extras}}
 
 

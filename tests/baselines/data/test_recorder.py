@@ -20,7 +20,7 @@ from baselines.data.folder import FolderError, numbered
 from baselines.data.header import Outcome
 from baselines.data.reader import Demonstrations, Episode
 from baselines.data.schema import SchemaError, step_fields
-from baselines.data.writer import Recorder, RecorderError
+from baselines.data.writer import Recorder, RecorderError, check_recordable
 from dexscrew_envs.files import BusyError, WriteError
 
 
@@ -271,6 +271,17 @@ def test_places_that_cannot_be_recorded_into_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # permissions do not bind root
     with pytest.raises(ValueError, match="read-only, or not yours to write"):
         Recorder(tmp_path / "read-only", header(), FIELDS)
+
+
+def test_a_folder_can_be_checked_before_it_is_needed(tmp_path):
+    check_recordable(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    record(tmp_path / "demos", [2])
+    check_recordable(tmp_path / "demos")
+    with Recorder(tmp_path / "demos", header(), FIELDS), pytest.raises(BusyError, match="in use"):
+        check_recordable(tmp_path / "demos")
+    with pytest.raises(FolderError, match="not empty and holds no episodes"):
+        check_recordable(tmp_path)
 
 
 def test_a_folder_whose_newest_file_is_damaged_is_refused(tmp_path):
