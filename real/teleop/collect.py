@@ -85,15 +85,20 @@ def run_episode(setup: Setup, seed: int, operator: Operator, noise: Noise, actor
         episode = setup.make_episode(env, operator, actor=actor)
         episode.reset(seed, noise)
         ending = episode.run(rows.append)
-        return Collected(noise, _rest(rows), rows, ending.outcome)
+        return Collected(noise, _rest(rows, episode.tactile_bias), rows, ending.outcome)
 
 
-def _rest(rows: list[Row]) -> np.ndarray:
+def _rest(rows: list[Row], before: np.ndarray) -> np.ndarray:
     """Return the counts of the taxels (F, taxels, 3) at rest.
 
     A twin has none before its first step; in the steps after it the operator only looks.
+
+    Args:
+        rows: of the episode.
+        before: counts before its first step, for an episode that ended there.
     """
-    return np.median([row["tactile"] for row in rows[1:9]], axis=0).astype(np.int16)
+    counts = [row["tactile"] for row in rows[1:9]]
+    return np.median(counts, axis=0).astype(np.int16) if counts else before
 
 
 def collect(

@@ -179,6 +179,15 @@ def test_a_place_for_the_certificate_that_is_a_file_is_a_sentence(tmp_path, caps
     assert ".dexscrew is a file, not a folder" in error and "Errno" not in error
 
 
+@pytest.mark.parametrize("seconds", ["0.01", "0.1"])
+def test_the_shortest_episode_is_one_too(tmp_path, seconds):
+    out = tmp_path / "demos"
+    assert main(["--operator", "scripted", "--processes", "1", "--seconds", seconds, "--out", str(out)]) == Status.DONE
+    [episode] = Demonstrations(out)
+    assert len(episode) == max(1, round(20 * float(seconds)))
+    assert episode.header.tactile_bias.shape == episode["tactile"].shape[1:]
+
+
 class Brief:
     """Lets the skill run for some steps, then says that it was a success."""
 
