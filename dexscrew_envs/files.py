@@ -45,11 +45,10 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         WriteError: the disk is full, or fails; the message has the path and the space.
     """
-    owner = f"{_PARTIAL}{re.sub(r'[^A-Za-z0-9]', '', platform.node())[:32]}-"
-    beside = path.with_name(f"{owner}{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
+    beside = _neighbour(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(path, owner)
+        _sweep(path)
         yield beside
         with open(beside, "rb") as written:
             os.fsync(written.fileno())
@@ -72,6 +71,40 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def filling(folder: Path) -> Iterator[Path]:
+    """Give a neighbour to fill, which then takes the place of `folder`; where that fails, nothing is left.
+
+    Neighbours have unique names, so that they are nobody's. Those of processes that were killed are removed.
+
+    Args:
+        folder: to make; there is none, or an empty one.
+
+    Raises:
+        WriteError: the disk is full, or fails; the message has the folder and the space.
+    """
+    beside = _neighbour(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(folder)
+        beside.mkdir()
+        yield beside
+        beside.replace(folder)
+    except Exception as error:
+        cause = (isinstance(error, WriteError) and error.__cause__) or error  # a WriteError names the neighbour
+        full = _free(folder) < _FULL or getattr(cause, "errno", None) in DISK_ERRORS
+        if not full and not isinstance(error, OSError):
+            raise
+        words = cause if isinstance(cause, OSError) else "No space left on device"
+        reason = getattr(cause, "strerror", None) or words
+        remedy = ": free some space and give the same command" * full
+        raise WriteError(
+            f"cannot write {folder}: {reason} ({_free(folder) / 1e6:.1f} MB free there); nothing of it is left{remedy}"
+        ) from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def _concerns(error: OSError, beside: Path) -> bool:
@@ -112,12 +145,25 @@ def _free(path: Path) -> int:
     return sys.maxsize
 
 
-def _sweep(path: Path, owner: str) -> None:
+def _owner() -> str:
+    """Return how the names of all neighbours begin that processes of this machine make."""
+    return f"{_PARTIAL}{re.sub(r'[^A-Za-z0-9]', '', platform.node())[:32]}-"
+
+
+def _neighbour(path: Path) -> Path:
+    """Return a unique name beside a path that ends as its own does."""
+    return path.with_name(f"{_owner()}{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
+
+
+def _sweep(path: Path) -> None:
     """Remove what processes of this machine that are gone left beside a path."""
-    for left in path.parent.glob(f"{owner}*-{glob.escape(path.name)}"):
-        pid = left.name.removeprefix(owner).split("-")[0]
+    for left in path.parent.glob(f"{_owner()}*-{glob.escape(path.name)}"):
+        pid = left.name.removeprefix(_owner()).split("-")[0]
         if pid.isdigit() and not _is_alive(int(pid)):
-            left.unlink(missing_ok=True)
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
 
 
 def _is_alive(pid: int) -> bool:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from dexscrew_envs.files import (
     check_folder,
     check_place,
     claimed,
+    filling,
     holds_nothing,
     replacing,
     to_json,
@@ -68,6 +70,19 @@ def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path):
     assert names(tmp_path) == {path.name}
 
 
+def test_what_a_killed_filler_left_is_removed_by_the_next(tmp_path):
+    path = tmp_path / "[a] set"
+    for pid, kept in ((2**22 + 1, False), (os.getpid(), True)):  # a number that no process has, and ours
+        left = path.with_name(files._neighbour(path).name.replace(f"-{os.getpid()}-", f"-{pid}-"))
+        (left / "meta").mkdir(parents=True)
+        (left / "meta" / "half").touch()
+        with filling(path) as beside:
+            assert left.exists() == kept and beside != left and beside.is_dir()
+            (beside / "whole").touch()
+        assert names(path) == {"whole"}
+        shutil.rmtree(path)
+
+
 @pytest.mark.slow
 def test_readers_never_see_half_a_file(tmp_path):
     path = tmp_path / "a.json"
@@ -112,12 +127,30 @@ def test_a_full_disk_is_told_in_whatever_words_the_writer_fails(tmp_path, monkey
         raise RuntimeError("unexpected pos 64 vs 0")  # as torch's writer
 
 
+def test_a_folder_that_does_not_fit_is_a_sentence_and_leaves_nothing(tmp_path, small_files, monkeypatch):
+    folder = tmp_path / "set"
+    told = rf"cannot write {folder}: File too large .*nothing of it is left: free some space"
+    with pytest.raises(WriteError, match=told), filling(folder) as beside:
+        write_text("whole", beside / "a.txt")
+        write_text("x" * (1 << 17), beside / "meta" / "b.txt")
+    monkeypatch.setattr(files, "_free", lambda path: 0)
+    with pytest.raises(WriteError, match="No space left on device"), filling(folder):
+        raise RuntimeError("the writer's own words")
+    assert not names(tmp_path)
+
+
 def test_other_errors_stay_what_they_are(tmp_path):
     with pytest.raises(RuntimeError, match="shape"), replacing(tmp_path / "a.pt"):
         raise RuntimeError("shape")
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         write_text("x", tmp_path / "file" / "a.txt")
+    with pytest.raises(RuntimeError, match="shape"), filling(tmp_path / "set"):
+        raise RuntimeError("shape")
+    with pytest.raises(WriteError, match=r"not empty .*nothing of it is left$"), filling(tmp_path / "set"):
+        (tmp_path / "set").mkdir()  # another program was faster
+        (tmp_path / "set" / "theirs").touch()
+    assert names(tmp_path) == {"file", "set"} and names(tmp_path / "set") == {"theirs"}
 
 
 # -- JSON -------------------------------------------------------------------------------------------------------------

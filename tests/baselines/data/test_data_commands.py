@@ -76,6 +76,15 @@ def test_export_writes_every_format(folder, tmp_path, capsys, to):
     assert "is there already" in capsys.readouterr().err
 
 
+def test_an_export_leaves_what_lies_beside_it(folder, tmp_path):
+    theirs = tmp_path / "out.partial" / "content"
+    theirs.mkdir(parents=True)
+    (theirs / "notes.txt").touch()
+    assert main(["export", str(folder), "--to", "robomimic", "--out", str(tmp_path / "out")]) == Status.DONE
+    assert (theirs / "notes.txt").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"demos", "out", "out.partial"}
+
+
 def test_an_export_without_its_package_names_the_extra(folder, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.delitem(sys.modules, "baselines.data.export.lerobot", raising=False)
