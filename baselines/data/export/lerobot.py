@@ -61,6 +61,7 @@ def export(episodes: Sequence[Episode], out: Path, *, flatten_tactile: bool = Fa
 
     Raises:
         ExportError: there is something at `out`, or the control rate is not a whole number of steps a second.
+        EpisodeFileError: an episode is damaged.
         WriteError: the disk is full, or fails.
     """
     period = episodes[0].header.period
@@ -72,7 +73,7 @@ def export(episodes: Sequence[Episode], out: Path, *, flatten_tactile: bool = Fa
     stats: list[dict[str, Stats]] = []
     described: dict[str, Any] = {}
     first = 0
-    with new_folder(out) as folder, Progress(episodes, desc="export", unit="episode", delay=1.0) as bar:
+    with new_folder(out, episodes) as folder, Progress(episodes, desc="export", unit="episode", delay=1.0) as bar:
         for number, episode in enumerate(bar):
             task = task_text(episode)
             features = episode_features(episode, flatten_tactile=flatten_tactile) | _indices(

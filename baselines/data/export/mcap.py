@@ -30,9 +30,10 @@ def export(episodes: Sequence[Episode], out: Path) -> None:
 
     Raises:
         ExportError: there is something at `out`.
+        EpisodeFileError: an episode is damaged.
         WriteError: the disk is full, or fails.
     """
-    with new_folder(out) as folder, Progress(episodes, desc="export", unit="episode", delay=1.0) as bar:
+    with new_folder(out, episodes) as folder, Progress(episodes, desc="export", unit="episode", delay=1.0) as bar:
         for episode in bar:
             with open(folder / f"{episode.name}.mcap", "wb") as file:
                 _write(Writer(file), episode)

@@ -33,11 +33,12 @@ def export(episodes: Sequence[Episode], out: Path) -> None:
 
     Raises:
         ExportError: there is something at `out`.
+        EpisodeFileError: an episode is damaged.
         WriteError: the disk is full, or fails.
     """
     header = episodes[0].header
     with (
-        new_folder(out) as folder,
+        new_folder(out, episodes) as folder,
         h5py.File(folder / FILE, "w") as file,
         Progress(episodes, desc="export", unit="episode", delay=1.0) as bar,
     ):

@@ -76,6 +76,21 @@ def test_export_writes_every_format(folder, tmp_path, capsys, to):
     assert "is there already" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("to", ["lerobot", "robomimic", "mcap"])
+def test_a_damaged_episode_is_not_exported(folder, tmp_path, capsys, to):
+    pytest.importorskip({"lerobot": "pyarrow"}.get(to, to if to == "mcap" else "h5py"))
+    path = folder / "episode_000001.h5"
+    data = bytearray(path.read_bytes())
+    data[-4096:] = bytes(4096)
+    path.write_bytes(data)
+    command = ["export", str(folder), "--to", to, "--out", str(tmp_path / "out")]
+    assert main(command) == Status.REFUSED
+    error = capsys.readouterr().err
+    assert f"{path} is damaged" in error and error.count("\n") == 1 and not (tmp_path / "out").exists()
+    remedy = error.partition("to leave it out: python -m baselines.data ")[2].split()
+    assert main(remedy) == Status.DONE and main(command) == Status.DONE
+
+
 def test_an_export_leaves_what_lies_beside_it(folder, tmp_path):
     theirs = tmp_path / "out.partial" / "content"
     theirs.mkdir(parents=True)
