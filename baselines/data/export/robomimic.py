@@ -5,8 +5,10 @@ The actions are joint targets in rad; robomimic's own policies expect actions be
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -37,22 +39,54 @@ def export(episodes: Sequence[Episode], out: Path) -> None:
         WriteError: the disk is full, or fails.
     """
     header = episodes[0].header
-    with (
-        new_folder(out, episodes) as folder,
-        h5py.File(folder / FILE, "w") as file,
-        Progress(episodes, desc="export", unit="episode", delay=1.0) as bar,
-    ):
-        data = file.create_group("data")
-        data.attrs["total"] = sum(map(len, episodes))
-        data.attrs["env_args"] = to_json(
-            {"env_name": f"dexscrew-{header.task}", "type": _GYM, "env_kwargs": {"robot": header.robot}}
-        )
-        for number, episode in enumerate(bar):
-            _write(data.create_group(f"demo_{number}"), episode)
-        names = [f"demo_{number}" for number in range(len(episodes))]
-        count = max(1, round(_VALIDATION * len(names))) if len(names) > 1 else 0
-        for split, part in (("train", names[: len(names) - count]), ("valid", names[len(names) - count :])):
-            file[f"mask/{split}"] = np.array(part, "S")
+    with new_folder(out, episodes) as folder, _File(folder / FILE, "w+") as disk:
+        with h5py.File(disk, "w") as file, Progress(episodes, desc="export", unit="episode", delay=1.0) as bar:
+            data = file.create_group("data")
+            data.attrs["total"] = sum(map(len, episodes))
+            data.attrs["env_args"] = to_json(
+                {"env_name": f"dexscrew-{header.task}", "type": _GYM, "env_kwargs": {"robot": header.robot}}
+            )
+            for number, episode in enumerate(bar):
+                _write(data.create_group(f"demo_{number}"), episode)
+                disk.check()
+            names = [f"demo_{number}" for number in range(len(episodes))]
+            count = max(1, round(_VALIDATION * len(names))) if len(names) > 1 else 0
+            for split, part in (("train", names[: len(names) - count]), ("valid", names[len(names) - count :])):
+                file[f"mask/{split}"] = np.array(part, "S")
+        disk.check()
+
+
+class _File(io.FileIO):
+    """A file for HDF5 that keeps its first error to itself and pretends from then on, until somebody asks.
+
+    HDF5 tries again and again what it could not write, with lines about each attempt, and may crash at last.
+    """
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Write all of the data."""
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        try:
+            while rest and self.error is None:
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self.error = error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        """Change the size of the file."""
+        try:
+            return super().truncate(size) if self.error is None else size or 0
+        except OSError as error:
+            self.error = error
+            return size or 0
+
+    def check(self) -> None:
+        """Raise the error that there was."""
+        if self.error is not None:
+            raise self.error
 
 
 def _write(group: h5py.Group, episode: Episode) -> None:

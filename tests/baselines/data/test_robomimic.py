@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import resource
+import signal
 
 import h5py
 import numpy as np
@@ -9,6 +11,7 @@ from demos import record
 
 from baselines.data.export import robomimic
 from baselines.data.reader import Demonstrations
+from dexscrew_envs.files import WriteError
 
 
 @pytest.fixture(scope="module")
@@ -53,3 +56,21 @@ def test_the_masks_part_the_episodes(exported):
     _, file = exported
     train, valid = (file["mask"][split][()].astype(str).tolist() for split in ("train", "valid"))
     assert train == ["demo_0", "demo_1"] and valid == ["demo_2"]
+
+
+@pytest.mark.parametrize("room", [0, 3000, 1 << 14])
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, capfd, room):
+    record(tmp_path / "demos", [40, 30])
+    episodes = list(Demonstrations(tmp_path / "demos"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        with pytest.raises(WriteError, match=r"cannot write .*out: File too large .* MB free there.; nothing of it"):
+            robomimic.export(episodes, tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, old)
+    assert capfd.readouterr().err == ""  # HDF5 says nothing of its own, now or later
+    assert [path.name for path in tmp_path.iterdir()] == ["demos"]
+    robomimic.export(episodes, tmp_path / "out")
