@@ -24,8 +24,8 @@ from benchmark.real_eval.rules import Job, Rules
 from benchmark.real_eval.trial import do_trial, make_env
 from dexscrew_envs.program import CutShort
 from dexscrew_envs.workers import pool
-from real.teleop.collect import recorded
 from real.teleop.episode import Row
+from real.teleop.resuming import recorded
 from real.teleop.setup import recorded_fields
 
 

@@ -16,9 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from baselines.data.folder import numbered
 from baselines.data.header import Outcome
-from baselines.data.reader import Demonstrations
 from baselines.data.writer import Recorder
 from baselines.progress import Progress
 from dexscrew_envs.workers import pool
@@ -26,13 +24,11 @@ from real.robot import Vector
 from real.teleop.episode import Actor, Row
 from real.teleop.finger_skill import Noise, draw_noise
 from real.teleop.operator import Operator
+from real.teleop.resuming import Job, lacking
 from real.teleop.scripted import ScriptedOperator
 from real.teleop.setup import Setup, episode_header
 from real.twin.objects import OBJECTS
 from real.twin.plant import Plant, PlantParameters
-
-Job = tuple[str, int]
-"""Shape of the object, and seed."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +51,16 @@ def demonstrate(setup: Setup, seed: int, *, noisy: bool = True) -> Collected:
         seed: of the episode.
         noisy: whether noise is drawn; without, the episode is clean.
     """
-    noise = draw_noise(seed) if noisy else Noise()
+    noise = noise_of(seed, noisy=noisy)
     hold = held_from(setup.task) if setup.above else None
     operator = ScriptedOperator(seed, stays=OBJECTS[setup.task].stays, hold=hold)
     found = run_episode(setup, seed, operator, noise)
     return replace(found, extras={"above": setup.above}) if setup.above else found
+
+
+def noise_of(seed: int, *, noisy: bool = True) -> Noise:
+    """Return the noise on purpose of the scripted operator's episode of a seed."""
+    return draw_noise(np.random.default_rng([seed, 0x5EED])) if noisy else Noise()
 
 
 @lru_cache
@@ -85,20 +86,15 @@ def run_episode(setup: Setup, seed: int, operator: Operator, noise: Noise, actor
         episode = setup.make_episode(env, operator, actor=actor)
         episode.reset(seed, noise)
         ending = episode.run(rows.append)
-        return Collected(noise, _rest(rows, episode.tactile_bias), rows, ending.outcome)
+        return Collected(noise, _rest(rows), rows, ending.outcome)
 
 
-def _rest(rows: list[Row], before: np.ndarray) -> np.ndarray:
+def _rest(rows: list[Row]) -> np.ndarray:
     """Return the counts of the taxels (F, taxels, 3) at rest.
 
     A twin has none before its first step; in the steps after it the operator only looks.
-
-    Args:
-        rows: of the episode.
-        before: counts before its first step, for an episode that ended there.
     """
-    counts = [row["tactile"] for row in rows[1:9]]
-    return np.median(counts, axis=0).astype(np.int16) if counts else before
+    return np.median([row["tactile"] for row in rows[1:9]], axis=0).astype(np.int16)
 
 
 def collect(
@@ -107,6 +103,7 @@ def collect(
     jobs: list[Job],
     run: Callable[[Setup, int], Collected] = demonstrate,
     *,
+    noise: Callable[[int], Noise] | None = None,
     processes: int = 0,
 ) -> Iterator[tuple[Job, Outcome]]:
     """Run the episodes that the recorder's folder lacks and record each as it ends.
@@ -116,13 +113,16 @@ def collect(
         recorder: of the folder.
         jobs: the episodes that the folder should have.
         run: gives the episode of a setup and a seed; it goes to other processes.
+        noise: gives that of a seed, to be compared with the episodes that are there.
         processes: episodes that run side by side; 0 takes all CPUs.
 
     Yields:
         Each job that ended, and its outcome.
+
+    Raises:
+        FolderError: the folder has one of the episodes, recorded with other settings; then none is run.
     """
-    there = recorded(recorder, setup.above)
-    missing = [job for job in jobs if job not in there]
+    missing = lacking(recorder, setup, jobs, noise)
     count = min(processes or os.cpu_count() or 1, max(len(missing), 1))
     bar = Progress(total=len(jobs), initial=len(jobs) - len(missing), unit="episode", desc=setup.task)
     with closing(bar), pool(count) as workers:
@@ -140,20 +140,6 @@ def collect(
                 outcome = _record(recorder, job, future.result(0))
                 bar.update()
                 yield job, outcome
-
-
-def recorded(recorder: Recorder, above: float = 0.0) -> set[Job]:
-    """Return shape and seed of the episodes in a recorder's folder, but for those that were cut off.
-
-    Args:
-        recorder: of the folder.
-        above: where the hand began (m); an episode that began elsewhere is another one.
-    """
-    if not numbered(recorder.folder):
-        return set()
-    headers = [episode.header for episode in Demonstrations(recorder.folder) if episode.outcome.mark != "none"]
-    alike = [header for header in headers if header.extras.get("above", 0.0) == above]
-    return {(header.shape, header.seed) for header in alike if header.seed is not None}
 
 
 def _record(recorder: Recorder, job: Job, episode: Collected) -> Outcome:

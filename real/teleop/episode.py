@@ -24,6 +24,8 @@ from real.teleop.wrist import Wrist
 Row = dict[str, Any]
 SCENE_POSITION = "scene_qpos"
 """Field of a twin's recording: MuJoCo's positions, from which pictures of the episode are drawn again."""
+TIME_IS_OVER = "time is over"
+"""Reason of the outcome of an episode that took the longest time."""
 _REST_READINGS = 8
 
 
@@ -182,7 +184,7 @@ class Episode:
         self._show(orders, limited=limited, recording=True, message=message)
         if not terminated and not truncated:
             return ""
-        return now["trip"] or now.get("lost") or ("finished" if terminated else "time is over")
+        return now["trip"] or now.get("lost") or ("finished" if terminated else TIME_IS_OVER)
 
     def _shaken(self, arm: np.ndarray) -> np.ndarray:
         """Return joint targets of the arm with the wrist's noise: it wanders slowly, as a hand does."""

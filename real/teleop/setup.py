@@ -77,10 +77,9 @@ class Setup:
             ValueError: an address is missing or not needed, or shape or stratum is unknown.
             RobotError: the robot cannot be reached.
         """
-        seconds = EPISODE_SECONDS if self.seconds is None else self.seconds
         return DexScrewRealEnv(
             self.task, robot=self.robot_config(), shape=self.shape, action="full",
-            episode_steps=max(1, round(20 * seconds)), render_mode="rgb_array" if pictures else None,
+            episode_steps=self.steps, render_mode="rgb_array" if pictures else None,
         )  # fmt: skip
 
     def make_episode(
@@ -102,6 +101,11 @@ class Setup:
             stratum=self.stratum if self.robot == "twin" else "", operator=operator,
             policy=policies.without_paths(self.policy), policy_sha256=policy_digest(self.policy),
         )  # fmt: skip
+
+    @property
+    def steps(self) -> int:
+        """Largest number of control steps of an episode."""
+        return max(1, round(20 * (EPISODE_SECONDS if self.seconds is None else self.seconds)))
 
     @property
     def object_shape(self) -> str:

@@ -5,25 +5,29 @@ from __future__ import annotations
 import json
 import shutil
 import socket
-from contextlib import ExitStack
+import zipfile
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from robot_fakes import FakeRobot
 
+from baselines import policies
 from baselines.data.checking import check
 from baselines.data.reader import Demonstrations
-from dexscrew_envs.files import claimed
+from baselines.data.writer import Recorder
 from dexscrew_envs.program import Status
-from real.env import DexScrewRealEnv
 from real.teleop.__main__ import main
-from real.teleop.operator import Orders
+from real.teleop.collect import noise_of
+from real.teleop.finger_skill import Noise
 from real.teleop.recorded import SAMPLES, RecordedEpisodes
+from real.teleop.resuming import lacking, recorded
 from real.teleop.setup import Setup
 from real.teleop.web.state import check_state, encode
 
 pytestmark = pytest.mark.slow
 
+SHIPPED = Path(policies.__file__).parent / "checkpoints"
 SHORT = ["--operator", "scripted", "--seconds", "1.5", "--processes", "1"]
 
 
@@ -59,6 +63,42 @@ def test_the_same_command_runs_nothing_again_and_a_larger_one_the_rest(folder, t
     assert main([*arguments, "--episodes", "3"]) == Status.DONE
     assert len(list(copy.glob("*.h5"))) == len(before) + 1
     assert "| cross" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--stratum", "hard"], "stratum ('nominal', not 'hard')"),
+        (["--seconds", "9"], "seconds (1.5, not 9)"),
+        (["--seconds", "1"], "seconds (1.5, not 1)"),
+        (["--policy", "{0}"], "policy ('nut-student' with SHA-256 "),
+        (["--no-noise"], "noise ({'action': 0.3, 'wrist': 0.001}, not {'action': 0.0"),
+    ],
+)
+def test_other_settings_are_told_before_anything_is_recorded(folder, tmp_path, capsys, arguments, told):
+    policy = tmp_path / "other.pt"
+    shutil.copy(SHIPPED / "nut-student.pt", policy)
+    with zipfile.ZipFile(policy, "a") as archive:
+        archive.comment = b"another file of the same skill"
+    before = {path.name: path.stat().st_mtime_ns for path in folder.glob("episode*")}
+    command = ["--shape", "cross", *SHORT, "--episodes", "3", "--out", str(folder)]
+    assert main([*command, *(argument.format(policy) for argument in arguments)]) == Status.REFUSED
+    error = capsys.readouterr().err
+    assert "the cross with seed 1000" in error and told in error and error.count("\n") == 1
+    assert {path.name: path.stat().st_mtime_ns for path in folder.glob("episode*")} == before
+
+
+def test_episodes_that_other_settings_would_not_change_are_those_asked_for(folder):
+    """Seed 1001 draws no noise; and episodes of others are other ones."""
+    with Recorder(folder, Demonstrations(folder)[0].header, Demonstrations(folder).fields) as recorder:
+        setup = Setup(task="nut", policy="nut-student", seconds=1.5)
+        jobs = [("cross", 1000), ("square", 1001), ("square", 1002)]
+        assert recorded(recorder) == {*jobs[:2], ("cross", 1001), ("square", 1000)}
+        assert lacking(recorder, setup, jobs, noise_of) == jobs[2:]
+        assert lacking(recorder, setup, jobs[1:2], lambda _: Noise()) == []
+        assert lacking(recorder, replace(setup, above=0.05), jobs) == jobs
+        recorder.header = replace(recorder.header, operator="web")
+        assert lacking(recorder, setup, jobs) == jobs
 
 
 def test_a_hand_that_begins_above_comes_down_and_turns_the_nut(tmp_path):
@@ -105,8 +145,7 @@ def test_samples_are_whole_small_and_replayed_where_there_is_nothing_else(task, 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--task", "bogus"], "unknown task 'bogus'; choose from nut, screwdriver"),
-        (["--policy", "bogus-student"], "unknown policy 'bogus-student'"),
+        (["--task", "cap"], "unknown policy 'cap-student'"),
         (["--task", "nut", "--policy", "screwdriver-student"], "was trained for the task 'screwdriver', not 'nut'"),
         (["--task", "nut", "--policy", "nut-oracle"], "run a student"),
         (["--shape", "pentagon"], "unknown shape 'pentagon'"),
@@ -142,75 +181,6 @@ def test_a_person_has_one_shape_and_a_robot_needs_both_addresses(tmp_path, capsy
     addresses = ["--arm", "192.0.2.1", "--hand", "tcp://192.0.2.2:5557"]
     assert main(["--robot", "config", *addresses, "--above", "0.05", *out]) == Status.REFUSED
     assert "a robot begins where it stands" in capsys.readouterr().err
-    assert main(["--robot", "config", *addresses, *out]) == Status.REFUSED
-    assert "--robot config needs --shape" in capsys.readouterr().err
-    assert main(["--shape", "pentagon", *out]) == Status.REFUSED
-    assert "unknown shape 'pentagon'" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("why", "words"), [("in use", "is in use by"), ("a file", "not a folder"), ("other", "no episodes")]
-)
-def test_a_folder_that_cannot_be_had_is_refused_before_the_page(tmp_path, capsys, monkeypatch, why, words):
-    def no_page(*_):
-        raise AssertionError("the page was opened")
-
-    monkeypatch.setattr("real.teleop.__main__._make_operator", no_page)
-    out = tmp_path / "demos"
-    with ExitStack() as stack:
-        if why == "in use":
-            stack.enter_context(claimed(out))
-        elif why == "a file":
-            out.touch()
-        else:
-            out.mkdir()
-            (out / "notes").touch()
-        assert main(["--no-browser", "--out", str(out)]) == Status.REFUSED
-    error = capsys.readouterr().err
-    assert words in error and "page" not in error
-
-
-def test_a_place_for_the_certificate_that_is_a_file_is_a_sentence(tmp_path, capsys, monkeypatch):
-    pytest.importorskip("aiohttp")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / ".dexscrew").touch()
-    assert main(["--host", "0.0.0.0", "--port", "0", "--out", str(tmp_path / "demos")]) == Status.REFUSED
-    error = capsys.readouterr().err
-    assert ".dexscrew is a file, not a folder" in error and "Errno" not in error
-
-
-@pytest.mark.parametrize("seconds", ["0.01", "0.1"])
-def test_the_shortest_episode_is_one_too(tmp_path, seconds):
-    out = tmp_path / "demos"
-    assert main(["--operator", "scripted", "--processes", "1", "--seconds", seconds, "--out", str(out)]) == Status.DONE
-    [episode] = Demonstrations(out)
-    assert len(episode) == max(1, round(20 * float(seconds)))
-    assert episode.header.tactile_bias.shape == episode["tactile"].shape[1:]
-
-
-class Brief:
-    """Lets the skill run for some steps, then says that it was a success."""
-
-    name = "keyboard"
-    steps = 0
-
-    def start(self): ...
-
-    def orders(self, scene):
-        self.steps += 1
-        return Orders(mark="success") if self.steps > 5 else Orders(skill=True)
-
-    def close(self): ...
-
-
-def test_a_robots_episode_has_the_shape_that_was_given_and_no_seed(tmp_path, monkeypatch):
-    monkeypatch.setattr("real.teleop.__main__._make_operator", lambda *_: Brief())
-    monkeypatch.setattr(Setup, "make_env", lambda *_, **__: DexScrewRealEnv("nut", robot=FakeRobot(), action="full"))
-    addresses = ["--arm", "192.0.2.1", "--hand", "tcp://127.0.0.1:5557"]
-    arguments = ["--operator", "keyboard", "--robot", "config", *addresses, "--episodes", "1"]
-    assert main([*arguments, "--shape", "cross", "--out", str(tmp_path / "demos")]) == Status.DONE
-    [episode] = Demonstrations(tmp_path / "demos")
-    assert episode.header.shape == "cross" and episode.header.seed is None and episode.outcome.mark == "success"
 
 
 def test_data_of_another_task_are_refused(folder, capsys):
