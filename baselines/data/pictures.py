@@ -94,7 +94,7 @@ def _draw_progress(axis: Any, time: NDArray[np.float64], episode: Episode) -> No
     top = max(1.0, float(np.nanmax(episode["turns"], initial=0.0)))
     for name, on, color in (
         ("skill on", episode["skill"] > 0, "#81b29a"),
-        ("clutch held", episode["clutch"] > 0, "#e0a458"),
+        ("wrist moved", episode["clutch"] > 0, "#e0a458"),
         ("safety limits", episode["safety"] > 0, "#a4161a"),
     ):
         if on.any():

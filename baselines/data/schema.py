@@ -97,7 +97,7 @@ def step_fields(
             hand, "", "the skill's action from -1 to 1, free of noise; NaN if it is off", optional=True
         ),
         "skill": Field("uint8", (), "", "whether the skill moved the fingers: 0 or 1"),
-        "clutch": Field("uint8", (), "", "whether the operator moved the wrist: 0 or 1"),
+        "clutch": Field("uint8", (), "", "whether the operator moved the wrist, by clutch, keys or sticks: 0 or 1"),
         "safety": Field("uint8", (), "", "what the safety layer did: 0 nothing, 1 limited, 2 tripped"),
         "turns": number((), "turns", "turns of the nut or screw since the start; NaN if not measured", optional=True),
     }

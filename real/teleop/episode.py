@@ -126,7 +126,7 @@ class Episode:
         while True:
             orders = self._operator.orders(self._scene(False))
             self._show(orders, limited=False, recording=False, message=orders.note or "ready")
-            if orders.mark or orders.clutch or orders.skill or orders.hand != "hold" or orders.nudge.any():
+            if orders.mark or orders.moves_wrist or orders.skill or orders.hand != "hold":
                 self._env.robot.wait(0.0)
                 return orders
             self._idle()
@@ -205,7 +205,7 @@ class Episode:
             "time": self._env.reading.time, "resultant": self._env.reading.hand.resultant,
             "turns": self._info["rotations"],
             "held_hand": held_hand, "held_arm": held_arm, "asked_hand": fingers.asked, "asked_arm": asked_arm,
-            "skill_action": fingers.action, "skill": int(orders.skill), "clutch": int(orders.clutch),
+            "skill_action": fingers.action, "skill": int(orders.skill), "clutch": int(orders.moves_wrist),
         }  # fmt: skip
         state = robot.render_state()
         if state is not None:

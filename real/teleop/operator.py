@@ -55,8 +55,13 @@ class Orders:
         for name, value, known in (("hand", self.hand, get_args(HandPose)), ("mark", self.mark, get_args(Mark))):
             if value not in known:
                 raise ValueError(f"unknown {name} {value!r}; choose from {', '.join(map(repr, known))}")
-        if not self.fresh and (self.clutch or self.skill or self.hand != "hold" or nudge.any()):
+        if not self.fresh and (self.moves_wrist or self.skill or self.hand != "hold"):
             raise ValueError("orders that are not fresh must hold: no clutch, no nudge, no skill, and hand 'hold'")
+
+    @property
+    def moves_wrist(self) -> bool:
+        """Whether the wrist moves, by the clutch or by keys and sticks."""
+        return self.clutch or bool(self.nudge.any())
 
     @classmethod
     def hold(cls, note: str, mark: Mark = "") -> Orders:

@@ -52,8 +52,9 @@ class PageWatcher:
             tactile=self._rest.above(step.observation["tactile"], scene.time).clip(0, 255).astype(np.uint8),
             time=scene.time, turns=scene.turns, needed=scene.needed, progress=progress(scene.turns, scene.needed),
             period=float(info["period"]), jitter=float(info["jitter"]), age=step.observation["age"],
-            skill=step.orders.skill, clutch=step.orders.clutch, safety={"trip": info["trip"], "limited": step.limited},
-            recording=step.recording, episode=scene.episode, kept=scene.kept, message=step.message,
+            skill=step.orders.skill, clutch=step.orders.moves_wrist,
+            safety={"trip": info["trip"], "limited": step.limited}, recording=step.recording,
+            episode=scene.episode, kept=scene.kept, message=step.message,
             fingers=list(self._env.task.hand.finger_names),
         )  # fmt: skip
         state.update(self._names)  # type: ignore[typeddict-item]

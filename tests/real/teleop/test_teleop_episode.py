@@ -112,6 +112,15 @@ def test_the_skill_moves_the_targets_that_stood_and_off_holds_them():
     assert np.isnan(stacked(rows, "skill_action")[3:]).all()
 
 
+def test_the_wrist_is_moved_by_the_clutch_and_by_keys_and_sticks():
+    clutch, nudge = Orders(clutch=True), Orders(nudge=np.array([0, 0, 0, 0, 0, 0.1]))
+    seen = Seen()
+    rows, _, _, _ = run(ON, clutch, nudge, Orders(), DONE, watcher=seen)
+    assert stacked(rows, "clutch").tolist() == [step.orders.moves_wrist for step in seen.steps] == [0, 1, 1, 0]
+    moved = np.abs(np.diff(stacked(rows, "asked_arm"), axis=0)).max(-1)
+    assert moved[1] > 1e-4 and moved[2] == 0
+
+
 def test_noise_is_sent_and_not_asked():
     clean, _, _, _ = run(*[ON] * 10, DONE)
     noisy, _, _, _ = run(*[ON] * 10, DONE, noise=Noise(0.6, 0.001))
