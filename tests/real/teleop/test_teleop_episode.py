@@ -121,6 +121,17 @@ def test_the_wrist_is_moved_by_the_clutch_and_by_keys_and_sticks():
     assert moved[1] > 1e-4 and moved[2] == 0
 
 
+def test_the_label_of_a_wrist_at_rest_is_that_of_the_row_before_and_not_what_is_held():
+    """As docs/dataset.md says, with noise and after a motion that the safety layer limits."""
+    fast = Orders(nudge=np.array([0, 0, 0, 0, 0.5, 0.0]))
+    for noise in (Noise(), Noise(0.3, 0.001)):
+        rows, _, _, _ = run(ON, *[fast] * 20, *[ON] * 5, *[Orders()] * 5, DONE, noise=noise)
+        asked, held, at_rest = stacked(rows, "asked_arm"), stacked(rows, "held_arm"), stacked(rows, "clutch")[1:] == 0
+        np.testing.assert_array_equal(asked[1:][at_rest], asked[:-1][at_rest])
+        np.testing.assert_array_equal(asked[0], held[0])
+        assert rows[20]["safety"] == 1 and np.abs(asked - held)[21].max() > 1e-4
+
+
 def test_noise_is_sent_and_not_asked():
     clean, _, _, _ = run(*[ON] * 10, DONE)
     noisy, _, _, _ = run(*[ON] * 10, DONE, noise=Noise(0.6, 0.001))
