@@ -53,7 +53,10 @@ class Check:
 
 @dataclass(kw_only=True)
 class Merge:
-    """Copy the finished episodes of data sets into one. A merge that was interrupted goes on."""
+    """Copy the finished episodes of data sets into one. A merge that was interrupted goes on.
+
+    Fields that a robot adds, such as the scene of a twin, are left out where not all folders have them.
+    """
 
     folders: Positional[tuple[Path, ...]]
     """Folders of the data sets."""
@@ -141,6 +144,8 @@ def _check(args: Check) -> int:
 def _merge(args: Merge) -> int:
     merged = editing.merge(args.folders, args.out, compressed=args.compressed)
     print(f"copied {merged.copied} episodes to {args.out}; {merged.present} were there already")
+    if merged.left_out:
+        print(f"left out, since not all folders have it: {', '.join(merged.left_out)}")
     for folder in args.folders:
         unfinished = numbered(folder, LOG)
         if unfinished:

@@ -18,6 +18,7 @@ from baselines.data.folder import (
     take_number,
 )
 from baselines.data.reader import Demonstrations, Episode
+from baselines.data.schema import Fields, step_fields
 from baselines.progress import Progress
 from dexscrew_envs.files import check_folder, claimed, holds_nothing, write_bytes
 
@@ -30,10 +31,14 @@ class Merged:
     """Episodes that were copied."""
     present: int
     """Episodes that the data set had already, as after a merge that was interrupted."""
+    left_out: tuple[str, ...] = ()
+    """Names of the fields that were left out, since not all folders have them."""
 
 
 def merge(sources: Sequence[Path], out: Path, *, compressed: bool = False) -> Merged:
     """Copy the finished episodes of data sets into one, in their order, with numbers of its own.
+
+    Fields that a robot adds are left out where not all folders have them, such as the scene of a twin.
 
     Args:
         sources: folders of one task, hand and kind of step.
@@ -56,10 +61,16 @@ def merge(sources: Sequence[Path], out: Path, *, compressed: bool = False) -> Me
         raise FolderError(f"{out} is not empty and holds no episodes; give another folder")
     there = list(Demonstrations(out)) if out.is_dir() and numbered(out) else []
     first = there[0] if there else sets[0][0]
+    left_out = _not_in_all([first, *(found[0] for found in sets)])
     for other in sets:
-        differing = differences(first.header, first.fields, other.header, other.fields)
+        differing = differences(first.header, _without(left_out, first), other.header, _without(left_out, other[0]))
         if differing:
             raise FolderError(f"{other.folder} cannot be merged: it has {'; '.join(differing)}")
+    if there and (fixed := [name for name in left_out if name in first.fields]):
+        raise FolderError(
+            f"the episodes in {out} have {', '.join(fixed)}, which not all that are to be copied have; merge all of "
+            "them into another folder, which leaves it out"
+        )
     known, copied, present = {episode.header.id for episode in there}, 0, 0
     episodes = [episode for found in sets for episode in found]
     with claimed(out), Progress(episodes, desc="merge", unit="episode", delay=1.0) as bar:
@@ -67,20 +78,31 @@ def merge(sources: Sequence[Path], out: Path, *, compressed: bool = False) -> Me
             if episode.header.id in known:
                 present += 1
                 continue
-            _copy(episode, episode_path(out, take_number(out)), compressed)
+            _copy(episode, episode_path(out, take_number(out)), compressed, _without(left_out, episode))
             known.add(episode.header.id)
             copied += 1
-    return Merged(copied, present)
+    return Merged(copied, present, left_out)
 
 
-def _copy(episode: Episode, path: Path, compressed: bool) -> None:
+def _not_in_all(episodes: Sequence[Episode]) -> tuple[str, ...]:
+    """Return the names of the fields that a robot adds and that are not the same in all episodes."""
+    names = dict.fromkeys(name for episode in episodes for name in episode.fields if name not in step_fields(1, 1))
+    kinds = {name: {getattr(episode.fields.get(name), "kind", None) for episode in episodes} for name in names}
+    return tuple(name for name in names if len(kinds[name]) > 1)
+
+
+def _without(names: Sequence[str], episode: Episode) -> Fields:
+    return {name: field for name, field in episode.fields.items() if name not in names}
+
+
+def _copy(episode: Episode, path: Path, compressed: bool, fields: Fields) -> None:
     check_sum(episode.path)
-    if episode.compressed == compressed:
+    if episode.compressed == compressed and fields == episode.fields:
         write_bytes(episode.path.read_bytes(), path)
         sync_folder(path.parent)
         return
-    columns = {name: episode[name] for name in episode.fields}
-    write_episode(path, episode.header, episode.outcome, episode.fields, columns, compressed=compressed)
+    columns = {name: episode[name] for name in fields}
+    write_episode(path, episode.header, episode.outcome, fields, columns, compressed=compressed)
 
 
 def drop(folder: Path, numbers: Sequence[int]) -> list[Path]:

@@ -80,7 +80,7 @@ def differences(header: Header, fields: Fields, other: Header, other_fields: Fie
         for name in SHARED
         if getattr(header, name) != getattr(other, name)
     ]
-    kinds, others = ({n: (f.dtype, f.shape, f.unit) for n, f in fs.items()} for fs in (fields, other_fields))
+    kinds, others = ({name: field.kind for name, field in fs.items()} for fs in (fields, other_fields))
     return found + [
         f"field {name} ({_kind(others.get(name))}, not {_kind(kinds.get(name))})"
         for name in dict.fromkeys([*kinds, *others])

@@ -48,6 +48,11 @@ class Field:
         if self.optional and not self.dtype.startswith("float"):
             raise SchemaError(f"an optional field must be of floats, which have NaN, got {self.dtype}")
 
+    @property
+    def kind(self) -> tuple[str, tuple[int, ...], str]:
+        """Type, shape and unit, in which the fields of a name agree that lie in one folder."""
+        return self.dtype, self.shape, self.unit
+
 
 Fields = Mapping[str, Field]
 """Fields by name, in the order of a record."""

@@ -13,6 +13,7 @@ from baselines.data.editing import Merged, drop, merge
 from baselines.data.episode_file import EpisodeFileError
 from baselines.data.folder import FolderError
 from baselines.data.reader import Demonstrations
+from baselines.data.schema import Field
 from baselines.data.writer import Recorder
 from dexscrew_envs.files import BusyError
 
@@ -71,6 +72,29 @@ def test_folders_that_cannot_be_merged_are_told(sets, tmp_path):
         merge([tmp_path / "missing"], tmp_path / "c")
     with pytest.raises(FolderError, match="at least one folder"):
         merge([], tmp_path / "c")
+
+
+def test_fields_that_a_robot_adds_are_left_out_where_not_all_have_them(sets, tmp_path):
+    extra = {"scene_qpos": Field("float32", (4,), "m", "a scene"), "lamp": Field("uint8", (), "", "light")}
+    record(tmp_path / "twin", [3], fields=FIELDS | extra)
+    record(tmp_path / "other", [2], fields=FIELDS | extra | {"scene_qpos": Field("float32", (5,), "m", "larger")})
+    assert merge([tmp_path / "twin", tmp_path / "other"], tmp_path / "scenes") == Merged(2, 0, ("scene_qpos",))
+    assert Demonstrations(tmp_path / "scenes").fields == FIELDS | {"lamp": extra["lamp"]}
+    for order in ([tmp_path / "twin", *sets], [*sets, tmp_path / "twin"]):
+        out = tmp_path / f"all-{order[0].name}"
+        assert merge(order, out) == Merged(4, 0, tuple(extra))
+        assert merge(order, out) == Merged(0, 4, tuple(extra))
+        episodes = {episode.header.id: episode for episode in Demonstrations(out)}
+        source = Demonstrations(tmp_path / "twin")[0]
+        for name in FIELDS:
+            np.testing.assert_array_equal(episodes[source.header.id][name], source[name])
+        assert all(finding.sound for finding in check(out)) and Demonstrations(out).fields == FIELDS
+    assert merge([tmp_path / "twin"], tmp_path / "all-a") == Merged(0, 1, tuple(extra))
+    with pytest.raises(FolderError, match=r"the episodes in .*twin have scene_qpos, lamp, which not all"):
+        merge(sets, tmp_path / "twin")
+    record(tmp_path / "blind", [2], fields={name: field for name, field in FIELDS.items() if name != "tactile"})
+    with pytest.raises(FolderError, match=r"blind cannot be merged: it has field tactile \(none, not int16"):
+        merge([*sets, tmp_path / "blind"], tmp_path / "c")
 
 
 def test_a_damaged_episode_is_not_copied(sets, tmp_path):
