@@ -17,6 +17,7 @@ import torch
 from ur_fakes import new_host
 
 from baselines import policies
+from baselines.data.editing import Merged, merge
 from baselines.data.reader import Demonstrations
 from baselines.data.writer import Recorder
 from dexscrew_envs.hands.xhand import JOINTS
@@ -108,7 +109,19 @@ class Operator:
     def close(self): ...
 
 
-def test_an_episode_is_recorded_over_the_network_in_the_layout_of_one_in_process(twin, tmp_path):
+def record(setup, folder):
+    """Record an episode of the operator above; return it."""
+    with closing(setup.make_env()) as robot:
+        episode = setup.make_episode(robot, Operator())
+        with Recorder(folder, setup.header(robot, "test"), recorded_fields(robot)) as recorder:
+            episode.reset(1000, Noise())
+            recorder.begin(**episode_header(1000, Noise(), episode.tactile_bias))
+            recorder.finish(episode.run(recorder.append).outcome)
+    [recorded] = Demonstrations(folder)
+    return recorded
+
+
+def test_an_episode_is_recorded_over_the_network_as_one_in_process_is(twin, tmp_path):
     setup = Setup(
         task="nut",
         policy="nut-student",
@@ -116,21 +129,24 @@ def test_an_episode_is_recorded_over_the_network_in_the_layout_of_one_in_process
         shape="square",
         addresses=Addresses(arm=HOST, hand=CONFIG.hand),
     )
-    with closing(setup.make_env()) as robot:
-        episode = setup.make_episode(robot, Operator())
-        with Recorder(tmp_path / "demos", setup.header(robot, "test"), recorded_fields(robot)) as recorder:
-            episode.reset(1000, Noise())
-            recorder.begin(**episode_header(1000, Noise(), episode.tactile_bias))
-            recorder.finish(episode.run(recorder.append).outcome)
-    [recorded] = Demonstrations(tmp_path / "demos")
+    recorded = record(setup, tmp_path / "network")
     assert len(recorded) == 20 and recorded.outcome.mark == "success" and recorded.header.robot == "config"
     assert not recorded["safety"].any(), recorded["safety"]
     assert recorded["tcp_pose"][-1, 2] > recorded["tcp_pose"][0, 2] + 0.003
     assert np.ptp(recorded["sent_hand"], axis=0).max() > 0.1 and np.isnan(recorded["turns"]).all()
     assert (np.diff(recorded["time"]) > 0.02).all()
-    with closing(replace(setup, robot="twin", addresses=Addresses()).make_env()) as twin_env:
-        in_process = recorded_fields(twin_env)
-    assert recorded.fields == {name: field for name, field in in_process.items() if name != SCENE_POSITION}
+    in_process = record(replace(setup, robot="twin", addresses=Addresses()), tmp_path / "process")
+    assert recorded.fields == {name: field for name, field in in_process.fields.items() if name != SCENE_POSITION}
+    for episode in (recorded, in_process):
+        for part in ("hand", "arm"):
+            np.testing.assert_array_equal(episode[f"sent_{part}"][:-1], episode[f"held_{part}"][1:])
+        assert episode["clutch"].all() and episode["skill"].all() and (episode["age"] >= 0).all()
+        assert np.abs(episode["asked_arm"] - episode["held_arm"]).max() < 0.01
+    for name in ("arm_q", "held_arm", "asked_arm", "sent_arm"):  # the hand begins where the tests before have left it
+        np.testing.assert_allclose(recorded[name], in_process[name], atol=0.02, err_msg=name)
+    np.testing.assert_allclose(recorded["tcp_pose"][:, :3], in_process["tcp_pose"][:, :3], atol=0.01)
+    merged = merge([tmp_path / "process", tmp_path / "network"], tmp_path / "all")
+    assert merged == Merged(2, 0, (SCENE_POSITION,)) and len(Demonstrations(tmp_path / "all")) == 2
 
 
 def test_the_doctor_passes_with_and_without_motion(twin, capsys):
