@@ -42,7 +42,7 @@ class Info:
 
 @dataclass(kw_only=True)
 class Check:
-    """Look at every byte: exit status 0 if each finished episode is whole and each unfinished one can be recovered.
+    """Look at every byte: exit status 0 if finished episodes are whole, unfinished ones recoverable, and all of a kind.
 
     Changes nothing and recovers nothing. Otherwise it says which are not, and the exit status is 3.
     """

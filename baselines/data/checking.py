@@ -8,7 +8,7 @@ from pathlib import Path
 
 from baselines.data.episode_file import About, check_sum, read_about
 from baselines.data.folder import DAMAGED, FINISHED, LOG, FolderError, differences, numbered
-from baselines.data.log import read_log
+from baselines.data.log import Log, read_log
 from baselines.progress import Progress
 
 
@@ -18,7 +18,7 @@ class Finding:
 
     path: Path
     sound: bool
-    """Whether the episode is whole, or can be recovered."""
+    """Whether the episode is whole, or can be recovered, and belongs to the others."""
     said: str
     """What it is, or what is wrong and what to do."""
 
@@ -37,26 +37,34 @@ def check(folder: Path) -> list[Finding]:
 
 
 def _findings(paths: Progress) -> Iterator[Finding]:
-    first: tuple[Path, About] | None = None
+    first: tuple[Path, About | Log] | None = None
     for path in paths:
         try:
             if path.suffix == DAMAGED:
                 yield Finding(path, False, "a damaged log that was set aside; remove it once nobody needs it")
-            elif path.suffix == LOG:
-                yield _unfinished(path)
+                continue
+            about = _read(path)
+            first = first or (path, about)
+            differing = differences(first[1].header, first[1].fields, about.header, about.fields)
+            if differing:  # then a recorder refuses the folder, whichever of the two it is for
+                other = f"does not belong to {first[0].name}: {'; '.join(differing)}; move it to another folder"
+                yield Finding(path, False, other)
+            elif isinstance(about, Log):
+                yield _unfinished(path, about)
             else:
-                check_sum(path)
-                about = read_about(path)
-                first = first or (path, about)
-                differing = differences(first[1].header, first[1].fields, about.header, about.fields)
-                other = f"does not belong to {first[0].name}: {'; '.join(differing)}; move it elsewhere"
-                yield Finding(path, not differing, other if differing else f"whole, {about.steps} steps")
+                yield Finding(path, True, f"whole, {about.steps} steps")
         except (ValueError, OSError) as error:
             yield Finding(path, False, str(error))
 
 
-def _unfinished(path: Path) -> Finding:
-    log = read_log(path)
+def _read(path: Path) -> About | Log:
+    if path.suffix == LOG:
+        return read_log(path)
+    check_sum(path)
+    return read_about(path)
+
+
+def _unfinished(path: Path, log: Log) -> Finding:
     steps = len(log.rows)
     if log.damaged:
         said = f"damaged after {steps} steps; a recorder will keep those, and set the log aside"

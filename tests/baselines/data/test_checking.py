@@ -3,11 +3,12 @@ from __future__ import annotations
 import random
 
 import pytest
-from demos import TINY, cut_off, record
+from demos import TINY, cut_off, header, record
 
 from baselines.data.checking import check
 from baselines.data.folder import FolderError
 from baselines.data.header import Outcome
+from baselines.data.writer import Recorder
 
 
 def contents(folder):
@@ -61,6 +62,25 @@ def test_damaged_logs_and_foreign_files_are_found(tmp_path):
     assert "task ('screwdriver', not 'nut')" in found["episode_000008.h5"].said
     assert "damaged after" in found[path.name].said
     assert "first line" in found["episode_000006.partial"].said
+
+
+def test_a_log_that_no_recorder_takes_is_found(tmp_path):
+    record(tmp_path, [3], fields=TINY, task="screwdriver")
+    path = cut_off(tmp_path / "nut", 5).rename(tmp_path / "episode_000001.partial")
+    whole, log = check(tmp_path)
+    assert whole.sound and not log.sound
+    assert log.said == (
+        "does not belong to episode_000000.h5: task ('nut', not 'screwdriver'); move it to another folder"
+    )
+    for task in ("nut", "screwdriver"):
+        with pytest.raises(FolderError, match="holds other data"):
+            Recorder(tmp_path, header(task=task), TINY)
+    (tmp_path / "episode_000000.h5").unlink()
+    path.with_name("episode_000002.partial").write_bytes(path.read_bytes())
+    assert all(finding.sound for finding in check(tmp_path))
+    record(tmp_path / "other", [3], fields=TINY)
+    path.rename(tmp_path / "other" / path.name)
+    assert all(finding.sound for finding in check(tmp_path / "other"))
 
 
 def test_files_that_cannot_be_read_are_found(tmp_path):
