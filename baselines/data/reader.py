@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baselines.data.episode_file import STEPS, About, EpisodeFileError, opened, read_about
-from baselines.data.folder import FolderError, differences, numbered, numbers_text
+from baselines.data.folder import LOG, FolderError, differences, numbered, numbers_text
 from baselines.data.header import MARKS, Header, Outcome
 from baselines.data.schema import Field
 
@@ -130,7 +130,9 @@ class Demonstrations(Sequence[Episode]):
         self.folder = Path(folder)
         self._episodes = [Episode(path) for path in numbered(self.folder).values()]
         if not self._episodes:
-            raise FolderError(f"{self.folder} holds no finished episode")
+            logs = numbers_text(numbered(self.folder, LOG))
+            rest = f", but unfinished ones ({logs}): record into the folder again, which recovers them" if logs else ""
+            raise FolderError(f"{self.folder} holds no finished episode{rest}")
         first = self._episodes[0]
         for episode in self._episodes[1:]:
             differing = differences(first.header, first.fields, episode.header, episode.fields)

@@ -6,11 +6,12 @@ import json
 import sys
 
 import pytest
-from demos import TINY, cut_off, record
+from demos import TINY, cut_off, header, record
 
 from baselines.data import pictures
 from baselines.data.__main__ import main
 from baselines.data.reader import Demonstrations
+from baselines.data.writer import Recorder
 from dexscrew_envs.program import Status
 
 
@@ -29,6 +30,16 @@ def test_info_lists_the_episodes(folder, capsys):
     found = json.loads(out.splitlines()[-1])
     assert [row["shape"] for row in found["episodes"]] == ["square", "triangle"]
     assert [row["late"] for row in found["episodes"]] == [0, 0] and found["unfinished"] == [5]
+
+
+def test_info_tells_of_unfinished_episodes_where_there_are_no_others(tmp_path, capsys):
+    cut_off(tmp_path, 2)
+    assert main(["info", str(tmp_path)]) == Status.REFUSED
+    error = capsys.readouterr().err
+    assert "no finished episode, but unfinished ones (0): record into the folder again, which recovers them" in error
+    with Recorder(tmp_path, header(), TINY):
+        pass
+    assert main(["info", str(tmp_path)]) == Status.DONE
 
 
 def test_check_ends_with_the_status_of_what_it_found(folder, capsys):
