@@ -2,11 +2,12 @@
 
 `python -m real.teleop --task nut --out runs/demos`                                  a page in the browser, and a twin
 `python -m real.teleop --task nut --operator scripted --episodes 50 --out runs/demos`
-`python -m real.teleop --task nut --robot config --arm 192.168.1.10 --hand tcp://127.0.0.1:5557 --out runs/demos`
+`python -m real.teleop --robot config --arm 192.168.1.10 --hand tcp://127.0.0.1:5557 --shape square`
 """
 
 from __future__ import annotations
 
+import itertools
 import sys
 import webbrowser
 from collections import Counter
@@ -21,17 +22,21 @@ import numpy as np
 from tabulate import tabulate
 
 from baselines.data.reader import Demonstrations
-from baselines.data.writer import Recorder
+from baselines.data.writer import Recorder, check_recordable
 from dexscrew_envs import program
 from dexscrew_envs.program import Status
+from dexscrew_envs.tasks import make_task
 from real.addresses import NO_ADDRESSES, AddressOptions
 from real.env import DexScrewRealEnv
 from real.skill import load_skill
-from real.teleop.collect import collect, demonstrate, noise_of
+from real.teleop.collect import collect, demonstrate
 from real.teleop.episode import Watcher
-from real.teleop.finger_skill import Noise, draw_noise
+from real.teleop.finger_skill import draw_noise
 from real.teleop.operator import Operator
+from real.teleop.resuming import kept_before, next_seed
 from real.teleop.setup import Setup, episode_header, recorded_fields
+from real.teleop.status_line import StatusLine
+from real.twin.objects import OBJECTS
 
 _LONGEST = 3600
 
@@ -49,15 +54,15 @@ class Args:
     out: Path | None = None
     """Folder of the data set; by default runs/demos-<task>."""
     episodes: int = 0
-    """Episodes to keep, those included that the folder has; 0: until Ctrl-C, and 1 a shape with --operator scripted."""
+    """Episodes of a shape to keep, those that the folder has included; 0: until Ctrl-C, with --operator scripted 1."""
     shape: tuple[str, ...] = ()
-    """Of the nut or handle, by default the task's first; several with --operator scripted, each that often."""
+    """Of the nut or handle, by default the task's first on a twin; several with --operator scripted, each so often."""
     policy: str = ""
     """The finger skill: name of a shipped policy or path of a policy file; by default the task's student."""
     stratum: str = "nominal"
     """Group that a twin draws its parameters from: easy, nominal, hard or extreme; see docs/twin.md."""
     seed: int = 1000
-    """Seed of the first episode. Evaluation uses seeds from 0, so that it sees other twins."""
+    """Seed of the first episode; a person goes on after those that the folder has. Evaluation uses seeds from 0."""
     noise: bool = True
     """Add noise on purpose to half of the episodes; the recorded label stays clean. See docs/teleoperation.md."""
     seconds: float | None = None
@@ -93,6 +98,11 @@ def _run(args: Args) -> int:
 
 
 def _setup(args: Args) -> Setup:
+    if args.task not in OBJECTS:
+        raise ValueError(f"unknown task {args.task!r}; choose from {', '.join(OBJECTS)}")
+    known = make_task(args.task).shapes
+    if unknown := [shape for shape in args.shape if shape not in known]:
+        raise ValueError(f"unknown shape {unknown[0]!r} of the {args.task}; choose from {', '.join(known)}")
     policy = args.policy or f"{args.task}-student"
     task = load_skill(policy).task
     if task != args.task:
@@ -111,16 +121,14 @@ def _setup(args: Args) -> Setup:
 def _run_scripted(args: Args, setup: Setup, out: Path) -> int:
     with closing(setup.make_env()) as env:
         header, fields = setup.header(env, "scripted"), recorded_fields(env)
-        known = env.task.shapes
     shapes = tuple(dict.fromkeys(args.shape)) or (setup.object_shape,)
-    if unknown := [shape for shape in shapes if shape not in known]:
-        raise ValueError(f"unknown shape {unknown[0]!r} of the {args.task}; choose from {', '.join(known)}")
     seeds = range(args.seed, args.seed + max(args.episodes, 1))
     with Recorder(out, header, fields) as recorder:
         _tell_recovered(recorder)
         for _ in collect(
             setup, recorder, [(shape, seed) for shape in shapes for seed in seeds],
-            partial(demonstrate, noisy=args.noise), noise=partial(noise_of, noisy=args.noise), processes=args.processes,
+            partial(demonstrate, noisy=args.noise), noise=partial(draw_noise, noisy=args.noise),
+            processes=args.processes,
         ):  # fmt: skip
             pass
         print(summary(out))
@@ -129,6 +137,12 @@ def _run_scripted(args: Args, setup: Setup, out: Path) -> int:
 
 def _run_person(args: Args, setup: Setup, out: Path) -> int:
     """Let a person record episodes until there are enough, or until Ctrl-C."""
+    check_recordable(out)  # before a page opens, or a robot moves
+    kept = kept_before(out, setup)
+    if args.episodes and kept >= args.episodes:
+        program.say(f"{out} has {kept} of {args.episodes} episodes already; raise --episodes to record more")
+        print(summary(out))
+        return Status.DONE
     with ExitStack() as stack:
         operator = _make_operator(args, out)
         stack.callback(operator.close)
@@ -137,32 +151,36 @@ def _run_person(args: Args, setup: Setup, out: Path) -> int:
         env = stack.enter_context(closing(setup.make_env(pictures=drawn)))
         recorder = stack.enter_context(Recorder(out, setup.header(env, args.operator), recorded_fields(env)))
         _tell_recovered(recorder)
-        watcher = _make_watcher(args, setup, env, operator)
+        watcher, tell = _make_watcher(args, setup, env, operator), program.say
+        if isinstance(watcher, StatusLine):
+            tell = watcher.say
+            stack.callback(watcher.clear)
         episode = setup.make_episode(env, operator, watcher, paced=True)
-        rng = np.random.default_rng([args.seed, 0x5EED])
+        episode.kept = kept_before(out, setup)  # what was recovered is among them
+        seeds = itertools.count(next_seed(out, args.seed))
         try:
-            seed = args.seed
             while not args.episodes or episode.kept < args.episodes:
-                noise = draw_noise(rng) if args.noise else Noise()
+                seed = next(seeds)
+                noise = draw_noise(seed, noisy=args.noise)
                 episode.reset(seed, noise)
-                seed += 1
                 orders = episode.wait_for_operator()
                 if orders.mark:
                     continue  # nothing has happened yet: another trial
                 extras = {"above": args.above} if args.above else {}
-                number = recorder.begin(**episode_header(seed - 1, noise, episode.tactile_bias, extras))
+                drawn_from = seed if args.robot == "twin" else None
+                number = recorder.begin(**episode_header(drawn_from, noise, episode.tactile_bias, extras))
                 ending = episode.run(recorder.append)
                 if ending.discard or not ending.steps:
                     recorder.discard()
                 else:
                     recorder.finish(ending.outcome)
                     episode.kept += 1
-                    program.say(f"episode {number}: {ending.outcome.mark}, {ending.outcome.reason}")
+                    tell(f"episode {number}: {ending.outcome.mark}, {ending.outcome.reason}")
                 episode.number += 1
         except KeyboardInterrupt:
             env.close()  # the robot first
             raise
-        print(summary(out))
+    print(summary(out))
     return Status.DONE
 
 
@@ -178,16 +196,14 @@ def _make_operator(args: Args, out: Path) -> Operator:
     from real.teleop.web.operator import WebOperator
 
     folder = None if args.host in ("127.0.0.1", "localhost") else Path.home() / ".dexscrew" / "teleop"
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
     replay = RecordedEpisodes(out, SAMPLES / args.task)
     return WebOperator(PageConfig(host=args.host, port=args.port, folder=folder), replay=replay)
 
 
-def _make_watcher(args: Args, setup: Setup, env: DexScrewRealEnv, operator: Operator) -> Watcher | None:
+def _make_watcher(args: Args, setup: Setup, env: DexScrewRealEnv, operator: Operator) -> Watcher:
     """Return what shows the episode, and open the page where that is asked for."""
     if args.operator != "web":
-        return None
+        return StatusLine()
     from real.teleop.watch import PageWatcher, names
     from real.teleop.web.operator import WebOperator
 

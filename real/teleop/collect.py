@@ -51,16 +51,11 @@ def demonstrate(setup: Setup, seed: int, *, noisy: bool = True) -> Collected:
         seed: of the episode.
         noisy: whether noise is drawn; without, the episode is clean.
     """
-    noise = noise_of(seed, noisy=noisy)
+    noise = draw_noise(seed, noisy=noisy)
     hold = held_from(setup.task) if setup.above else None
     operator = ScriptedOperator(seed, stays=OBJECTS[setup.task].stays, hold=hold)
     found = run_episode(setup, seed, operator, noise)
     return replace(found, extras={"above": setup.above}) if setup.above else found
-
-
-def noise_of(seed: int, *, noisy: bool = True) -> Noise:
-    """Return the noise on purpose of the scripted operator's episode of a seed."""
-    return draw_noise(np.random.default_rng([seed, 0x5EED])) if noisy else Noise()
 
 
 @lru_cache
@@ -86,15 +81,20 @@ def run_episode(setup: Setup, seed: int, operator: Operator, noise: Noise, actor
         episode = setup.make_episode(env, operator, actor=actor)
         episode.reset(seed, noise)
         ending = episode.run(rows.append)
-        return Collected(noise, _rest(rows), rows, ending.outcome)
+        return Collected(noise, _rest(rows, episode.tactile_bias), rows, ending.outcome)
 
 
-def _rest(rows: list[Row]) -> np.ndarray:
+def _rest(rows: list[Row], before: np.ndarray) -> np.ndarray:
     """Return the counts of the taxels (F, taxels, 3) at rest.
 
     A twin has none before its first step; in the steps after it the operator only looks.
+
+    Args:
+        rows: of the episode.
+        before: counts before its first step, for an episode that ended there.
     """
-    return np.median([row["tactile"] for row in rows[1:9]], axis=0).astype(np.int16)
+    counts = [row["tactile"] for row in rows[1:9]]
+    return np.median(counts, axis=0).astype(np.int16) if counts else before
 
 
 def collect(

@@ -44,8 +44,10 @@ LEVELS = ((1 / 2, Noise()), (1 / 3, Noise(0.3, 0.001)), (1 / 6, Noise(0.6, 0.001
 """Shares of episodes, and their noise."""
 
 
-def draw_noise(seed: int) -> Noise:
-    """Return the noise of the episode of a seed, drawn from `LEVELS`."""
+def draw_noise(seed: int, *, noisy: bool = True) -> Noise:
+    """Return the noise of the episode of a seed, drawn from `LEVELS`, or none."""
+    if not noisy:
+        return Noise()
     rng = np.random.default_rng([seed, 0x5EED])
     return LEVELS[int(rng.choice(len(LEVELS), p=[share for share, _ in LEVELS]))][1]
 

@@ -40,6 +40,25 @@ def test_the_scripted_operator_does_not_follow_a_lean_away_from_the_driver(seed)
     assert -0.02 < away[0] < -0.005  # a centimetre, and taps that went the wrong way
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_the_scripted_operator_comes_over_the_object_then_down_and_closes_the_hand(seed):
+    hold = np.array([0.1, 0.0, 0.1])
+    operator, off, orders, ways = ScriptedOperator(seed, hold=hold), np.array([0.008, -0.006, 0.05]), [], []
+    while not (orders and orders[-1].skill):
+        seen = scene(0.05 * len(orders), turns=0.0)
+        seen.wrist[:3] = GRIP + hold + off
+        orders.append(operator.orders(seen))
+        ways.append(off)
+        off = off + 0.05 * orders[-1].nudge[:3]
+    assert len(orders) < 300
+    assert np.linalg.norm(off) < 0.006, "about what it sees wrongly"
+    sideways = np.linalg.norm(np.array(ways)[:, :2], axis=1)
+    assert sideways[np.array(ways)[:, 2] < 0.045].max() < 0.006, "it does not come down beside the object"
+    closing = [order.hand == "grasp" for order in orders]
+    first = closing.index(True)
+    assert first > 40 and all(closing[first:-1]) and not any(order.nudge.any() for order in orders[first:])
+
+
 def stands_still(seconds, **about):
     """Orders of an operator who sees that nothing turns."""
     operator = ScriptedOperator(1, **about)

@@ -6,20 +6,24 @@ import json
 import shutil
 import socket
 import zipfile
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from robot_fakes import FakeRobot
 
 from baselines import policies
 from baselines.data.checking import check
 from baselines.data.reader import Demonstrations
 from baselines.data.writer import Recorder
+from dexscrew_envs.files import claimed
 from dexscrew_envs.program import Status
+from real.env import DexScrewRealEnv
 from real.teleop.__main__ import main
-from real.teleop.collect import noise_of
-from real.teleop.finger_skill import Noise
+from real.teleop.finger_skill import Noise, draw_noise
+from real.teleop.operator import Orders
 from real.teleop.recorded import SAMPLES, RecordedEpisodes
 from real.teleop.resuming import lacking, recorded
 from real.teleop.setup import Setup
@@ -94,7 +98,7 @@ def test_episodes_that_other_settings_would_not_change_are_those_asked_for(folde
         setup = Setup(task="nut", policy="nut-student", seconds=1.5)
         jobs = [("cross", 1000), ("square", 1001), ("square", 1002)]
         assert recorded(recorder) == {*jobs[:2], ("cross", 1001), ("square", 1000)}
-        assert lacking(recorder, setup, jobs, noise_of) == jobs[2:]
+        assert lacking(recorder, setup, jobs, draw_noise) == jobs[2:]
         assert lacking(recorder, setup, jobs[1:2], lambda _: Noise()) == []
         assert lacking(recorder, replace(setup, above=0.05), jobs) == jobs
         recorder.header = replace(recorder.header, operator="web")
@@ -145,7 +149,8 @@ def test_samples_are_whole_small_and_replayed_where_there_is_nothing_else(task, 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--task", "cap"], "unknown policy 'cap-student'"),
+        (["--task", "bogus"], "unknown task 'bogus'; choose from nut, screwdriver"),
+        (["--policy", "bogus-student"], "unknown policy 'bogus-student'"),
         (["--task", "nut", "--policy", "screwdriver-student"], "was trained for the task 'screwdriver', not 'nut'"),
         (["--task", "nut", "--policy", "nut-oracle"], "run a student"),
         (["--shape", "pentagon"], "unknown shape 'pentagon'"),
@@ -181,6 +186,75 @@ def test_a_person_has_one_shape_and_a_robot_needs_both_addresses(tmp_path, capsy
     addresses = ["--arm", "192.0.2.1", "--hand", "tcp://192.0.2.2:5557"]
     assert main(["--robot", "config", *addresses, "--above", "0.05", *out]) == Status.REFUSED
     assert "a robot begins where it stands" in capsys.readouterr().err
+    assert main(["--robot", "config", *addresses, *out]) == Status.REFUSED
+    assert "--robot config needs --shape" in capsys.readouterr().err
+    assert main(["--shape", "pentagon", *out]) == Status.REFUSED
+    assert "unknown shape 'pentagon'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("why", "words"), [("in use", "is in use by"), ("a file", "not a folder"), ("other", "no episodes")]
+)
+def test_a_folder_that_cannot_be_had_is_refused_before_the_page(tmp_path, capsys, monkeypatch, why, words):
+    def no_page(*_):
+        raise AssertionError("the page was opened")
+
+    monkeypatch.setattr("real.teleop.__main__._make_operator", no_page)
+    out = tmp_path / "demos"
+    with ExitStack() as stack:
+        if why == "in use":
+            stack.enter_context(claimed(out))
+        elif why == "a file":
+            out.touch()
+        else:
+            out.mkdir()
+            (out / "notes").touch()
+        assert main(["--no-browser", "--out", str(out)]) == Status.REFUSED
+    error = capsys.readouterr().err
+    assert words in error and "page" not in error
+
+
+def test_a_place_for_the_certificate_that_is_a_file_is_a_sentence(tmp_path, capsys, monkeypatch):
+    pytest.importorskip("aiohttp")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".dexscrew").touch()
+    assert main(["--host", "0.0.0.0", "--port", "0", "--out", str(tmp_path / "demos")]) == Status.REFUSED
+    error = capsys.readouterr().err
+    assert ".dexscrew is a file, not a folder" in error and "Errno" not in error
+
+
+@pytest.mark.parametrize("seconds", ["0.01", "0.1"])
+def test_the_shortest_episode_is_one_too(tmp_path, seconds):
+    out = tmp_path / "demos"
+    assert main(["--operator", "scripted", "--processes", "1", "--seconds", seconds, "--out", str(out)]) == Status.DONE
+    [episode] = Demonstrations(out)
+    assert len(episode) == max(1, round(20 * float(seconds)))
+    assert episode.header.tactile_bias.shape == episode["tactile"].shape[1:]
+
+
+class Brief:
+    """Lets the skill run for some steps, then says that it was a success."""
+
+    name = "keyboard"
+    steps = 0
+
+    def start(self): ...
+
+    def orders(self, scene):
+        self.steps += 1
+        return Orders(mark="success") if self.steps > 5 else Orders(skill=True)
+
+    def close(self): ...
+
+
+def test_a_robots_episode_has_the_shape_that_was_given_and_no_seed(tmp_path, monkeypatch):
+    monkeypatch.setattr("real.teleop.__main__._make_operator", lambda *_: Brief())
+    monkeypatch.setattr(Setup, "make_env", lambda *_, **__: DexScrewRealEnv("nut", robot=FakeRobot(), action="full"))
+    addresses = ["--arm", "192.0.2.1", "--hand", "tcp://127.0.0.1:5557"]
+    arguments = ["--operator", "keyboard", "--robot", "config", *addresses, "--episodes", "1"]
+    assert main([*arguments, "--shape", "cross", "--out", str(tmp_path / "demos")]) == Status.DONE
+    [episode] = Demonstrations(tmp_path / "demos")
+    assert episode.header.shape == "cross" and episode.header.seed is None and episode.outcome.mark == "success"
 
 
 def test_data_of_another_task_are_refused(folder, capsys):

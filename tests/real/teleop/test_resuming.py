@@ -8,7 +8,7 @@ import pytest
 from baselines.data.header import Header, Outcome
 from baselines.data.schema import Field, step_fields
 from baselines.data.writer import Recorder
-from real.teleop.continuing import kept_before, next_seed
+from real.teleop.resuming import kept_before, next_seed
 from real.teleop.setup import Setup
 
 FIELDS = {"time": step_fields(1, 1)["time"], "x": Field("float32", (2,), "m", "a place")}
