@@ -7,7 +7,6 @@ repetition keeps it going. The keys are those of the page.
 from __future__ import annotations
 
 import os
-import select
 import sys
 import termios
 import time
@@ -17,6 +16,7 @@ from typing import Any
 
 from real.robot import SetupError
 from real.teleop.operator import HandPose, Mark, Orders, Scene
+from real.teleop.readiness import readable
 from real.teleop.terminal_keys import TerminalKeys
 from real.teleop.web import keyboard
 from real.teleop.web.wish import Action
@@ -86,8 +86,7 @@ class KeyboardOperator:
 
     def _read(self) -> list[str]:
         """Return the codes of the keys that were pressed since the last call."""
-        ready, _, _ = select.select([self._file], [], [], 0)
-        return self._keys.codes(os.read(self._file, 4096) if ready else b"")
+        return self._keys.codes(os.read(self._file, 4096) if readable(self._file) else b"")
 
 
 def help_text() -> str:

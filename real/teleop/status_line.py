@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import sys
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import TextIO
 from dexscrew_envs import program
 from dexscrew_envs.program import Unfailing
 from real.teleop.episode import Step
+from real.teleop.readiness import writable
 
 PERIOD = 0.2
 """Shortest time between two lines that say the same in words (s)."""
@@ -64,7 +64,7 @@ class StatusLine:
     def _takes_text(self) -> bool:
         """Return whether nothing holds up a text, such as Ctrl-S: the robot moves meanwhile."""
         try:
-            return bool(select.select([], [self._stream.fileno()], [], 0)[1])
+            return writable(self._stream.fileno())
         except (AttributeError, OSError, ValueError):  # it is no file, so nothing holds it up
             return True
 
