@@ -55,7 +55,7 @@ class SafetyLimits:
     """Largest lasting force on a fingertip (N), by its resultant; a finger is rated at 12 N."""
     fingertip_peak: float = 25.0
     """Largest force on a fingertip at any time (N); the sensor tells no pressure above 25.5 N, 255 counts."""
-    moment: float = 0.25
+    fingertip_peak_time: float = 0.25
     """Time for which the force on a fingertip may be above the lasting one (s)."""
     max_age: float = 0.1
     """Oldest reading that may be acted on (s)."""
@@ -76,7 +76,8 @@ class SafetyLimits:
         if not all(low < high for low, high in self.workspace):
             raise ValueError(f"every range of workspace must be (low, high), got {self.workspace}")
         for name in ("hand_velocity", "hand_acceleration", "arm_velocity", "arm_acceleration", "wrist_force",
-                     "wrist_torque", "fingertip_force", "fingertip_peak", "moment", "max_age", "dead_man"):  # fmt: skip
+                     "wrist_torque", "fingertip_force", "fingertip_peak", "fingertip_peak_time", "max_age",
+                     "dead_man"):  # fmt: skip
             value = getattr(self, name)
             if not _are_numbers(value, ()) or not 0 < value < np.inf:
                 raise ValueError(f"{name} must be positive and finite, got {value!r}")
@@ -322,8 +323,11 @@ class SafetyLayer:
         if tips[worst] > limits.fingertip_peak:
             return "fingertip_peak", f"{words}, limit {limits.fingertip_peak:g} N"
         lasted = hand.tactile_time - self._pressed_since
-        if lasted >= limits.moment - 1e-9:
-            return "fingertip_force", f"{words}, limit {limits.fingertip_force:g} N for more than {limits.moment:g} s"
+        if lasted >= limits.fingertip_peak_time - 1e-9:
+            return (
+                "fingertip_force",
+                f"{words}, limit {limits.fingertip_force:g} N for more than {limits.fingertip_peak_time:g} s",
+            )
         return None
 
     def _check_workspace(self, arm: Vector, time: float) -> None:

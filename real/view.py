@@ -60,7 +60,7 @@ class _Maps:
         row.add_row(*panels)
         yield row
         steps = ", ".join(f"{shade} {count}" for shade, count in zip(shades[1:], LEVELS, strict=True))
-        lasting, moment = self.limits.fingertip_force, self.limits.moment
+        lasting, moment = self.limits.fingertip_force, self.limits.fingertip_peak_time
         stops = f"{lasting:g} N for {moment:g} s, or {self.limits.fingertip_peak:g} N"
         yield Text(f"Below a map: the fingertip's force; the robot stops at {stops}")
         yield Text(f"Shades: counts of a taxel above its rest, at least {steps}")
