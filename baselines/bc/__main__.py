@@ -35,9 +35,12 @@ class Args:
     tactile: bool = True
     """Whether it feels."""
     history: int | None = None
-    """Control steps that it sees, such as 1, 5 or 30; by default the preset's."""
+    """Control steps that it sees, such as 1, 5 or 30, and no more unless --memory is given too; by default the
+    preset's, and its memory."""
     touch_history: int | None = None
     """Control steps of touch that it sees, at most `history`; by default the preset's."""
+    memory: int | None = None
+    """Blocks of ten control steps of which it sees the mean; by default the preset's, or none with --history."""
     targets: Literal["increments", "absolute"] | None = None
     """What it predicts: motion from the targets that stand, or targets; by default the preset's."""
     held: bool | None = None
@@ -55,9 +58,11 @@ class Args:
 def _design(args: Args) -> Design:
     given: dict[str, Any] = {
         name: getattr(args, name)
-        for name in ("history", "touch_history", "targets", "held", "touch", "decay", "execute")
+        for name in ("history", "touch_history", "memory", "targets", "held", "touch", "decay", "execute")
         if getattr(args, name) is not None
     }
+    if args.history is not None:  # what it sees of the past is then what was said
+        given.setdefault("memory", 0)
     return replace(PRESETS[args.preset], tactile=args.tactile, **given)
 
 

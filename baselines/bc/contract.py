@@ -65,7 +65,7 @@ def input_shapes(policy: ClonePolicy) -> list[tuple[str, tuple[int, ...], int]]:
     """Return name, shape without the batch, and number of steps (0: no axis of steps) of each input of an export."""
     design, found = policy.design, []
     for name in design.fields:
-        steps = design.steps_seen("touch" if name in ("tactile", "resultant") else "hand")
+        steps = design.steps_needed("touch" if name in ("tactile", "resultant") else "hand")
         found.append((name, (steps, *policy.shapes[name]), steps))
     found.append(("start_arm", (ARM_JOINTS,), 0))
     if design.tactile:

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args, get_type_hints
 
 LONGEST_HISTORY, LONGEST_HORIZON = 200, 64
+BLOCK = 10
+"""Control steps of a block of the memory."""
 
 
 def _check_integer(name: str, value: object, low: int, high: int) -> None:
@@ -28,6 +30,9 @@ class Design:
     """Control steps of joints that it sees, the present one included (K)."""
     touch_history: int = 5
     """Likewise of touch; never more than `history`."""
+    memory: int = 20
+    """Blocks of `BLOCK` control steps, the newest of which ends with the present one. It sees the mean of joints and
+    touch over each, beside what `history` shows; 0: none."""
     touch: Literal["statistics", "taxels"] = "statistics"
     """What it feels: six numbers a fingertip, among them the resultant force, or all taxels without it."""
     held: bool = True
@@ -63,6 +68,9 @@ class Design:
                 raise ValueError(f"{name} must be true or false, got {getattr(self, name)!r}")
         _check_integer("history", self.history, 1, LONGEST_HISTORY)
         _check_integer("touch_history", self.touch_history, 1, LONGEST_HISTORY)
+        _check_integer("memory", self.memory, 0, LONGEST_HISTORY // BLOCK)
+        if self.memory and self.shared_encoder:
+            raise ValueError(f"an encoder of single steps has no memory: memory must be 0, got {self.memory}")
         _check_integer("horizon", self.horizon, 1, LONGEST_HORIZON)
         _check_integer("execute", self.execute, 1, self.horizon)
         _check_integer("channels", self.channels, 0, 4096)
@@ -91,15 +99,24 @@ class Design:
         return ("hand_q", "arm_q", "held_hand", "held_arm", *(touch if self.tactile else ()))
 
     def steps_seen(self, modality: str) -> int:
-        """Return how many steps it sees of a modality: hand, arm or touch."""
+        """Return how many steps it sees one by one of a modality: hand, arm or touch."""
         return self.touch_history if modality == "touch" else self.history
+
+    def steps_needed(self, modality: str) -> int:
+        """Return how many steps it needs of a modality, those of its memory included."""
+        return max(self.steps_seen(modality), BLOCK * self.memory)
+
+    @property
+    def longest(self) -> int:
+        """Steps that it needs at most."""
+        return max(self.steps_needed("hand"), self.steps_needed("touch"))
 
 
 PRESETS: Mapping[str, Design] = {
     "default": Design(),
     "hourglass": Design(decoder="hourglass", widths=(64, 128, 256)),
     "paper": Design(
-        history=5, touch_history=5, touch="taxels", held=False, targets="absolute", decay=1.0, execute=8,
+        history=5, touch_history=5, memory=0, touch="taxels", held=False, targets="absolute", decay=1.0, execute=8,
         encoder=(256, 256, 64), shared_encoder=True, decoder="hourglass", widths=(256, 512, 1024), channels=0,
     ),
 }  # fmt: skip

@@ -39,7 +39,7 @@ class Training:
     progress: float = 0.7
     """Least share of the turns needed that an episode must have made to be learned from; 0 takes all."""
     pauses: bool = False
-    """Learn also from steps in which the finger skill was off."""
+    """Learn also from steps in which the finger skill was off and the fingers stood still."""
     validation: float = 0.1
     """Share of the episodes to validate on, at least one."""
     steps: int = 6000

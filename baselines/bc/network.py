@@ -12,7 +12,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from baselines.bc.design import Design
+from baselines.bc.design import BLOCK, Design
 
 CLIP = 3.0
 """Largest normalised observation; half of the range of training is 1."""
@@ -41,7 +41,7 @@ class CloneNetwork(nn.Module):
         encoders: dict[str, nn.Module] = {}
         features = 0
         for name, size in sizes.items():
-            steps = design.steps_seen(name)
+            steps = design.steps_seen(name) + design.memory
             self.register_buffer(f"{name}_center", torch.zeros(size))
             self.register_buffer(f"{name}_factor", torch.ones(size))
             encoders[name] = _mlp([size if design.shared_encoder else steps * size, *design.encoder])
@@ -59,12 +59,16 @@ class CloneNetwork(nn.Module):
         """Return normalised targets (batch, H, J + 6).
 
         Args:
-            windows: by modality (batch, steps, numbers), the oldest step first.
+            windows: by modality (batch, steps that the design needs, numbers), the oldest step first.
         """
         encoded = []
         for name in self.modalities:
             center, factor = getattr(self, f"{name}_center"), getattr(self, f"{name}_factor")
-            seen = ((windows[name] - center) * factor).clamp(-CLIP, CLIP)
+            seen = windows[name][:, -self.design.steps_seen(name) :]
+            if memory := self.design.memory:
+                blocks = windows[name][:, -BLOCK * memory :].unflatten(1, (memory, BLOCK)).mean(2)
+                seen = torch.cat([blocks, seen], 1)
+            seen = ((seen - center) * factor).clamp(-CLIP, CLIP)
             seen = seen if self.design.shared_encoder else seen.flatten(1)
             encoded.append(self.encoders[name](seen).flatten(1))
         return self.decoder(torch.cat(encoded, -1))

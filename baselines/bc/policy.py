@@ -85,8 +85,8 @@ class ClonePolicy:
 
     def reset(self) -> None:
         """Begin an episode: forget the history, and where the arm began."""
-        self._history: deque[dict[str, Tensor]] = deque(maxlen=self.design.history)
-        self._frames: list[NDArray[Any]] = []
+        self._history: deque[dict[str, Tensor]] = deque(maxlen=self.design.longest)
+        self._first: list[tuple[dict[str, Tensor], NDArray[Any]]] = []
         self._resting: Tensor | None = None
         self._start: Tensor | None = None
         self._chunk: list[NDArray[np.float64]] = []
@@ -104,25 +104,30 @@ class ClonePolicy:
         fields = as_tensors(self.design, now)
         if self._start is None:
             self._start = fields["arm_q"][0]
-        resting = self.design.tactile and len(self._frames) < REST_STEPS
-        if resting:
-            self._frames.append(now["tactile"][0].copy())
-            self._resting = rest(np.stack(self._frames))
-        self._history.append(observe(self.design, fields, self._start, self._resting))
-        if resting:
+        if self.design.tactile and len(self._first) < REST_STEPS:
+            self._first.append((fields, now["tactile"][0].copy()))
+            self._resting = rest(np.stack([tactile for _, tactile in self._first]))
+            self._history.clear()  # what it saw before looks otherwise from the new rest
+            self._history.extend(self._observed(seen) for seen, _ in self._first)
             return now["held_hand"][0].astype(float), now["held_arm"][0].astype(float)
+        self._history.append(self._observed(fields))
         if not self._chunk:
             self._chunk = list(self._predict(now)[: self.design.execute])
         target = self._chunk.pop(0)
         return target[: self.joints], target[self.joints :]
+
+    def _observed(self, fields: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the modalities of a step, each (1, numbers)."""
+        assert self._start is not None
+        return observe(self.design, fields, self._start, self._resting)
 
     @torch.no_grad()
     def _predict(self, now: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
         """Return the targets of the coming steps (H, J + 6) (rad)."""
         windows: dict[str, Tensor] = {}
         for name in self.network.modalities:
-            seen = [step[name] for step in self._history][-self.design.steps_seen(name) :]
-            missing = self.design.steps_seen(name) - len(seen)
+            seen = [step[name] for step in self._history][-self.design.steps_needed(name) :]
+            missing = self.design.steps_needed(name) - len(seen)
             windows[name] = torch.cat([*([seen[0]] * missing), *seen])[None]
         found = self.network.targets(windows)[0].numpy().astype(float)
         if self.design.targets == "increments":

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from baselines.bc.design import Design
-from baselines.bc.features import REST_STEPS, as_tensors, observe, rest
+from baselines.bc.features import ARM_JOINTS, REST_STEPS, as_tensors, observe, rest
 from baselines.data.folder import differences
 from baselines.data.reader import Demonstrations, Episode
 from baselines.progress import Progress
@@ -124,7 +124,7 @@ class Samples:
         begin, end = self.begin[at, None], self.end[at, None]
         seen = {}
         for name, values in self.observations.items():
-            rows = at[:, None] + torch.arange(1 - design.steps_seen(name), 1)
+            rows = at[:, None] + torch.arange(1 - design.steps_needed(name), 1)
             seen[name] = values[rows.maximum(begin)].float()
         rows = at[:, None] + torch.arange(design.horizon)
         return seen, (self.wanted[rows.minimum(end)] - self.base[at, None]).float(), rows <= end
@@ -136,8 +136,8 @@ def make_samples(episodes: Sequence[Episode], design: Design, *, pauses: bool = 
     Args:
         episodes: to read.
         design: of the clone.
-        pauses: whether the steps are learned from in which the finger skill was off. A clone that sees its own past
-            learns from them to stand still because it stands still.
+        pauses: whether the steps are learned from in which the finger skill was off and the fingers stood still. A
+            clone that sees its own past learns from them to stand still because it stands still.
 
     Raises:
         ValueError: an episode holds a number that is not finite, or none has a step to learn from.
@@ -171,12 +171,13 @@ def make_samples(episodes: Sequence[Episode], design: Design, *, pauses: bool = 
         count = len(episode)
         begin.append(np.full(count, total))
         end.append(np.full(count, total + count - 1))
+        acting = (np.asarray(episode[SKILL]) != 0) | (np.abs(increments[:, :-ARM_JOINTS]) > _LEAST_MOTION).any(-1)
         learned = np.arange(first, count)
-        usable.append(total + (learned if pauses else learned[np.asarray(episode[SKILL])[learned] != 0]))
+        usable.append(total + (learned if pauses else learned[acting[learned]]))
         total += count
     if not sum(map(len, usable)):
         raise ValueError(
-            "the finger skill never ran in these episodes; train with --pauses to learn from steps without it"
+            "the fingers never moved in these episodes; train with --pauses to learn from steps in which they stand"
         )
 
     def joined(parts: list[NDArray]) -> Tensor:

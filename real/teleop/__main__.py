@@ -39,6 +39,7 @@ from real.teleop.status_line import StatusLine
 from real.twin.objects import OBJECTS
 
 _LONGEST = 3600
+_SCRIPTED = ("scripted", "strokes")
 
 
 @dataclass(kw_only=True)
@@ -47,16 +48,17 @@ class Args:
 
     task: str = "nut"
     """Task, such as nut or screwdriver."""
-    operator: Literal["web", "keyboard", "scripted"] = "web"
-    """Who steers: a person at a page in the browser, a person at this terminal, or a program."""
+    operator: Literal["web", "keyboard", "scripted", "strokes"] = "web"
+    """Who steers: a person at a page in the browser, a person at this terminal, or one of two programs, the second of
+    which works by strokes. See docs/teleoperation.md."""
     robot: Literal["twin", "config"] = "twin"
     """A twin in this process, or the robot (or a twin's server) at --arm and --hand."""
     out: Path | None = None
     """Folder of the data set; by default runs/demos-<task>."""
     episodes: int = 0
-    """Episodes of a shape to keep, those that the folder has included; 0: until Ctrl-C, with --operator scripted 1."""
+    """Episodes of a shape to keep, those that the folder has included; 0: until Ctrl-C, with a scripted operator 1."""
     shape: tuple[str, ...] = ()
-    """Of the nut or handle, by default the task's first on a twin; several with --operator scripted, each so often."""
+    """Of the nut or handle, by default the task's first on a twin; several with a scripted operator, each so often."""
     policy: str = ""
     """The finger skill: name of a shipped policy or path of a policy file; by default the task's student."""
     stratum: str = "nominal"
@@ -80,7 +82,7 @@ class Args:
     browser: bool = True
     """Open the page in this computer's browser."""
     processes: int = 0
-    """Episodes of the scripted operator that run side by side; 0 takes all CPUs."""
+    """Episodes of a scripted operator that run side by side; 0 takes all CPUs."""
 
 
 def _run(args: Args) -> int:
@@ -90,7 +92,7 @@ def _run(args: Args) -> int:
     if args.seconds is not None and not 0 < args.seconds <= _LONGEST:
         raise ValueError(f"--seconds must be positive and at most {_LONGEST} (an hour), got {args.seconds}")
     out = args.out or Path("runs") / f"demos-{args.task}"
-    if args.operator == "scripted":
+    if args.operator in _SCRIPTED:
         return _run_scripted(args, setup, out)
     if len(args.shape) > 1:
         raise ValueError("a person fastens one shape at a time: give one --shape")
@@ -107,8 +109,12 @@ def _setup(args: Args) -> Setup:
     task = load_skill(policy).task
     if task != args.task:
         raise ValueError(f"{policy} was trained for the task {task!r}, not {args.task!r}; give another --policy")
-    if args.operator == "scripted" and args.robot == "config":
-        raise ValueError("the scripted operator sees the twin in this process only; give --operator web or keyboard")
+    if args.operator in _SCRIPTED and args.robot == "config":
+        raise ValueError("a scripted operator sees the twin in this process only; give --operator web or keyboard")
+    if args.operator == "strokes" and not OBJECTS[args.task].stays:
+        raise ValueError(
+            f"working by strokes lets go of the object, and a {args.task} would fall; give --operator scripted"
+        )
     setup = Setup(
         task=args.task, policy=policy, robot=args.robot, shape=args.shape[0] if args.shape else None,
         stratum=args.stratum, addresses=args.addresses, seconds=args.seconds,
@@ -120,15 +126,15 @@ def _setup(args: Args) -> Setup:
 
 def _run_scripted(args: Args, setup: Setup, out: Path) -> int:
     with closing(setup.make_env()) as env:
-        header, fields = setup.header(env, "scripted"), recorded_fields(env)
+        header, fields = setup.header(env, args.operator), recorded_fields(env)
     shapes = tuple(dict.fromkeys(args.shape)) or (setup.object_shape,)
     seeds = range(args.seed, args.seed + max(args.episodes, 1))
     with Recorder(out, header, fields) as recorder:
         _tell_recovered(recorder)
         for _ in collect(
             setup, recorder, [(shape, seed) for shape in shapes for seed in seeds],
-            partial(demonstrate, noisy=args.noise), noise=partial(draw_noise, noisy=args.noise),
-            processes=args.processes,
+            partial(demonstrate, noisy=args.noise, strokes=args.operator == "strokes"),
+            noise=partial(draw_noise, noisy=args.noise), processes=args.processes,
         ):  # fmt: skip
             pass
         print(summary(out))

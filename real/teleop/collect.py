@@ -27,6 +27,7 @@ from real.teleop.operator import Operator
 from real.teleop.resuming import Job, lacking
 from real.teleop.scripted import ScriptedOperator
 from real.teleop.setup import Setup, episode_header
+from real.teleop.strokes import StrokesOperator
 from real.twin.objects import OBJECTS
 from real.twin.plant import Plant, PlantParameters
 
@@ -43,17 +44,22 @@ class Collected:
     """What else the header says."""
 
 
-def demonstrate(setup: Setup, seed: int, *, noisy: bool = True) -> Collected:
-    """Let the scripted operator do one episode on a twin in this process.
+def demonstrate(setup: Setup, seed: int, *, noisy: bool = True, strokes: bool = False) -> Collected:
+    """Let a scripted operator do one episode on a twin in this process.
 
     Args:
         setup: of the session, with the twin's shape.
         seed: of the episode.
         noisy: whether noise is drawn; without, the episode is clean.
+        strokes: whether the operator works by strokes.
     """
     noise = draw_noise(seed, noisy=noisy)
     hold = held_from(setup.task) if setup.above else None
-    operator = ScriptedOperator(seed, stays=OBJECTS[setup.task].stays, hold=hold)
+    operator: Operator
+    if strokes:
+        operator = StrokesOperator(seed, hold=hold)
+    else:
+        operator = ScriptedOperator(seed, stays=OBJECTS[setup.task].stays, hold=hold)
     found = run_episode(setup, seed, operator, noise)
     return replace(found, extras={"above": setup.above}) if setup.above else found
 

@@ -17,12 +17,14 @@ import numpy as np
 from baselines.bc.features import REST_STEPS
 from baselines.data.writer import Recorder
 from real.env import DexScrewRealEnv, Observation
+from real.kinematics import matrix_to_pose, pose_to_matrix
 from real.robot import Vector
 from real.robot_policies import load_robot_policy
 from real.teleop.collect import Collected, collect, run_episode
 from real.teleop.finger_skill import Noise
 from real.teleop.operator import Orders, Scene
 from real.teleop.setup import Setup, policy_digest, recorded_fields
+from real.teleop.strokes import Strokes, apart
 from real.twin.objects import OBJECTS
 
 SPELL = 100
@@ -33,6 +35,8 @@ _GAIN = 2.0
 """Speed of the tutor's wrist for its distance from where it should be (1/s)."""
 _SPEED = 0.02
 """Its largest speed (m/s), that of the scripted operator."""
+_TURN_GAIN, _TURN_SPEED = 1.0, 0.1
+"""The same of its turning (1/s, rad/s)."""
 _STANDSTILL = 0.05
 """Turns in `_WATCHED` below which it searches for a place where the fingers turn the object again."""
 _WATCHED = 40
@@ -44,17 +48,27 @@ _CIRCLING = 1.0
 
 
 class Tutor:
-    """An operator that follows the object down at once and exactly, and never stops the skill.
+    """An operator that sees at once and exactly, and answers from wherever the wrist is.
 
-    When nothing turns it leads the wrist in a circle beside where the episode began, and stays where things turn again.
-    The circle goes on from wherever the wrist is, so what it does can be told from what a clone sees.
+    An object that stays where it is, such as a nut, it works by strokes, over the place where the episode began.
+    Another, such as a driver, it follows down and never lets go of: when nothing turns it leads the wrist in a circle
+    beside where the episode began, and stays where things turn again. The circle goes on from wherever the wrist is, so
+    what it does can be told from what a clone sees.
+
+    Args:
+        stays: whether the object stays where it is when the hand lets go of it.
     """
 
     name = "tutor"
 
-    def __init__(self) -> None:
+    def __init__(self, *, stays: bool = False) -> None:
+        self._strokes = Strokes() if stays else None
         self._reference: Vector | None = None
         """(3,) of the wrist as the episode began, its height over the grip point of the object (m)."""
+        self._rotation: Vector = np.eye(3)
+        """(3, 3) of the wrist then."""
+        self._apart = 0.0
+        """Distance of the fingertips from the thumb's then (m)."""
         self._turns: deque[float] = deque(maxlen=_WATCHED)
 
     def start(self) -> None:
@@ -67,20 +81,33 @@ class Tutor:
         """See `Operator.orders`."""
         if scene.ended:
             return Orders(mark="success" if scene.finished else "failure")
+        skill = scene.time >= REST_STEPS * 0.05
         if scene.sight is None:
-            return Orders(skill=True)
+            return Orders(skill=skill)
         # Over the object as it goes down, but not to where a driver leans: that would make it lean further.
         here = scene.wrist[:3] - (0.0, 0.0, scene.sight.grip[2])
         if self._reference is None:
-            self._reference = here
-        skill = scene.time >= REST_STEPS * 0.05
+            self._reference, self._rotation = here, pose_to_matrix(scene.wrist)[:3, :3]
+            self._apart = apart(scene)
         away = here - self._reference
+        if self._strokes is not None:
+            return self._by_strokes(self._strokes, scene, away) if skill else Orders()
         speed = -_GAIN * away
         if self._stands_still(scene, skill):
             speed[:2] = _circle(away[:2])
         else:  # inside of the circle one place is as good as another, as long as something turns there
             speed[:2] *= max(0.0, 1.0 - _RADIUS / max(float(np.linalg.norm(away[:2])), 1e-9))
         return Orders(skill=skill, nudge=np.concatenate([speed.clip(-_SPEED, _SPEED), np.zeros(3)]))
+
+    def _by_strokes(self, strokes: Strokes, scene: Scene, away: Vector) -> Orders:
+        """Return what working by strokes wants, with the wrist brought back to its place and direction of the start."""
+        orders = strokes.orders(float(away[2]), apart(scene) - self._apart)
+        turned = np.eye(4)
+        turned[:3, :3] = self._rotation @ pose_to_matrix(scene.wrist)[:3, :3].T
+        nudge = orders.nudge.copy()
+        nudge[:2] = (-_GAIN * away[:2]).clip(-_SPEED, _SPEED)
+        nudge[3:] = (_TURN_GAIN * matrix_to_pose(turned)[3:]).clip(-_TURN_SPEED, _TURN_SPEED)
+        return replace(orders, nudge=nudge)
 
     def _stands_still(self, scene: Scene, skill: bool) -> bool:
         """Return whether the skill ran for long enough and nothing turned."""
@@ -126,7 +153,8 @@ class Shared:
 
 
 def _episode(policy: str, about: dict[str, str], setup: Setup, seed: int) -> Collected:
-    found = run_episode(setup, seed, Tutor(), Noise(), Shared(policy, setup.task, seed))
+    tutor = Tutor(stays=OBJECTS[setup.task].stays)
+    found = run_episode(setup, seed, tutor, Noise(), Shared(policy, setup.task, seed))
     return replace(found, extras=about)
 
 

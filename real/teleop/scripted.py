@@ -25,7 +25,7 @@ ASIDE = 0.004
 """How far from where it began it tries elsewhere (m)."""
 FARTHEST = 0.01
 """How far it moves the hand to the side to right a driver (m)."""
-_LEAST_TURN = 0.05
+LEAST_TURN = 0.05
 """Turns that count as progress, beyond what the person sees wrongly."""
 _HURRY = 240.0
 """Time in which it wants to be ready (s): what turns more slowly stands still."""
@@ -33,7 +33,7 @@ _WARNED = 0.25
 """Share of the patience that is left after a standstill, until the object has turned for `_TRUST`."""
 _TRUST = 5.0
 """See `_WARNED` (s)."""
-_GIVES_UP = 120.0
+GIVES_UP = 120.0
 """Time after which it gives up if nothing turns, whatever it does (s)."""
 _FARTHEST_BACK = 0.7
 """Angle from which the hand is turned forward again (rad)."""
@@ -156,11 +156,11 @@ class ScriptedOperator:
                 yield from self._right(lean)
             turns = self._turns()
             patience = person.patience * (_WARNED if warned else 1.0)
-            if turns > best + max(_LEAST_TURN, self._needed() / _HURRY * patience) + 2 * person.turn_error:
+            if turns > best + max(LEAST_TURN, self._needed() / _HURRY * patience) + 2 * person.turn_error:
                 best, progressed = turns, self._time
                 warned = warned and self._time - helped < _TRUST
                 turned = self._time
-            elif self._time - turned > _GIVES_UP:
+            elif self._time - turned > GIVES_UP:
                 yield Orders(mark="failure")
             elif self._time - progressed > patience:
                 self.remedies += 1

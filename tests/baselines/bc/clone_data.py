@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from baselines.data.header import Header, Outcome
@@ -10,6 +12,11 @@ from baselines.data.writer import Recorder
 
 JOINTS, FINGERS, TAXELS, PERIOD = ("a", "b", "c"), ("thumb", "index"), 10, 0.05
 FIELDS = step_fields(len(JOINTS), len(FINGERS), taxels=TAXELS)
+
+HEADER = Header(
+    task="nut", shape="square", hand="small", joints=JOINTS, fingers=FINGERS, robot="twin", period=PERIOD,
+    tactile_bias=np.zeros((len(FINGERS), TAXELS, 3), np.int16),
+)  # fmt: skip
 
 STILL = 1
 """Joint that never moves."""
@@ -20,9 +27,7 @@ QUIET = 12
 def record_waves(folder, episodes=4, steps=80, *, seed=0, turns=4.0, fields=FIELDS, noise=0.0, **changes) -> None:
     """Record episodes whose hand targets circle, and whose arm goes down a little at each step."""
     rng = np.random.default_rng(seed)
-    given = {"task": "nut", "shape": "square", "hand": "small", "joints": JOINTS, "fingers": FINGERS, "robot": "twin",
-             "period": PERIOD, "tactile_bias": np.zeros((len(FINGERS), TAXELS, 3), np.int16)}  # fmt: skip
-    with Recorder(folder, Header(**given | changes), fields) as recorder:
+    with Recorder(folder, replace(HEADER, **changes), fields) as recorder:
         for k in range(episodes):
             recorder.begin(seed=seed + k, extras={"noise": {"action": 0.0, "wrist": noise}})
             for row in waves(steps, rng, fields, noise):

@@ -66,7 +66,8 @@ class Driver:
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"tactile": False}, {"targets": "absolute", "held": False, "touch": "taxels", "shared_encoder": True},
+    [{}, {"tactile": False},
+     {"targets": "absolute", "held": False, "touch": "taxels", "shared_encoder": True, "memory": 0},
      {"decoder": "hourglass", "widths": (8, 16)}],
 )  # fmt: skip
 def test_contract_and_onnx_alone_act_as_the_clone(tmp_path, changes):

@@ -45,7 +45,7 @@ def rows(episode, design):
 @pytest.mark.parametrize(
     "changes",
     [{}, {"targets": "absolute", "held": False}, {"touch": "taxels"}, {"tactile": False}, {"history": 1},
-     {"decoder": "hourglass", "widths": (8, 16)}, {"shared_encoder": True}],
+     {"decoder": "hourglass", "widths": (8, 16)}, {"shared_encoder": True, "memory": 0}],
 )  # fmt: skip
 def test_it_sees_on_the_robot_what_it_saw_in_training(episodes, changes):
     design = replace(DESIGN, **changes)

@@ -3,10 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from clone_data import FIELDS, QUIET, record_waves
+from clone_data import FIELDS, HEADER, QUIET, record_waves, waves
 
 from baselines.bc.design import Design
 from baselines.bc.windows import load_episodes, make_samples
+from baselines.data.header import Outcome
+from baselines.data.writer import Recorder
 
 DESIGN = Design(history=4, horizon=3)
 
@@ -42,6 +44,23 @@ def test_windows_stay_in_their_episode_and_begin_where_the_operator_does(demos):
     seen, _, valid = samples.windows(DESIGN, torch.tensor([80, 159]))
     assert (seen["hand"][0] == seen["hand"][0, -1]).all()  # the first step, repeated
     assert valid[1].tolist() == [True, False, False]
+
+
+def test_pauses_are_not_learned_from_but_letting_go_is(tmp_path):
+    rows = list(waves(80, np.random.default_rng(0)))
+    for row in rows[30:50]:
+        row["skill"] = 0
+    for row in rows[40:50]:
+        row["asked_hand"] = row["held_hand"]
+    with Recorder(tmp_path / "demos", HEADER, FIELDS) as recorder:
+        for _ in range(2):
+            recorder.begin(seed=0, extras={"noise": {"action": 0.0, "wrist": 0.0}})
+            for row in rows:
+                recorder.append(row)
+            recorder.finish(Outcome(mark="success", turns=4.0, needed=4.0))
+    episodes = load_episodes([tmp_path / "demos"], DESIGN, 0.7)[:1]
+    assert make_samples(episodes, DESIGN).usable.tolist() == [*range(QUIET, 40), *range(50, 80)]
+    assert make_samples(episodes, DESIGN, pauses=True).usable.tolist() == [*range(QUIET, 80)]
 
 
 @pytest.mark.slow

@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from baselines.bc import __main__ as clone
 from baselines.bc.design import PRESETS, Design, design_from_json, design_to_json
 from baselines.bc.features import sizes
+from baselines.bc.learner import Training
 from baselines.bc.network import CloneNetwork
 
 
@@ -15,6 +17,8 @@ from baselines.bc.network import CloneNetwork
     [
         ({"history": 0}, "history must be an integer from 1"),
         ({"history": True}, "history must be an integer"),
+        ({"memory": 21}, "memory must be an integer from 0 to 20"),
+        ({"memory": 2, "shared_encoder": True}, "memory must be 0, got 2"),
         ({"horizon": 0}, "horizon must be an integer from 1"),
         ({"execute": 17}, "execute must be an integer from 1 to 16"),
         ({"decay": 0.0}, "decay must be a number above 0"),
@@ -42,6 +46,24 @@ def test_a_design_comes_back_from_json():
 def test_touch_is_seen_no_longer_than_the_rest():
     assert Design(history=1).touch_history == 1
     assert Design(history=30).steps_seen("touch") == 5 and Design(history=30).steps_seen("hand") == 30
+
+
+def test_the_memory_is_the_mean_of_blocks_of_steps():
+    design = Design(tactile=False, history=2, memory=3, encoder=(8,), widths=(8,))
+    assert design.steps_needed("hand") == design.longest == 30 and design.steps_seen("hand") == 2
+    network = CloneNetwork(design, {"hand": 1}, 7)
+    seen, given = [], torch.rand(1, 30, 1)
+    network.encoders["hand"].register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    network({"hand": given})
+    means = [given[0, k : k + 10].mean() for k in (0, 10, 20)]
+    torch.testing.assert_close(seen[0], torch.stack([*means, *given[0, -2:, 0]])[None])
+
+
+def test_a_history_that_was_asked_for_is_all_that_is_seen():
+    training = Training(data=())
+    assert clone._design(clone.Args(training=training)).memory == Design().memory > 0
+    assert clone._design(clone.Args(training=training, history=30)).memory == 0
+    assert clone._design(clone.Args(training=training, history=30, memory=4)).memory == 4
 
 
 @pytest.mark.parametrize(("tactile", "millions"), [(True, 77.6), (False, 68.4)])

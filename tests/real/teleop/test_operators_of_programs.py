@@ -129,3 +129,14 @@ def test_the_tutor_runs_the_skill_after_the_clone_has_felt_what_rest_is():
     tutor = Tutor()
     on = [tutor.orders(scene(0.05 * k)).skill for k in range(20)]
     assert on == [False] * 8 + [True] * 12
+
+
+def test_the_tutor_works_by_strokes_around_what_stays_and_brings_the_wrist_back():
+    tutor = Tutor(stays=True)
+    orders = [tutor.orders(scene(0.05 * k)) for k in range(50)]
+    assert not any(order.moves_wrist or order.skill for order in orders[:8])
+    assert all(order.skill and order.nudge[2] < 0 for order in orders[8:38]) and orders[38].hand == "release"
+    led = scene(2.5, beside=0.003)
+    led.wrist[5] = 0.05
+    nudge = tutor.orders(led).nudge
+    np.testing.assert_allclose(nudge[[0, 1, 3, 4, 5]], [0, -0.006, 0, 0, -0.05], atol=1e-9)
