@@ -33,6 +33,7 @@ from dexscrew_envs.mdp.observations import MEASURED
 from dexscrew_envs.program import Status
 from dexscrew_envs.workers import pool
 from real.env import DexScrewRealEnv
+from real.safety import SafetyLimits
 from real.skill import load_skill
 from real.twin.objects import OBJECTS
 from real.twin.parameters import STRATA
@@ -207,6 +208,7 @@ def _run(args: Args) -> int:
     out = args.out or Path("runs") / f"trials-{Path(name).stem}-{args.wrist}"
     with claimed(out):
         command = {"policy": name, "weights": policies.fingerprint(policy), "wrist": args.wrist, "twin": EDITION}
+        command["safety"] = SafetyLimits().fingerprint
         _check_same(command, out / "command.json")
         (out / "trials").mkdir(exist_ok=True)
         trials = run_all(args, shapes, out)
@@ -221,7 +223,7 @@ def _run(args: Args) -> int:
 
 
 def _check_same(command: dict[str, Any], path: Path) -> None:
-    """Refuse a folder with trials of another policy, wrist or edition of the twin."""
+    """Refuse a folder with trials of another policy, wrist or edition of the twin, or under other safety limits."""
     told = path.read_text().strip() if path.exists() else ""
     if told and told != to_json(command, indent=1):
         raise ValueError(f"{path.parent} holds trials of {' '.join(told.split())}; give another --out")

@@ -9,8 +9,10 @@ checks the readings in between, and that commands keep coming.
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import threading
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
@@ -84,6 +86,11 @@ class SafetyLimits:
         if self.fingertip_peak < self.fingertip_force:
             force, peak = self.fingertip_force, self.fingertip_peak
             raise ValueError(f"fingertip_peak must be at least fingertip_force ({force:g} N), got {peak:g}")
+
+    @property
+    def fingerprint(self) -> str:
+        """Eight hexadecimal digits that tell these limits from others: trials under others do not compare."""
+        return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:8]
 
 
 def _are_numbers(value: object, shape: tuple[int, ...]) -> bool:

@@ -29,6 +29,7 @@ from dexscrew_envs import program
 from dexscrew_envs.files import claimed, to_json
 from dexscrew_envs.program import Status
 from real.addresses import NO_ADDRESSES, AddressOptions
+from real.safety import SafetyLimits
 from real.twin.objects import OBJECTS
 from real.twin.parameters import STRATA
 from real.twin.plant import EDITION, SHAPES
@@ -143,6 +144,7 @@ def _rules(args: Args) -> Rules:
     return Rules(
         task=args.task, robot=args.robot, stratum=args.stratum if twin else "", limit=float(limit),
         stagnation=float(args.stagnation) if twin else 0.0, perturbation=args.perturb, edition=EDITION if twin else 0,
+        safety=SafetyLimits().fingerprint,
     )  # fmt: skip
 
 

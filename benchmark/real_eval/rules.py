@@ -30,6 +30,8 @@ class Rules:
     """What disturbs each trial; empty for nothing."""
     edition: int
     """Of the twin, since the same seed means another trial on another one; 0 on the robot."""
+    safety: str
+    """Fingerprint of the safety layer's limits."""
 
     @property
     def where(self) -> str:

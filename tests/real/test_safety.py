@@ -361,3 +361,8 @@ def test_closing_ends_the_watching_thread_even_if_stopping_fails():
 def test_impossible_limits_are_refused(fields, words):
     with pytest.raises(ValueError, match=words):
         SafetyLimits(**fields)
+
+
+def test_other_limits_have_another_fingerprint():
+    assert SafetyLimits().fingerprint == SafetyLimits().fingerprint != SafetyLimits(fingertip_peak=15.0).fingerprint
+    assert len(SafetyLimits().fingerprint) == 8

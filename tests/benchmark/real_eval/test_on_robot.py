@@ -14,7 +14,7 @@ from benchmark.real_eval.rules import Rules, robot_order
 from dexscrew_envs.program import CutShort
 from real.env import DexScrewRealEnv
 
-RULES = Rules(task="nut", robot="config", stratum="", limit=0.5, stagnation=0.0, perturbation="", edition=0)
+RULES = Rules(task="nut", robot="config", stratum="", limit=0.5, stagnation=0.0, perturbation="", edition=0, safety="")
 
 
 class Person:

@@ -9,7 +9,16 @@ from benchmark.real_eval.entrants import Entrant
 from benchmark.real_eval.results_folder import ResultsFolder, read_protocol, trial_of
 from benchmark.real_eval.rules import Job, Rules
 
-RULES = Rules(task="nut", robot="twin", stratum="nominal", limit=240.0, stagnation=60.0, perturbation="", edition=2)
+RULES = Rules(
+    task="nut",
+    robot="twin",
+    stratum="nominal",
+    limit=240.0,
+    stagnation=60.0,
+    perturbation="",
+    edition=2,
+    safety="00000000",
+)
 A, B = (Entrant(name, name, name) for name in "ab")
 RECORD = {"seed": 3, "progress": 0.5, "complete": False, "seconds": 240.0, "kind": "slip"}
 
@@ -27,8 +36,10 @@ def test_what_is_written_is_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [{"limit": 300.0}, {"stratum": "hard"}, {"perturbation": "drag"}, {"edition": 1}, {"robot": "config"}]
-)
+    "change",
+    [{"limit": 300.0}, {"stratum": "hard"}, {"perturbation": "drag"}, {"edition": 1}, {"robot": "config"},
+     {"safety": "ffffffff"}],
+)  # fmt: skip
 def test_a_folder_of_another_protocol_is_refused(tmp_path, change):
     ResultsFolder(tmp_path, replace(RULES, **change), [A])
     with pytest.raises(ValueError, match=f"other rules: {next(iter(change))}"):

@@ -37,5 +37,5 @@ def test_shapes_by_default():
 )
 def test_where_trials_run(change, where):
     given = {"task": "nut", "robot": "twin", "stratum": "nominal", "limit": 240.0, "stagnation": 60.0,
-             "perturbation": "", "edition": 2}  # fmt: skip
+             "perturbation": "", "edition": 2, "safety": ""}  # fmt: skip
     assert Rules(**given | change).where == where
