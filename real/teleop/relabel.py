@@ -24,7 +24,7 @@ from real.teleop.collect import Collected, collect, run_episode
 from real.teleop.finger_skill import Noise
 from real.teleop.operator import Orders, Scene
 from real.teleop.setup import Setup, policy_digest, recorded_fields
-from real.teleop.strokes import Strokes, apart
+from real.teleop.strokes import Strokes, opening
 from real.twin.objects import OBJECTS
 
 SPELL = 100
@@ -88,7 +88,7 @@ class Tutor:
         here = scene.wrist[:3] - (0.0, 0.0, scene.sight.grip[2])
         if self._reference is None:
             self._reference, self._rotation = here, pose_to_matrix(scene.wrist)[:3, :3]
-            self._apart = apart(scene)
+            self._apart = opening(scene)
         away = here - self._reference
         if self._strokes is not None:
             return self._by_strokes(self._strokes, scene, away) if skill else Orders()
@@ -101,7 +101,7 @@ class Tutor:
 
     def _by_strokes(self, strokes: Strokes, scene: Scene, away: Vector) -> Orders:
         """Return what working by strokes wants, with the wrist brought back to its place and direction of the start."""
-        orders = strokes.orders(float(away[2]), apart(scene) - self._apart)
+        orders = strokes.orders(float(away[2]), opening(scene) - self._apart)
         turned = np.eye(4)
         turned[:3, :3] = self._rotation @ pose_to_matrix(scene.wrist)[:3, :3].T
         nudge = orders.nudge.copy()

@@ -67,7 +67,7 @@ class Strokes:
         return sign * _SPEED
 
 
-def apart(scene: Scene) -> float:
+def opening(scene: Scene) -> float:
     """Return how far the fingertips seem to be from the thumb's on average (m); 0 where nobody sees them."""
     if scene.sight is None:
         return 0.0
@@ -103,7 +103,8 @@ class StrokesOperator(ScriptedOperator):
         yield Orders(mark="failure")
 
     def _apart(self) -> float:
-        return 0.0 if self._scene is None else apart(self._scene)
+        """Return how far the fingertips seem to be from the thumb's (m)."""
+        return 0.0 if self._scene is None else opening(self._scene)
 
     def _wrist(self) -> float:
         """Return the height of the wrist (m)."""
