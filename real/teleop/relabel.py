@@ -17,26 +17,31 @@ import numpy as np
 from baselines.bc.features import REST_STEPS
 from baselines.data.writer import Recorder
 from real.env import DexScrewRealEnv, Observation
-from real.kinematics import matrix_to_pose, pose_to_matrix
-from real.robot import Vector
+from real.kinematics import forward, inverse, matrix_to_pose, pose_to_matrix
+from real.robot import RobotError, Vector
 from real.robot_policies import load_robot_policy
 from real.teleop.collect import Collected, collect, run_episode
 from real.teleop.finger_skill import Noise
 from real.teleop.operator import Orders, Scene
 from real.teleop.setup import Setup, policy_digest, recorded_fields
-from real.teleop.strokes import Strokes, opening
+from real.teleop.strokes import SWEEP, Strokes, opening
 from real.twin.objects import OBJECTS
 
 SPELL = 100
 """Control steps for which one of them acts before it is drawn anew who does."""
 SHARE = 0.75
 """Share of the spells in which the clone acts. The rest keeps its errors from ending every episode early."""
+DRIFT = 0.003
+"""Largest speed at which the wrist goes up or down besides while a clone acts on an object that stays (m/s). How high
+the hand is over a nut shows in time only, and a clone that was never far above or below it does not find back."""
 _GAIN = 2.0
 """Speed of the tutor's wrist for its distance from where it should be (1/s)."""
 _SPEED = 0.02
 """Its largest speed (m/s), that of the scripted operator."""
 _TURN_GAIN, _TURN_SPEED = 1.0, 0.1
 """The same of its turning (1/s, rad/s)."""
+_RETURN = 0.5
+"""What its vertical speed grows by for each distance beyond the sweep of its strokes (1/s)."""
 _STANDSTILL = 0.05
 """Turns in `_WATCHED` below which it searches for a place where the fingers turn the object again."""
 _WATCHED = 40
@@ -105,7 +110,9 @@ class Tutor:
         turned = np.eye(4)
         turned[:3, :3] = self._rotation @ pose_to_matrix(scene.wrist)[:3, :3].T
         nudge = orders.nudge.copy()
-        nudge[:2] = (-_GAIN * away[:2]).clip(-_SPEED, _SPEED)
+        nudge[:2] = -_GAIN * away[:2]
+        nudge[2] -= _RETURN * (away[2] - away[2].clip(-SWEEP, SWEEP))
+        nudge[:3] = nudge[:3].clip(-_SPEED, _SPEED)
         nudge[3:] = (_TURN_GAIN * matrix_to_pose(turned)[3:]).clip(-_TURN_SPEED, _TURN_SPEED)
         return replace(orders, nudge=nudge)
 
@@ -132,12 +139,14 @@ class Shared:
         policy: name or file of the policy.
         task: that it is for.
         seed: of the draws.
+        drift: largest speed at which the wrist goes up or down besides in a spell (m/s).
     """
 
-    def __init__(self, policy: str, task: str, seed: int) -> None:
+    def __init__(self, policy: str, task: str, seed: int, *, drift: float = 0.0) -> None:
         self._policy = load_robot_policy(policy, task)
-        self._rng = np.random.default_rng([seed, 0xDA66])
+        self._rng, self._drifts = np.random.default_rng([seed, 0xDA66]), np.random.default_rng([seed, 0xD21F])
         self._steps, self._acts = 0, True
+        self._largest = self._drift = drift
 
     def reset(self, env: DexScrewRealEnv) -> None:
         """See `Actor.reset`."""
@@ -148,13 +157,28 @@ class Shared:
         targets = self._policy.act(env, observation)  # also when it does not count, for its history
         if self._steps % SPELL == 0:
             self._acts = self._rng.random() < SHARE
+            self._drift = self._largest * self._drifts.uniform(-1.0, 1.0)
         self._steps += 1
-        return targets if self._acts else None
+        if not self._acts:
+            return None
+        hand, arm = targets
+        return hand, _raised(arm, self._drift * env.task.control_dt)
+
+
+def _raised(arm: Vector, height: float) -> Vector:
+    """Return joint targets of the arm (6,) (rad) that are higher (m), or the same where it does not reach further."""
+    pose = forward(arm)
+    pose[2] += height
+    try:
+        return inverse(pose, arm) if height else arm
+    except RobotError:
+        return arm
 
 
 def _episode(policy: str, about: dict[str, str], setup: Setup, seed: int) -> Collected:
-    tutor = Tutor(stays=OBJECTS[setup.task].stays)
-    found = run_episode(setup, seed, tutor, Noise(), Shared(policy, setup.task, seed))
+    stays = OBJECTS[setup.task].stays
+    actor = Shared(policy, setup.task, seed, drift=DRIFT if stays else 0.0)
+    found = run_episode(setup, seed, Tutor(stays=stays), Noise(), actor)
     return replace(found, extras=about)
 
 

@@ -20,7 +20,7 @@ _TURNING = 30
 _OPEN, _CLOSED = 0.03, 0.01
 """How much further from the thumb than at the start the other fingertips are when the hand has let go, and when it has
 taken hold again (m)."""
-_SWEEP = 0.006
+SWEEP = 0.006
 """How far over and under the place of the start, relative to the object, the wrist sweeps (m)."""
 _SPEED = 0.0024
 """Of the sweep (m/s): one takes 10 s."""
@@ -60,7 +60,7 @@ class Strokes:
         """Return the vertical speed (m/s)."""
         sign = -1.0 if self._down else 1.0
         self._farthest = max(self._farthest, sign * over)
-        if sign * over > _SWEEP or sign * over < self._farthest - _TURNED_BACK:
+        if sign * over > SWEEP or sign * over < self._farthest - _TURNED_BACK:
             self._down = not self._down
             sign = -sign
             self._farthest = sign * over

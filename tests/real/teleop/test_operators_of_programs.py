@@ -140,3 +140,7 @@ def test_the_tutor_works_by_strokes_around_what_stays_and_brings_the_wrist_back(
     led.wrist[5] = 0.05
     nudge = tutor.orders(led).nudge
     np.testing.assert_allclose(nudge[[0, 1, 3, 4, 5]], [0, -0.006, 0, 0, -0.05], atol=1e-9)
+    for sunk, speed in ((0.016, -0.0024 - 0.005), (-0.026, 0.0024 + 0.01)):
+        tutor = Tutor(stays=True)
+        seen = [scene(0.0), scene(1.0, sunk=sunk), scene(1.05, sunk=sunk)]  # two steps to know which way to sweep
+        assert [tutor.orders(state) for state in seen][-1].nudge[2] == pytest.approx(speed)

@@ -63,6 +63,14 @@ def test_the_operator_answers_where_the_clone_has_put_the_arm(rows):
     assert np.abs(rows["asked_arm"] - rows["held_arm"]).max() < 0.01  # from what stands, not from where it was once
 
 
+def test_the_wrist_drifts_up_or_down_while_a_clone_acts_on_what_stays(rows):
+    heights = np.array([forward(arm)[2] for arm in rows["held_arm"]])
+    for spell in (slice(REST_STEPS + 2, 100), slice(200, 290)):
+        speeds = np.diff(heights[spell]) / 0.05
+        assert 0.0001 < abs(np.median(speeds)) < relabelling.DRIFT + 1e-4 and speeds.std() < 1e-3
+    assert forward(relabelling._raised(rows["held_arm"][0], 0.001))[2] == pytest.approx(heights[0] + 0.001, abs=1e-6)
+
+
 def test_labels_are_a_data_set_that_goes_on_where_it_stopped(clone, tmp_path, monkeypatch):
     short = Setup
     monkeypatch.setattr(relabelling, "Setup", lambda **options: short(**(options | {"seconds": 1.0})))
