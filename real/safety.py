@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import threading
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
+from dexscrew_envs.files import to_json
 from dexscrew_envs.hands import XHAND_LEFT
 from dexscrew_envs.hands.xhand import FINGERS, JOINTS
 from real.features import ARM_JOINTS
@@ -90,7 +90,7 @@ class SafetyLimits:
     @property
     def fingerprint(self) -> str:
         """Eight hexadecimal digits that tell these limits from others: trials under others do not compare."""
-        return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:8]
+        return hashlib.sha256(to_json(asdict(self)).encode()).hexdigest()[:8]
 
 
 def _are_numbers(value: object, shape: tuple[int, ...]) -> bool:
