@@ -10,15 +10,9 @@ from benchmark.real_eval.results_folder import ResultsFolder, read_protocol, tri
 from benchmark.real_eval.rules import Job, Rules
 
 RULES = Rules(
-    task="nut",
-    robot="twin",
-    stratum="nominal",
-    limit=240.0,
-    stagnation=60.0,
-    perturbation="",
-    edition=2,
+    task="nut", robot="twin", stratum="nominal", limit=240.0, stagnation=60.0, perturbation="", edition=2,
     safety="00000000",
-)
+)  # fmt: skip
 A, B = (Entrant(name, name, name) for name in "ab")
 RECORD = {"seed": 3, "progress": 0.5, "complete": False, "seconds": 240.0, "kind": "slip"}
 

@@ -7,6 +7,7 @@ from real.robot import Sight
 from real.teleop.operator import Scene
 from real.teleop.relabel import Tutor
 from real.teleop.scripted import ScriptedOperator
+from real.teleop.strokes import StrokesOperator
 
 GRIP = np.array([0.5, 0.1, 0.3])
 
@@ -92,6 +93,16 @@ def test_the_scripted_operator_gives_up_where_nothing_turns_for_two_minutes(stay
     assert "failure" in marks and 120 <= marks.index("failure") / 20 < 140
     operator = ScriptedOperator(1, stays=stays)
     assert not any(operator.orders(scene(0.05 * k)).mark for k in range(2000))
+
+
+def test_the_operator_by_strokes_gives_up_likewise():
+    operator = StrokesOperator(1)
+    marks = []
+    while "failure" not in marks and len(marks) < 3000:
+        marks.append(operator.orders(scene(0.05 * len(marks), turns=0.0)).mark)
+    assert 120 <= marks.index("failure") / 20 < 140
+    operator = StrokesOperator(1)
+    assert not any(operator.orders(scene(0.05 * k)).mark for k in range(3000))
 
 
 def test_the_tutor_follows_down_comes_back_over_the_object_and_does_not_follow_a_lean():
