@@ -2,6 +2,7 @@
 
 `python -m benchmark.real_eval --task nut --policies direct full=runs/bc/policy.pt`
 `python -m benchmark.real_eval --task nut --policies direct --perturb drag --shapes square`
+`python -m benchmark.real_eval --task nut --policies full=runs/bc/policy.pt --robot server`
 `python -m benchmark.real_eval --task nut --policies full=runs/bc/policy.pt --robot config --arm 192.168.1.10 \
 --hand tcp://127.0.0.1:5557 --dry-run`
 """
@@ -55,8 +56,9 @@ class Args:
     """Trials of each policy on each shape: seeds 0, 1, ..., the same for every policy."""
     until_decided: bool = False
     """Stop before --trials once the first policy is known to be better or worse than each other one."""
-    robot: Literal["twin", "config"] = "twin"
-    """Twins in processes of this computer, or the robot (or a twin's server) at --arm and --hand."""
+    robot: Literal["twin", "server", "config"] = "twin"
+    """Twins in processes of this computer; twins behind servers on it, over the network and at wall-clock speed; or the
+    robot at --arm and --hand."""
     perturb: str = ""
     """Disturb each trial on the twin once: drag, turn-back or bump; see docs/evaluation.md."""
     seconds: float | None = None
@@ -72,7 +74,7 @@ class Args:
     videos: int = 0
     """Write videos of the first so many recorded trials of each policy and shape, at four times their speed."""
     processes: int = 0
-    """Trials on the twin that run side by side; 0 takes all CPUs."""
+    """Trials on the twin that run side by side; 0 takes all CPUs, and one with --robot server."""
     addresses: AddressOptions = NO_ADDRESSES
     """With --robot config."""
     turns_needed: float | None = None
@@ -89,11 +91,11 @@ def _run(args: Args) -> int:
         raise ValueError("--until-decided compares at least two policies on the twin")
     out = args.out or Path("runs") / f"real-eval-{args.task}"
     check_protocol(out, read_protocol(out), rules, entrants)
-    order = twin_order if args.robot == "twin" else robot_order
+    order = robot_order if args.robot == "config" else twin_order
     jobs = order(entrants, shapes, args.trials)
     logged = args.logs == "yes" or (args.logs == "auto" and len(jobs) <= FEW_TRIALS)
-    if args.videos and (not logged or args.robot == "config"):
-        raise ValueError("videos are drawn from recordings on the twin; add --logs yes, and leave --robot config out")
+    if args.videos and (not logged or args.robot != "twin"):
+        raise ValueError("videos are drawn from recordings on the twin; add --logs yes, and leave --robot out")
     if args.dry_run:
         print(plan(jobs, args.task, _needed(args)))
         return Status.DONE
@@ -101,10 +103,11 @@ def _run(args: Args) -> int:
         return _on_robot(args, rules, entrants, jobs, out, logged)
     with closing(make_env(rules, shapes[0])) as env:
         check_fits(env, entrants)
+    processes = args.processes or (1 if args.robot == "server" else 0)
     with claimed(out):
         folder, note = ResultsFolder(out, rules, entrants), ""
         bar = Progress(total=len(jobs), unit="trial", desc=args.task)
-        with closing(bar), TwinTrials(folder, rules, logged, args.processes) as trials:
+        with closing(bar), TwinTrials(folder, rules, logged, processes) as trials:
             if args.until_decided:
                 jobs, note = _until_decided(trials, folder, jobs, bar)
             else:
@@ -132,13 +135,13 @@ def _rules(args: Args) -> Rules:
         from benchmark.real_eval.perturbations import check_perturbation
 
         check_perturbation(args.perturb)
-    twin = args.robot == "twin"
+    twin = args.robot != "config"
     if not twin:
         args.addresses.check_both()
     elif given := [*args.addresses.options(), *(["--turns-needed"] if args.turns_needed else [])]:
-        raise ValueError(f"{', '.join(given)}: only with --robot config; a twin in this process has no address")
-    if not twin and args.perturb:
-        raise ValueError("--perturb is for the twin; on the robot a person disturbs, and nothing measures when")
+        raise ValueError(f"{', '.join(given)}: only with --robot config; a twin of this computer needs none")
+    if args.robot != "twin" and args.perturb:
+        raise ValueError("--perturb is for twins in this process; leave --robot out")
     if not 0 < _needed(args) < 1000:
         raise ValueError(f"--turns-needed must be positive and below 1000, got {args.turns_needed}")
     return Rules(

@@ -41,7 +41,7 @@ def report(folder: ResultsFolder, rules: Rules, records: Records, note: str = ""
     results = {policy: {shape: [trial_of(record) for record in trials] for shape, trials in by_shape.items()}
                for policy, by_shape in records.items()}  # fmt: skip
     text = write_report(
-        results, rules.task, rules.limit, folder.path, robot=rules.where, paired=rules.robot == "twin"
+        results, rules.task, rules.limit, folder.path, robot=rules.where, paired=rules.robot != "config"
     )  # fmt: skip
     summary = summarize(results, rules.limit)
     text = f"{text}\n{endings_table(summary)}\n"

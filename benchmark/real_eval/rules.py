@@ -9,7 +9,7 @@ from typing import Literal
 from benchmark import paper
 from benchmark.real_eval.entrants import Entrant
 
-Robot = Literal["twin", "config"]
+Robot = Literal["twin", "server", "config"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class Rules:
     task: str
     """Name of the task."""
     robot: Robot
-    """A twin in this process, or the robot on the network."""
+    """A twin in this process, one behind a server, or the robot on the network."""
     stratum: str
     """What a twin is drawn from; empty on the robot."""
     limit: float
@@ -37,7 +37,7 @@ class Rules:
     def where(self) -> str:
         """What the trials run on, in words."""
         words = self.stratum if self.stratum != "nominal" else ""
-        on = "robot" if self.robot == "config" else "twin"
+        on = {"twin": "twin", "server": "twin's server", "config": "robot"}[self.robot]
         return ", ".join(filter(None, (on, words, self.perturbation)))
 
 

@@ -39,6 +39,10 @@ def make_env(rules: Rules, shape: str, addresses: Addresses = NO_ADDRESSES) -> D
         from real.hardware.robot import RobotConfig
 
         config = RobotConfig(**vars(addresses))
+    elif rules.robot == "server":
+        from real.twin.network.served import ServedTwinConfig
+
+        config = ServedTwinConfig(stratum=rules.stratum)
     elif rules.perturbation:
         from benchmark.real_eval.perturbations import PerturbedTwinConfig
 

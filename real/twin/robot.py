@@ -101,8 +101,7 @@ class TwinRobot:
             plant.hand_time, plant.hand_q.copy(), plant.hand_current.copy(), plant.tactile.copy(),
             plant.resultant.copy(), plant.tactile_time,
         )  # fmt: skip
-        progress = Progress(plant.turns, plant.turns_needed, plant.finished, plant.lost or "", plant.released)
-        return Reading(plant.time, arm, hand, progress)
+        return Reading(plant.time, arm, hand, progress_of(plant))
 
     def command(self, hand: Vector, arm: Vector) -> None:
         """See `Robot.command`."""
@@ -135,3 +134,8 @@ class TwinRobot:
     def close(self) -> None:
         """See `Robot.close`."""
         self.stop()
+
+
+def progress_of(plant: Plant) -> Progress:
+    """Return how far a plant's task is."""
+    return Progress(plant.turns, plant.turns_needed, plant.finished, plant.lost or "", plant.released)

@@ -20,7 +20,7 @@ IN_SIMULATED_TIME = {
 ON_THE_NETWORK = {
     "test_arm_process", "test_hand_guard", "test_hand_server", "test_hand_server_ends", "test_hardware",
     "test_many_files", "test_program_ends", "test_ur5e", "test_xhand", "test_addresses", "test_hand_port", "test_main",
-    "test_sdk", "test_server", "test_page_server", "test_page_browser", "test_teleop_web",
+    "test_sdk", "test_served", "test_server", "test_page_server", "test_page_browser", "test_teleop_web",
 }  # fmt: skip
 """Modules of this folder that open ports."""
 

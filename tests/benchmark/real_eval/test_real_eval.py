@@ -141,6 +141,16 @@ def test_trials_run_in_processes_of_their_own(tmp_path):
     assert len(list((tmp_path / "trials").iterdir())) == 1
 
 
+@pytest.mark.slow
+@pytest.mark.network
+def test_over_the_network(in_this_process, tmp_path, capsys):
+    pytest.importorskip("rtde_control")
+    call = ["--policies", "direct", "--robot", "server", "--json", "--out", str(tmp_path)]
+    assert main([*SHORT, *call]) == 0
+    told = capsys.readouterr().out
+    assert json.loads(told.strip().splitlines()[-1])["direct"]["cross"]["trials"] == 1 and "ours, twin's server" in told
+
+
 ROBOT = ["--robot", "config", "--arm", "192.0.2.1", "--hand", "tcp://192.0.2.1:5557"]
 
 
@@ -162,7 +172,9 @@ ROBOT = ["--robot", "config", "--arm", "192.0.2.1", "--hand", "tcp://192.0.2.1:5
         (["--policies", "direct", "--videos", "1", "--logs", "no"], "drawn from recordings"),
         (["--policies", "direct", "--arm", "192.0.2.1"], "--arm: only with --robot config"),
         (["--policies", "direct", "--robot", "config"], "addresses of both its parts"),
-        (["--policies", "direct", *ROBOT, "--perturb", "drag"], "for the twin"),
+        (["--policies", "direct", *ROBOT, "--perturb", "drag"], "for twins in this process"),
+        (["--policies", "direct", "--robot", "server", "--perturb", "drag"], "for twins in this process"),
+        (["--policies", "direct", "--robot", "server", "--logs", "yes", "--videos", "1"], "leave --robot out"),
         (["--policies", "direct", *ROBOT, "--turns-needed", "-8"], "--turns-needed"),
         (["--policies", "replay:nowhere:3"], "nowhere"),
     ],
