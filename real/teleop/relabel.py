@@ -11,10 +11,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from baselines.bc.features import REST_STEPS
+from baselines.data.folder import FolderError, numbered
+from baselines.data.reader import Demonstrations
 from baselines.data.writer import Recorder
 from real.env import DexScrewRealEnv, Observation
 from real.kinematics import forward, inverse, matrix_to_pose, pose_to_matrix
@@ -24,16 +27,19 @@ from real.teleop.collect import Collected, collect, run_episode
 from real.teleop.finger_skill import Noise
 from real.teleop.operator import Orders, Scene
 from real.teleop.setup import Setup, policy_digest, recorded_fields
-from real.teleop.strokes import SWEEP, Strokes, opening
+from real.teleop.strokes import MIDDLE, SWEEP, Strokes, opening
 from real.twin.objects import OBJECTS
 
 SPELL = 100
 """Control steps for which one of them acts before it is drawn anew who does."""
 SHARE = 0.75
 """Share of the spells in which the clone acts. The rest keeps its errors from ending every episode early."""
+ALONE = 0.5
+"""Share of the episodes in which the clone acts alone, since one that is helped now and then is never lost for long."""
 DRIFT = 0.003
-"""Largest speed at which the wrist goes up or down besides while a clone acts on an object that stays (m/s). How high
-the hand is over a nut shows in time only, and a clone that was never far above or below it does not find back."""
+"""Largest speed at which the wrist goes up or down besides while a clone that is not alone acts on an object that stays
+(m/s). How high the hand is over a nut shows in time only, and a clone that was never far above or below it does not
+find back."""
 _GAIN = 2.0
 """Speed of the tutor's wrist for its distance from where it should be (1/s)."""
 _SPEED = 0.02
@@ -111,7 +117,7 @@ class Tutor:
         turned[:3, :3] = self._rotation @ pose_to_matrix(scene.wrist)[:3, :3].T
         nudge = orders.nudge.copy()
         nudge[:2] = -_GAIN * away[:2]
-        nudge[2] -= _RETURN * (away[2] - away[2].clip(-SWEEP, SWEEP))
+        nudge[2] -= _RETURN * (away[2] - away[2].clip(MIDDLE - SWEEP, MIDDLE + SWEEP))
         nudge[:3] = nudge[:3].clip(-_SPEED, _SPEED)
         nudge[3:] = (_TURN_GAIN * matrix_to_pose(turned)[3:]).clip(-_TURN_SPEED, _TURN_SPEED)
         return replace(orders, nudge=nudge)
@@ -139,11 +145,12 @@ class Shared:
         policy: name or file of the policy.
         task: that it is for.
         seed: of the draws.
+        share: of the spells.
         drift: largest speed at which the wrist goes up or down besides in a spell (m/s).
     """
 
-    def __init__(self, policy: str, task: str, seed: int, *, drift: float = 0.0) -> None:
-        self._policy = load_robot_policy(policy, task)
+    def __init__(self, policy: str, task: str, seed: int, *, share: float = SHARE, drift: float = 0.0) -> None:
+        self._policy, self._share = load_robot_policy(policy, task), share
         self._rng, self._drifts = np.random.default_rng([seed, 0xDA66]), np.random.default_rng([seed, 0xD21F])
         self._steps, self._acts = 0, True
         self._largest = self._drift = drift
@@ -156,7 +163,7 @@ class Shared:
         """See `Actor.act`."""
         targets = self._policy.act(env, observation)  # also when it does not count, for its history
         if self._steps % SPELL == 0:
-            self._acts = self._rng.random() < SHARE
+            self._acts = self._rng.random() < self._share
             self._drift = self._largest * self._drifts.uniform(-1.0, 1.0)
         self._steps += 1
         if not self._acts:
@@ -175,11 +182,26 @@ def _raised(arm: Vector, height: float) -> Vector:
         return arm
 
 
-def _episode(policy: str, about: dict[str, str], setup: Setup, seed: int) -> Collected:
+def _episode(policy: str, about: dict[str, Any], setup: Setup, seed: int) -> Collected:
     stays = OBJECTS[setup.task].stays
-    actor = Shared(policy, setup.task, seed, drift=DRIFT if stays else 0.0)
+    if np.random.default_rng([seed, 0xA10E]).random() < ALONE:
+        actor = Shared(policy, setup.task, seed, share=1.0)
+    else:
+        actor = Shared(policy, setup.task, seed, drift=DRIFT if stays else 0.0)
     found = run_episode(setup, seed, Tutor(stays=stays), Noise(), actor)
     return replace(found, extras=about)
+
+
+def _check_actor(folder: Path, about: dict[str, Any]) -> None:
+    """Raise FolderError if a folder has labels of another clone, or of one that acted by other rules."""
+    if not folder.is_dir() or not numbered(folder):
+        return
+    for episode in Demonstrations(folder):
+        if any(episode.header.extras.get(name) != value for name, value in about.items()):
+            raise FolderError(
+                f"{folder} has labels of another clone, or of one that acted by the rules of another version; remove "
+                "it, or train in another --folder"
+            )
 
 
 def relabel(
@@ -200,6 +222,7 @@ def relabel(
         processes: that run side by side; 0 takes all CPUs.
 
     Raises:
+        FolderError: the folder has labels of another clone, or of another version.
         ValueError: there is no such skill, shape or stratum, or the clone does not fit.
     """
     seconds = OBJECTS[task].seconds if task in OBJECTS else None  # what a clone does after a trial's time nobody asks
@@ -210,7 +233,11 @@ def relabel(
     finally:
         env.close()
     jobs = [(shapes[k % len(shapes)], seed + k) for k in range(episodes)]
-    about = {"actor": clone.parent.name, "actor_sha256": policy_digest(str(clone))}
+    about = {
+        "actor": clone.parent.name, "actor_sha256": policy_digest(str(clone)),
+        "sharing": {"share": SHARE, "alone": ALONE, "drift": DRIFT},
+    }  # fmt: skip
+    _check_actor(out, about)
     with Recorder(out, header, fields) as recorder:
         for _ in collect(setup, recorder, jobs, partial(_episode, str(clone), about), processes=processes):
             pass

@@ -20,8 +20,9 @@ _TURNING = 30
 _OPEN, _CLOSED = 0.03, 0.01
 """How much further from the thumb than at the start the other fingertips are when the hand has let go, and when it has
 taken hold again (m)."""
-SWEEP = 0.006
-"""How far over and under the place of the start, relative to the object, the wrist sweeps (m)."""
+MIDDLE, SWEEP = 0.004, 0.005
+"""How much higher over the object than at the start the middle of the sweep is, and how far over and under it the wrist
+goes (m). Triangles turn fastest there, and lower down the fingers press on what the nut goes down to."""
 _SPEED = 0.0024
 """Of the sweep (m/s): one takes 10 s."""
 _TURNED_BACK = 0.0015
@@ -58,7 +59,7 @@ class Strokes:
 
     def _sweep(self, over: float) -> float:
         """Return the vertical speed (m/s)."""
-        sign = -1.0 if self._down else 1.0
+        sign, over = -1.0 if self._down else 1.0, over - MIDDLE
         self._farthest = max(self._farthest, sign * over)
         if sign * over > SWEEP or sign * over < self._farthest - _TURNED_BACK:
             self._down = not self._down

@@ -7,6 +7,7 @@ import torch
 from baselines.bc.design import Design
 from baselines.bc.features import REST_STEPS
 from baselines.bc.policy import ClonePolicy, build, save
+from baselines.data.folder import FolderError
 from baselines.data.reader import Demonstrations
 from dexscrew_envs.hands import XHAND_LEFT
 from real.kinematics import forward
@@ -34,9 +35,14 @@ def clone(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def rows(clone):
-    """Fifteen seconds of it: three spells, of which seed 3 gives the second to skill and operator."""
+    """Fifteen seconds of it: three spells, of which seed 30 gives the second to skill and operator."""
+    return fifteen_seconds(clone, 30)
+
+
+def fifteen_seconds(clone, seed):
+    """The rows of an episode."""
     setup = Setup(task="nut", policy="nut-student", shape="cross", seconds=15.0)
-    found = relabelling._episode(str(clone), {"actor": "sideways"}, setup, 3)
+    found = relabelling._episode(str(clone), {"actor": "sideways"}, setup, seed)
     assert found.extras == {"actor": "sideways"}
     return {key: np.array([row[key] for row in found.rows]) for key in found.rows[0]}
 
@@ -71,6 +77,15 @@ def test_the_wrist_drifts_up_or_down_while_a_clone_acts_on_what_stays(rows):
     assert forward(relabelling._raised(rows["held_arm"][0], 0.001))[2] == pytest.approx(heights[0] + 0.001, abs=1e-6)
 
 
+def test_a_clone_that_is_alone_is_neither_helped_nor_led_astray(clone):
+    rows = fifteen_seconds(clone, 3)
+    acting = slice(REST_STEPS + 2, None)
+    np.testing.assert_array_equal(rows["sent_hand"][acting], rows["held_hand"][acting])
+    heights = np.array([forward(arm)[2] for arm in rows["held_arm"]])
+    assert np.ptp(heights[acting]) < 1e-3
+    assert np.median(np.abs(rows["asked_hand"] - rows["held_hand"]).max(-1)[acting]) > 0.01  # labelled all the same
+
+
 def test_labels_are_a_data_set_that_goes_on_where_it_stopped(clone, tmp_path, monkeypatch):
     short = Setup
     monkeypatch.setattr(relabelling, "Setup", lambda **options: short(**(options | {"seconds": 1.0})))
@@ -86,3 +101,6 @@ def test_labels_are_a_data_set_that_goes_on_where_it_stopped(clone, tmp_path, mo
     header = demos[0].header
     assert header.operator == "tutor" and header.policy == "nut-student" and header.stratum == "easy"
     assert header.extras["actor"] == "sideways" and len(header.extras["actor_sha256"]) == 64
+    monkeypatch.setattr(relabelling, "DRIFT", 0.001)
+    with pytest.raises(FolderError, match="rules of another version"):
+        relabelling.relabel(clone, tmp_path / "labels", episodes=4, **options)

@@ -5,7 +5,7 @@ import pytest
 
 from real.teleop.collect import demonstrate
 from real.teleop.setup import Setup
-from real.teleop.strokes import Strokes
+from real.teleop.strokes import MIDDLE, SWEEP, Strokes
 
 
 def run(strokes, steps, over=0.0, spread=0.0):
@@ -31,23 +31,23 @@ def test_it_turns_lets_go_and_takes_hold_again():
 
 
 def test_it_sweeps_as_far_up_as_down():
-    heights = np.array([over for _, _, over, _ in run(Strokes(), 800)])
-    assert -0.0065 < heights.min() < -0.0058 and 0.0058 < heights.max() < 0.0065
+    heights = np.array([over for _, _, over, _ in run(Strokes(), 800)]) - MIDDLE
+    assert heights.min() == pytest.approx(-SWEEP, abs=4e-4) and heights.max() == pytest.approx(SWEEP, abs=4e-4)
     assert np.abs(np.diff(heights)).max() == pytest.approx(0.00012)
     turning = np.flatnonzero(np.diff(np.sign(np.diff(heights))))
-    np.testing.assert_allclose(np.diff(turning), 100, atol=4)  # 5 s each way
+    np.testing.assert_allclose(np.diff(turning), 2 * SWEEP / 0.00012, atol=4)
 
 
 def test_it_goes_on_from_where_something_else_has_led_the_hand():
     strokes = Strokes()
     run(strokes, 10)
-    assert strokes.orders(-0.001, 0.025).hand == "release"  # half open is no place to turn from
-    assert strokes.orders(-0.001, 0.031).hand == "grasp"
-    assert strokes.orders(-0.001, 0.009).skill
-    down = strokes.orders(-0.003, 0.0)
+    assert strokes.orders(MIDDLE - 0.001, 0.025).hand == "release"  # half open is no place to turn from
+    assert strokes.orders(MIDDLE - 0.001, 0.031).hand == "grasp"
+    assert strokes.orders(MIDDLE - 0.001, 0.009).skill
+    down = strokes.orders(MIDDLE - 0.003, 0.0)
     assert down.nudge[2] < 0
-    assert strokes.orders(-0.0016, 0.0).nudge[2] < 0  # as a noisy wrist moves
-    assert strokes.orders(-0.0014, 0.0).nudge[2] > 0
+    assert strokes.orders(MIDDLE - 0.0016, 0.0).nudge[2] < 0  # as a noisy wrist moves
+    assert strokes.orders(MIDDLE - 0.0014, 0.0).nudge[2] > 0
     assert strokes.orders(0.02, 0.0).nudge[2] < 0 and strokes.orders(-0.02, 0.0).nudge[2] > 0
 
 
