@@ -7,7 +7,7 @@ from real.robot import Sight
 from real.teleop.operator import Scene
 from real.teleop.relabel import Tutor
 from real.teleop.scripted import ScriptedOperator
-from real.teleop.strokes import StrokesOperator
+from real.teleop.strokes import MIDDLE, SWEEP, StrokesOperator
 
 GRIP = np.array([0.5, 0.1, 0.3])
 
@@ -151,7 +151,7 @@ def test_the_tutor_works_by_strokes_around_what_stays_and_brings_the_wrist_back(
     led.wrist[5] = 0.05
     nudge = tutor.orders(led).nudge
     np.testing.assert_allclose(nudge[[0, 1, 3, 4, 5]], [0, -0.006, 0, 0, -0.05], atol=1e-9)
-    for sunk, speed in ((0.016, -0.0024 - 0.005), (-0.026, 0.0024 + 0.01)):
+    for sunk, speed in ((MIDDLE + SWEEP + 0.01, -0.0024 - 0.005), (MIDDLE - SWEEP - 0.02, 0.0024 + 0.01)):
         tutor = Tutor(stays=True)
         seen = [scene(0.0), scene(1.0, sunk=sunk), scene(1.05, sunk=sunk)]  # two steps to know which way to sweep
         assert [tutor.orders(state) for state in seen][-1].nudge[2] == pytest.approx(speed)
