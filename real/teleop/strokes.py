@@ -22,7 +22,7 @@ _OPEN, _CLOSED = 0.03, 0.01
 taken hold again (m)."""
 MIDDLE, SWEEP = 0.004, 0.005
 """How much higher over the object than at the start the middle of the sweep is, and how far over and under it the wrist
-goes (m). Triangles turn fastest there, and lower down the fingers press on what the nut goes down to."""
+goes (m). Triangles turn fastest there (docs/teleoperation.md)."""
 _SPEED = 0.0024
 """Of the sweep (m/s): one takes 10 s."""
 _TURNED_BACK = 0.0015

@@ -186,21 +186,20 @@ def _be_server(
 
 def _serve(asked: Connection, host: str, task: str, shape: str | None, config: ServedTwinConfig, seed: int) -> None:
     plant = Plant(task, shape, stratum=config.stratum, seed=seed)
-    lock = threading.Lock()
+    server = TwinServer(plant, host)
 
     def answer() -> Progress:
-        with lock:
+        with server.lock:
             return progress_of(plant)
 
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(TwinServer(plant, host))
-        lock = server.lock
+        stack.enter_context(server)
         port = HandPort(plant, server.lock, host)
         stack.callback(port.close)
         port.start()
         stack.callback(HandServerProcess(host).close)
         asked.send(answer())
-        with contextlib.suppress(EOFError):  # the parent is gone
+        with contextlib.suppress(EOFError, OSError):  # the parent closed the pipe
             while True:
                 asked.recv()
                 asked.send(answer())
