@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import _thread
 import json
 import logging
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +41,7 @@ METHODS = ("oracle", "student", "asymmetric", "unprivileged")
 _PPO = {"oracle": ppo_oracle.AGENT, "asymmetric": ppo_asymmetric.AGENT, "unprivileged": ppo_unprivileged.AGENT}
 EVALUATION_SEED = 20_000
 _END_TIMEOUT = 30.0  # for trainings to write their checkpoints (s)
+_STOP = "stop"  # a file in the folder of an ablation while its trainings have to end
 _FREE = ("out", "cpus", "ray_address", "seeds", "env")
 
 
@@ -111,7 +115,7 @@ def settings(args: Args, method: str, seed: int, out: Path) -> TrainConfig:
     return PPOConfig(**shared)
 
 
-def train_and_score(args: Args, method: str, seed: int, out: Path, after: object = None) -> str:
+def train_and_score(args: Args, method: str, seed: int, out: Path) -> str:
     """Train one agent and score it in all conditions, unless that is done; return its name.
 
     Args:
@@ -119,7 +123,6 @@ def train_and_score(args: Args, method: str, seed: int, out: Path, after: object
         method: one of `METHODS`.
         seed: of the training.
         out: folder of the ablation.
-        after: what had to be finished before; a student needs its oracle.
     """
     torch.set_num_threads(args.cpus)
     config = settings(args, method, seed, out)
@@ -143,6 +146,35 @@ def train_and_score(args: Args, method: str, seed: int, out: Path, after: object
         env.close()
     write_json(found, scores)
     return name
+
+
+def _run(args: Args, method: str, seed: int, out: Path, after: object = None) -> str:
+    """Train and score on a worker, once `after` is done: a student needs its oracle. End if `run_all` is ended."""
+    with _ended_by(out / _STOP):
+        return train_and_score(args, method, seed, out)
+
+
+@contextmanager
+def _ended_by(stop: Path) -> Iterator[None]:
+    """Interrupt the main thread as Ctrl-C would once there is such a file.
+
+    Ray's own way, ray.cancel, can end the caller when a training ends in the same moment (ray-project/ray#54798).
+    """
+    left = threading.Event()
+
+    def watch() -> None:
+        while not stop.exists():
+            if left.wait(0.2):
+                return
+        _thread.interrupt_main()
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        left.set()
+        watcher.join()
 
 
 def _command(args: Args) -> list[str]:
@@ -215,12 +247,14 @@ def run_all(args: Args, out: Path) -> None:
             message += "; if it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
         raise ConnectionError(message) from error
     waiting: list[Any] = []
+    stop = out / _STOP
+    stop.unlink(missing_ok=True)
     try:
         largest = max(node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"])
         if args.cpus > largest:  # Ray would wait for such a machine for ever
             raise ValueError(f"--cpus must be at most {largest:.0f}, the CPUs of the largest machine, got {args.cpus}")
         quiet = {"env_vars": {"TQDM_DISABLE": "1"}}  # one bar for all trainings is enough
-        remote: Any = ray.remote(num_cpus=args.cpus, max_retries=0, runtime_env=quiet)(train_and_score)
+        remote: Any = ray.remote(num_cpus=args.cpus, max_retries=0, runtime_env=quiet)(_run)
         for seed in range(args.seeds):
             oracle = remote.remote(args, "oracle", seed, out)
             waiting += [oracle, remote.remote(args, "student", seed, out, oracle)]
@@ -231,9 +265,9 @@ def run_all(args: Args, out: Path) -> None:
                 bar.set_postfix_str(f"last: {ray.get(done[0])}")
                 bar.update()
     except KeyboardInterrupt:  # which each training then gets too, and writes its checkpoint
-        for reference in waiting:
-            ray.cancel(reference)
+        stop.touch()
         ray.wait(waiting, num_returns=len(waiting), timeout=_END_TIMEOUT)
+        stop.unlink()
         raise
     except ray.exceptions.RayError as error:  # the training's own error, or a worker or a machine that died
         cause = getattr(error, "cause", None) or error
