@@ -40,13 +40,17 @@ class Args:
     touch_history: int | None = None
     """Control steps of touch that it sees, at most `history`; by default the preset's."""
     memory: int | None = None
-    """Blocks of ten control steps of which it sees the mean; by default the preset's, or none with --history."""
+    """Blocks of ten control steps of which it sees the mean of its joints; by default the preset's, or none with
+    --history."""
+    touch_memory: int | None = None
+    """Likewise of touch, at most `memory`; by default the preset's."""
     targets: Literal["increments", "absolute"] | None = None
     """What it predicts: motion from the targets that stand, or targets; by default the preset's."""
     held: bool | None = None
     """Whether it sees the targets that stand; by default the preset's."""
-    touch: Literal["statistics", "taxels"] | None = None
-    """What it feels: a few numbers of each fingertip, or all taxels; by default the preset's."""
+    touch: Literal["contact", "statistics", "taxels"] | None = None
+    """What it feels: how firmly each fingertip touches, a few numbers of each, or all taxels; by default the
+    preset's."""
     decay: float | None = None
     """The loss weighs the target h steps ahead by decay^h; by default the preset's."""
     execute: int | None = None
@@ -56,11 +60,8 @@ class Args:
 
 
 def _design(args: Args) -> Design:
-    given: dict[str, Any] = {
-        name: getattr(args, name)
-        for name in ("history", "touch_history", "memory", "targets", "held", "touch", "decay", "execute")
-        if getattr(args, name) is not None
-    }
+    names = ("history", "touch_history", "memory", "touch_memory", "targets", "held", "touch", "decay", "execute")
+    given: dict[str, Any] = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     if args.history is not None:  # what it sees of the past is then what was said
         given.setdefault("memory", 0)
     return replace(PRESETS[args.preset], tactile=args.tactile, **given)

@@ -31,10 +31,13 @@ class Design:
     touch_history: int = 5
     """Likewise of touch; never more than `history`."""
     memory: int = 20
-    """Blocks of `BLOCK` control steps, the newest of which ends with the present one. It sees the mean of joints and
-    touch over each, beside what `history` shows; 0: none."""
-    touch: Literal["statistics", "taxels"] = "statistics"
-    """What it feels: six numbers a fingertip, among them the resultant force, or all taxels without it."""
+    """Blocks of `BLOCK` control steps, the newest of which ends with the present one. It sees the mean of the joints
+    over each, beside what `history` shows; 0: none."""
+    touch_memory: int = 0
+    """Likewise of touch; never more than `memory`."""
+    touch: Literal["contact", "statistics", "taxels"] = "contact"
+    """What it feels: how firmly each fingertip touches; six numbers a fingertip, among them the resultant force; or all
+    taxels without it."""
     held: bool = True
     """Whether it sees the targets that stand beside the joint positions."""
     targets: Literal["increments", "absolute"] = "increments"
@@ -68,7 +71,8 @@ class Design:
                 raise ValueError(f"{name} must be true or false, got {getattr(self, name)!r}")
         _check_integer("history", self.history, 1, LONGEST_HISTORY)
         _check_integer("touch_history", self.touch_history, 1, LONGEST_HISTORY)
-        _check_integer("memory", self.memory, 0, LONGEST_HISTORY // BLOCK)
+        for name in ("memory", "touch_memory"):
+            _check_integer(name, getattr(self, name), 0, LONGEST_HISTORY // BLOCK)
         if self.memory and self.shared_encoder:
             raise ValueError(f"an encoder of single steps has no memory: memory must be 0, got {self.memory}")
         _check_integer("horizon", self.horizon, 1, LONGEST_HORIZON)
@@ -91,6 +95,7 @@ class Design:
             if any(width % 8 for width in self.widths):
                 raise ValueError(f"the levels of an hourglass must be multiples of 8 wide, got {self.widths}")
         object.__setattr__(self, "touch_history", min(self.touch_history, self.history))
+        object.__setattr__(self, "touch_memory", min(self.touch_memory, self.memory))
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -102,9 +107,13 @@ class Design:
         """Return how many steps it sees one by one of a modality: hand, arm or touch."""
         return self.touch_history if modality == "touch" else self.history
 
+    def blocks_seen(self, modality: str) -> int:
+        """Return how many blocks of its memory it sees of a modality."""
+        return self.touch_memory if modality == "touch" else self.memory
+
     def steps_needed(self, modality: str) -> int:
         """Return how many steps it needs of a modality, those of its memory included."""
-        return max(self.steps_seen(modality), BLOCK * self.memory)
+        return max(self.steps_seen(modality), BLOCK * self.blocks_seen(modality))
 
     @property
     def longest(self) -> int:

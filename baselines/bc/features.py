@@ -25,6 +25,8 @@ STATISTICS = 6
 they are spread."""
 _THRESHOLD = 8.0
 """Normal counts of a taxel that are not yet contact: noise, and what the taxels' offset drifts in minutes."""
+_FIRM = 100.0
+"""Normal counts of a fingertip that tell a firm contact from a light one."""
 _FAINT = 30.0
 """Normal counts of a fingertip below which its place of contact fades to zero, since it would be that of noise."""
 
@@ -61,6 +63,17 @@ def touch_statistics(counts: Tensor, resultant: Tensor) -> Tensor:
     return torch.cat([resultant, torch.stack([total, centre, spread], -1)], -1)
 
 
+def contact(counts: Tensor) -> Tensor:
+    """Return how firmly each fingertip touches (..., F), from 0 to 1.
+
+    Gains of taxels hardly show in it, so that a clone cannot tell by it from which hand an episode is.
+
+    Args:
+        counts: (..., F, T, 3) of the taxels without those at rest.
+    """
+    return ((counts[..., 2] - _THRESHOLD).clamp(min=0.0).sum(-1) / _FIRM).tanh()
+
+
 def observe(design: Design, steps: Mapping[str, Tensor], start: Tensor, resting: Tensor | None) -> dict[str, Tensor]:
     """Return the modalities (..., steps, numbers) of some steps of an episode.
 
@@ -83,8 +96,12 @@ def observe(design: Design, steps: Mapping[str, Tensor], start: Tensor, resting:
     if design.tactile:
         assert resting is not None
         counts = steps["tactile"] - resting.unsqueeze(-4)
-        statistics = design.touch == "statistics"
-        found["touch"] = touch_statistics(counts, steps["resultant"]).flatten(-2) if statistics else counts.flatten(-3)
+        if design.touch == "contact":
+            found["touch"] = contact(counts)
+        elif design.touch == "statistics":
+            found["touch"] = touch_statistics(counts, steps["resultant"]).flatten(-2)
+        else:
+            found["touch"] = counts.flatten(-3)
     return found
 
 
@@ -105,5 +122,5 @@ def sizes(design: Design, joints: int, pads: tuple[int, int]) -> dict[str, int]:
     found = {"hand": both * joints, "arm": both * ARM_JOINTS}
     if design.tactile:
         fingers, taxels = pads
-        found["touch"] = fingers * (STATISTICS if design.touch == "statistics" else 3 * taxels)
+        found["touch"] = fingers * {"contact": 1, "statistics": STATISTICS, "taxels": 3 * taxels}[design.touch]
     return found

@@ -41,7 +41,7 @@ class CloneNetwork(nn.Module):
         encoders: dict[str, nn.Module] = {}
         features = 0
         for name, size in sizes.items():
-            steps = design.steps_seen(name) + design.memory
+            steps = design.steps_seen(name) + design.blocks_seen(name)
             self.register_buffer(f"{name}_center", torch.zeros(size))
             self.register_buffer(f"{name}_factor", torch.ones(size))
             encoders[name] = _mlp([size if design.shared_encoder else steps * size, *design.encoder])
@@ -65,8 +65,8 @@ class CloneNetwork(nn.Module):
         for name in self.modalities:
             center, factor = getattr(self, f"{name}_center"), getattr(self, f"{name}_factor")
             seen = windows[name][:, -self.design.steps_seen(name) :]
-            if memory := self.design.memory:
-                blocks = windows[name][:, -BLOCK * memory :].unflatten(1, (memory, BLOCK)).mean(2)
+            if count := self.design.blocks_seen(name):
+                blocks = windows[name][:, -BLOCK * count :].unflatten(1, (count, BLOCK)).mean(2)
                 seen = torch.cat([blocks, seen], 1)
             seen = ((seen - center) * factor).clamp(-CLIP, CLIP)
             seen = seen if self.design.shared_encoder else seen.flatten(1)

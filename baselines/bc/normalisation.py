@@ -10,16 +10,15 @@ import torch
 from torch import Tensor
 
 from baselines.bc.design import Design
-from baselines.bc.features import STATISTICS
 from baselines.bc.network import CloneNetwork
 from baselines.bc.windows import Samples
 
 _MOST_ROWS = 20_000
 _LEAST_ANGLE = 1e-6
 """Spans of joint angles below this are none (rad)."""
-_LEAST_COUNTS = {"statistics": (10.0, 10.0, 10.0, 50.0, 0.1, 0.1), "taxels": (10.0, 10.0, 10.0)}
-"""Smallest half spans of touch: of a fingertip's statistics, and of a taxel's axes (counts). A finger that did not
-touch in training has a span of noise, and must not be amplified."""
+_LEAST_HALF = {"contact": (0.5,), "statistics": (10.0, 10.0, 10.0, 50.0, 0.1, 0.1), "taxels": (10.0, 10.0, 10.0)}
+"""Smallest half spans of the numbers of a fingertip, and of a taxel's axes (counts). A finger that did not touch in
+training has a span of noise, and must not be amplified."""
 
 
 @torch.no_grad()
@@ -27,7 +26,7 @@ def fit(network: CloneNetwork, samples: Samples, design: Design, fingers: int) -
     """Set the normalisation inside a network.
 
     Joints: the 1st to the 99th percentile of each number becomes -1 to 1. Touch: the 0.1th to the 99.9th percentile of
-    each statistic of a fingertip, or of each axis of a fingertip's taxels together. Increments: mean and standard
+    each number of a fingertip, or of each axis of a fingertip's taxels together. Increments: mean and standard
     deviation, for each step of the chunk; absolute targets: minimum and maximum, as the authors do.
 
     Args:
@@ -60,12 +59,11 @@ def fit(network: CloneNetwork, samples: Samples, design: Design, fingers: int) -
 
 def _touch_range(rows: np.ndarray, design: Design, fingers: int) -> tuple[np.ndarray, np.ndarray]:
     """Return centre and half span of each number of touch."""
-    if design.touch == "statistics":
-        pads = rows.reshape(len(rows), fingers, STATISTICS)
-    else:  # the taxels of a fingertip count as so many rows
-        pads = rows.reshape(len(rows), fingers, -1, 3).transpose(0, 2, 1, 3).reshape(-1, fingers, 3)
+    pads = rows.reshape(len(rows), fingers, -1)
+    if design.touch == "taxels":  # those of a fingertip count as so many rows
+        pads = pads.reshape(len(rows), fingers, -1, 3).transpose(0, 2, 1, 3).reshape(-1, fingers, 3)
     low, high = np.percentile(pads, [0.1, 99.9], axis=0)
-    center, half = (low + high) / 2, np.maximum((high - low) / 2, _LEAST_COUNTS[design.touch])
+    center, half = (low + high) / 2, np.maximum((high - low) / 2, _LEAST_HALF[design.touch])
     repeated = rows.shape[1] // center.size
     center, half = (np.repeat(value[:, None], repeated, axis=1) for value in (center, half))
     return center.ravel(), half.ravel()

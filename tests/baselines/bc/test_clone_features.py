@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from baselines.bc.design import Design
-from baselines.bc.features import STATISTICS, as_tensors, observe, rest, sizes, touch_statistics
+from baselines.bc.features import STATISTICS, as_tensors, contact, observe, rest, sizes, touch_statistics
 
 
 def frames(steps=20, fingers=2, taxels=10):
@@ -33,16 +33,29 @@ def test_touch_says_how_much_and_where():
     assert total == 1000 and centre == pytest.approx(1, abs=0.05) and spread < 0.2
 
 
+def test_contact_says_how_firmly_and_forgets_the_gain():
+    counts = torch.zeros(3, 2, 11, 3)
+    counts[0, 1, 4:7, 2] = torch.tensor([10.0, 20.0, 10.0])
+    counts[1, 1, 4:7, 2] = 300.0
+    counts[2] = 1.5 * counts[1]
+    found = contact(counts)
+    assert found.shape == (3, 2) and not found[:, 0].any()
+    assert 0.1 < found[0, 1] < 0.3
+    assert found[1, 1] == pytest.approx(float(found[2, 1]), abs=0.001)
+
+
 def test_noise_and_drift_of_a_few_counts_are_no_contact():
     counts = 2 * torch.randn(50, 2, 10, 3, generator=torch.Generator().manual_seed(0)).clamp(-4, 4)
+    assert not contact(counts).any()
     assert not touch_statistics(counts, torch.zeros(50, 2, 3))[..., 3:].any()
 
 
 @pytest.mark.parametrize("held", [True, False])
 @pytest.mark.parametrize("targets", ["increments", "absolute"])
-def test_what_is_seen_has_the_sizes_that_the_network_is_built_for(held, targets):
+@pytest.mark.parametrize("touch", ["contact", "taxels"])
+def test_what_is_seen_has_the_sizes_that_the_network_is_built_for(held, targets, touch):
     tactile, _ = frames()
-    design = Design(held=held, targets=targets, touch="taxels")
+    design = Design(held=held, targets=targets, touch=touch)
     steps = {"hand_q": np.ones((20, 3)), "held_hand": np.full((20, 3), 1.5), "arm_q": np.ones((20, 6)),
              "held_arm": np.full((20, 6), 1.25), "tactile": tactile}  # fmt: skip
     found = observe(design, as_tensors(design, steps), torch.full((6,), 0.25), rest(tactile))

@@ -44,7 +44,8 @@ def rows(episode, design):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"targets": "absolute", "held": False}, {"touch": "taxels"}, {"tactile": False}, {"history": 1},
+    [{}, {"targets": "absolute", "held": False}, {"touch": "taxels"}, {"touch": "contact", "touch_memory": 1},
+     {"tactile": False}, {"history": 1},
      {"decoder": "hourglass", "widths": (8, 16)}, {"shared_encoder": True, "memory": 0}],
 )  # fmt: skip
 def test_it_sees_on_the_robot_what_it_saw_in_training(episodes, changes):
@@ -89,7 +90,7 @@ def test_a_file_comes_back_as_the_same_policy(episodes, tmp_path):
     loaded = load(path)
     assert torch.equal(torch.get_rng_state(), drawn)  # the caller's draws are untouched
     assert (loaded.name, loaded.task, loaded.card) == ("nut-bc", "nut", {"seed": 0})
-    assert loaded.interface["observations"] == {key: list(shape) for key, shape in SHAPES.items()}
+    assert loaded.interface["observations"] == {key: list(SHAPES[key]) for key in DESIGN.fields}
     for row in rows(episodes[0], DESIGN)[:20]:
         np.testing.assert_array_equal(np.concatenate(policy.act(row)), np.concatenate(loaded.act(row)))
 

@@ -48,6 +48,16 @@ def test_touch_is_seen_no_longer_than_the_rest():
     assert Design(history=30).steps_seen("touch") == 5 and Design(history=30).steps_seen("hand") == 30
 
 
+def test_touch_is_remembered_no_longer_than_the_rest():
+    design = Design(memory=3, touch_memory=2)
+    assert design.steps_needed("touch") == 20 and design.steps_needed("hand") == 30
+    assert Design(memory=0, touch_memory=2).touch_memory == 0
+    numbers = sizes(design, 12, (5, 120))
+    network = CloneNetwork(design, numbers, 18)
+    blocks = {name: encoder[0].in_features // numbers[name] for name, encoder in network.encoders.items()}
+    assert blocks == {"hand": 33, "arm": 33, "touch": 7}
+
+
 def test_the_memory_is_the_mean_of_blocks_of_steps():
     design = Design(tactile=False, history=2, memory=3, encoder=(8,), widths=(8,))
     assert design.steps_needed("hand") == design.longest == 30 and design.steps_seen("hand") == 2
@@ -64,6 +74,7 @@ def test_a_history_that_was_asked_for_is_all_that_is_seen():
     assert clone._design(clone.Args(training=training)).memory == Design().memory > 0
     assert clone._design(clone.Args(training=training, history=30)).memory == 0
     assert clone._design(clone.Args(training=training, history=30, memory=4)).memory == 4
+    assert clone._design(clone.Args(training=training, touch_memory=4)).touch_memory == 4
 
 
 @pytest.mark.parametrize(("tactile", "millions"), [(True, 77.6), (False, 68.4)])
