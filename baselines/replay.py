@@ -38,7 +38,7 @@ class ReplayPolicy:
         name: in tables and files.
 
     Raises:
-        ValueError: the episode lacks a field.
+        ValueError: the episode lacks a field, or has a target that is not finite.
     """
 
     def __init__(self, episode: Episode, name: str = "replay") -> None:
@@ -49,6 +49,9 @@ class ReplayPolicy:
         self._header = episode.header
         self._start = np.concatenate([episode["held_hand"][0], episode["held_arm"][0]], dtype=float)
         self._targets = np.concatenate([episode["sent_hand"], episode["sent_arm"]], -1).astype(float)
+        if not np.isfinite(self._targets).all():
+            row = int(np.argmin(np.isfinite(self._targets).all(-1)))
+            raise ValueError(f"{episode.path} has a target in step {row} that is not finite; replay another")
         self._joints = episode.fields["sent_hand"].shape[0]
         self.reset()
 

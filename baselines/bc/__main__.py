@@ -43,7 +43,7 @@ class Args:
     """Blocks of ten control steps of which it sees the mean of its joints; by default the preset's, or none with
     --history."""
     touch_memory: int | None = None
-    """Likewise of touch, at most `memory`; by default the preset's."""
+    """Likewise of touch; by default the preset's."""
     targets: Literal["increments", "absolute"] | None = None
     """What it predicts: motion from the targets that stand, or targets; by default the preset's."""
     held: bool | None = None

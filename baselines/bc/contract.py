@@ -27,7 +27,7 @@ _MEANING = {
     "tactile": ("counts", "fingers, taxels, axes; as the sensor gives them, with their offset"),
     "resultant": ("counts", "force on each finger, three axes, as the sensor gives it"),
     "start_arm": ("rad", "arm_q of the episode's first step; no steps"),
-    "resting": ("counts", "what the taxels read at rest, see start; no steps"),
+    "resting": ("counts", "what touch reads at rest, see start; no steps"),
 }
 _STEP = (
     "Measure, and append what was measured to the inputs as the newest step; drop the oldest. As long as an episode is "
@@ -69,7 +69,7 @@ def input_shapes(policy: ClonePolicy) -> list[tuple[str, tuple[int, ...], int]]:
         found.append((name, (steps, *policy.shapes[name]), steps))
     found.append(("start_arm", (ARM_JOINTS,), 0))
     if design.tactile:
-        found.append(("resting", policy.shapes["tactile"], 0))
+        found.append(("resting", policy.shapes[design.rests], 0))
     return found
 
 
@@ -80,7 +80,7 @@ def contract(policy: ClonePolicy) -> dict[str, Any]:
     if design.tactile:
         start.append(
             f"Hold the targets for the first {REST_STEPS} steps, and measure. `resting` is the median over them of "
-            "each number of `tactile`."
+            f"each number of `{design.rests}`."
         )
     return {
         "format": FORMAT,

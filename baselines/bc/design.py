@@ -34,10 +34,10 @@ class Design:
     """Blocks of `BLOCK` control steps, the newest of which ends with the present one. It sees the mean of the joints
     over each, beside what `history` shows; 0: none."""
     touch_memory: int = 0
-    """Likewise of touch; never more than `memory`."""
+    """Likewise of touch."""
     touch: Literal["contact", "statistics", "taxels"] = "contact"
-    """What it feels: how firmly each fingertip touches; six numbers a fingertip, among them the resultant force; or all
-    taxels without it."""
+    """What it feels: how firmly each fingertip touches, by the resultant force on it; six numbers a fingertip, of that
+    force and of the taxels; or all taxels."""
     held: bool = True
     """Whether it sees the targets that stand beside the joint positions."""
     targets: Literal["increments", "absolute"] = "increments"
@@ -73,8 +73,10 @@ class Design:
         _check_integer("touch_history", self.touch_history, 1, LONGEST_HISTORY)
         for name in ("memory", "touch_memory"):
             _check_integer(name, getattr(self, name), 0, LONGEST_HISTORY // BLOCK)
-        if self.memory and self.shared_encoder:
-            raise ValueError(f"an encoder of single steps has no memory: memory must be 0, got {self.memory}")
+            if self.shared_encoder and getattr(self, name):
+                raise ValueError(
+                    f"an encoder of single steps has no memory: {name} must be 0, got {getattr(self, name)}"
+                )
         _check_integer("horizon", self.horizon, 1, LONGEST_HORIZON)
         _check_integer("execute", self.execute, 1, self.horizon)
         _check_integer("channels", self.channels, 0, 4096)
@@ -95,13 +97,17 @@ class Design:
             if any(width % 8 for width in self.widths):
                 raise ValueError(f"the levels of an hourglass must be multiples of 8 wide, got {self.widths}")
         object.__setattr__(self, "touch_history", min(self.touch_history, self.history))
-        object.__setattr__(self, "touch_memory", min(self.touch_memory, self.memory))
 
     @property
     def fields(self) -> tuple[str, ...]:
         """Fields of a step that the clone needs when it acts."""
-        touch = ("tactile", "resultant") if self.touch == "statistics" else ("tactile",)
-        return ("hand_q", "arm_q", "held_hand", "held_arm", *(touch if self.tactile else ()))
+        touch = {"contact": ("resultant",), "statistics": ("tactile", "resultant"), "taxels": ("tactile",)}
+        return ("hand_q", "arm_q", "held_hand", "held_arm", *(touch[self.touch] if self.tactile else ()))
+
+    @property
+    def rests(self) -> str:
+        """Field of touch from which a clone that feels takes off what it reads at rest."""
+        return "resultant" if self.touch == "contact" else "tactile"
 
     def steps_seen(self, modality: str) -> int:
         """Return how many steps it sees one by one of a modality: hand, arm or touch."""

@@ -25,21 +25,22 @@ STATISTICS = 6
 they are spread."""
 _THRESHOLD = 8.0
 """Normal counts of a taxel that are not yet contact: noise, and what the taxels' offset drifts in minutes."""
-_FIRM = 100.0
-"""Normal counts of a fingertip that tell a firm contact from a light one."""
+_LIGHT, _FIRM = 5.0, 20.0
+"""Counts of the force on a fingertip above rest that are not yet contact, and that tell a firm one from a light one
+(half a newton and two)."""
 _FAINT = 30.0
 """Normal counts of a fingertip below which its place of contact fades to zero, since it would be that of noise."""
 
 
-def rest(tactile: NDArray[Any]) -> Tensor:
-    """Return what the taxels read at rest (F, T, 3) (counts), given the frames of an episode's first steps.
+def rest(frames: NDArray[Any]) -> Tensor:
+    """Return what a sensor reads at rest (...) (counts), given the frames of an episode's first steps.
 
     It is the median, since the first frame after a start may be empty.
 
     Args:
-        tactile: (steps, F, T, 3) counts; of more than `REST_STEPS` the first count.
+        frames: (steps, ...) counts; of more than `REST_STEPS` the first count.
     """
-    return torch.from_numpy(np.median(tactile[:REST_STEPS], axis=0).astype(np.float32))
+    return torch.from_numpy(np.median(frames[:REST_STEPS], axis=0).astype(np.float32))
 
 
 def touch_statistics(counts: Tensor, resultant: Tensor) -> Tensor:
@@ -63,15 +64,13 @@ def touch_statistics(counts: Tensor, resultant: Tensor) -> Tensor:
     return torch.cat([resultant, torch.stack([total, centre, spread], -1)], -1)
 
 
-def contact(counts: Tensor) -> Tensor:
+def contact(force: Tensor) -> Tensor:
     """Return how firmly each fingertip touches (..., F), from 0 to 1.
 
-    Gains of taxels hardly show in it, so that a clone cannot tell by it from which hand an episode is.
-
     Args:
-        counts: (..., F, T, 3) of the taxels without those at rest.
+        force: (..., F, 3) counts of the force on each fingertip above rest, which also feels contact beside the taxels.
     """
-    return ((counts[..., 2] - _THRESHOLD).clamp(min=0.0).sum(-1) / _FIRM).tanh()
+    return ((force.norm(dim=-1) - _LIGHT).clamp(min=0.0) / _FIRM).tanh()
 
 
 def observe(design: Design, steps: Mapping[str, Tensor], start: Tensor, resting: Tensor | None) -> dict[str, Tensor]:
@@ -81,7 +80,7 @@ def observe(design: Design, steps: Mapping[str, Tensor], start: Tensor, resting:
         design: says what the clone sees.
         steps: its fields, each (..., steps, ...), float32.
         start: (..., 6) arm joints where the episode began (rad).
-        resting: (..., F, T, 3) counts of the taxels at rest; None where the clone does not feel.
+        resting: counts at rest of the field `design.rests`, without its steps; None where the clone does not feel.
     """
     hand, arm = steps["hand_q"], steps["arm_q"]
     origin = start.unsqueeze(-2) if design.targets == "increments" else 0.0
@@ -95,7 +94,7 @@ def observe(design: Design, steps: Mapping[str, Tensor], start: Tensor, resting:
         found = {"hand": hand, "arm": arm - origin}
     if design.tactile:
         assert resting is not None
-        counts = steps["tactile"] - resting.unsqueeze(-4)
+        counts = steps[design.rests] - resting.unsqueeze(-4 if design.rests == "tactile" else -3)
         if design.touch == "contact":
             found["touch"] = contact(counts)
         elif design.touch == "statistics":

@@ -65,6 +65,8 @@ class Training:
         for name in ("seed", "threads"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if self.seed >= 2**63:
+            raise ValueError(f"seed must be below 2^63, got {self.seed}")
         if not 0 < self.learning_rate < math.inf or not 0 <= self.weight_decay < math.inf:
             raise ValueError(
                 f"learning_rate must be positive and weight_decay not negative, both finite, got {self.learning_rate} "

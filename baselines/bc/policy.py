@@ -95,7 +95,7 @@ class ClonePolicy:
     def act(self, step: Mapping[str, NDArray[Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return targets of the hand (J,) and of the arm (6,) (rad), for the fields of the present step.
 
-        A clone that feels holds still in the first `REST_STEPS` steps, to learn what the taxels read at rest.
+        A clone that feels holds still in the first `REST_STEPS` steps, to learn what touch reads at rest.
 
         Raises:
             ValueError: a field is missing, has another shape than in training, or a value that is not finite.
@@ -105,8 +105,8 @@ class ClonePolicy:
         if self._start is None:
             self._start = fields["arm_q"][0]
         if self.design.tactile and len(self._first) < REST_STEPS:
-            self._first.append((fields, now["tactile"][0].copy()))
-            self._resting = rest(np.stack([tactile for _, tactile in self._first]))
+            self._first.append((fields, now[self.design.rests][0].copy()))
+            self._resting = rest(np.stack([frame for _, frame in self._first]))
             self._history.clear()  # what it saw before looks otherwise from the new rest
             self._history.extend(self._observed(seen) for seen, _ in self._first)
             return now["held_hand"][0].astype(float), now["held_arm"][0].astype(float)
@@ -172,8 +172,8 @@ def make_interface(design: Design, header: Header, shapes: Mapping[str, tuple[in
 def build(design: Design, interface: Mapping[str, Any]) -> CloneNetwork:
     """Return an untrained network for an interface."""
     joints = len(interface["joints"])
-    fingers, taxels, _ = interface["observations"].get("tactile", (0, 0, 3))
-    return CloneNetwork(design, sizes(design, joints, (fingers, taxels)), joints + ARM_JOINTS)
+    pads = interface["observations"].get(design.rests, (0, 0))[:2]  # the force on a fingertip has no taxels to count
+    return CloneNetwork(design, sizes(design, joints, pads), joints + ARM_JOINTS)
 
 
 def save(policy: ClonePolicy, path: Path) -> None:
@@ -230,6 +230,8 @@ def load(name: str | Path) -> ClonePolicy:
         with torch.random.fork_rng(devices=()):  # its first weights are drawn in vain, from the caller's generator
             network = build(design_from_json(content["design"]), content["interface"])
         network.load_state_dict(content["state"])
+        if not all(value.isfinite().all() for value in network.state_dict().values()):
+            raise ValueError("it has weights that are not finite")
         called = path.parent.name if path.name == "policy.pt" else path.stem
         return ClonePolicy(network, content["interface"], content["card"], called)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
@@ -241,6 +243,8 @@ def _check_interface(interface: Any) -> None:
     """Raise ValueError unless an interface is one, of sizes that can be built."""
     if not isinstance(interface, dict) or not isinstance(interface.get("observations"), dict):
         raise ValueError("its interface is not one of this version")
+    if missing := {"task", "hand", "joints", "fingers", "rate_hz"} - interface.keys():
+        raise ValueError(f"its interface has no {', '.join(sorted(missing))}")
     shapes = [tuple(shape) for shape in interface["observations"].values()]
     if not all(0 < math.prod(shape) <= _LARGEST for shape in shapes) or not 0 < len(interface["joints"]) <= _LARGEST:
         raise ValueError(f"its interface has sizes that are not possible: {shapes}")

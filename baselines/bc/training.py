@@ -52,7 +52,7 @@ def train(design: Design, training: Training, folder: Path, command: Sequence[st
     learned, held_out = split(episodes, training.validation, training.seed)
     if training.threads:
         torch.set_num_threads(training.threads)
-    labelled = load_labels(training.labels, design, episodes[0])
+    labelled = load_labels(training.labels, design, episodes)
     wanted = configuration(design, training, [*episodes, *labelled])
     with open_run_folder(folder, wanted, command, PARTS) as checkpoint:
         samples, validation = (

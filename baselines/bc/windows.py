@@ -70,24 +70,31 @@ def load_episodes(folders: Sequence[Path], design: Design, progress: float) -> l
     return found
 
 
-def load_labels(folders: Sequence[Path], design: Design, like: Episode) -> list[Episode]:
+def load_labels(folders: Sequence[Path], design: Design, demonstrations: Sequence[Episode]) -> list[Episode]:
     """Return the episodes of clones that were labelled: all that are not too short, however they ended.
 
     Args:
         folders: of the data sets.
         design: of the clone.
-        like: an episode of the demonstrations, to which they must belong.
+        demonstrations: to which they must belong.
 
     Raises:
         FolderError: a folder is no data set.
-        ValueError: a data set does not belong to the demonstrations.
+        ValueError: a data set does not belong to the demonstrations, or an episode is given twice.
     """
     found: list[Episode] = []
+    like, known = demonstrations[0], {episode.header.id for episode in demonstrations}
     for folder in folders:
         demos = Demonstrations(folder)
         differing = differences(like.header, like.fields, demos.header, demos.fields)
         if differing:
             raise ValueError(f"{folder} does not belong to {like.path.parent}: {'; '.join(differing)}")
+        if not known.isdisjoint(here := {episode.header.id for episode in demos}):
+            raise ValueError(
+                f"{folder} has episodes that were given before; --labels takes labels-1, labels-2, ... of a run "
+                "with --dagger, each once"
+            )
+        known |= here
         found += [episode for episode in demos if len(episode) >= design.history + design.horizon]
     return found
 
@@ -152,7 +159,7 @@ def make_samples(episodes: Sequence[Episode], design: Design, *, pauses: bool = 
             if values.dtype.kind == "f" and not np.isfinite(values).all():
                 row = int(np.argmin(np.isfinite(values).reshape(len(values), -1).all(1)))
                 raise ValueError(f"{episode.path} has a value of {name} in step {row} that is not finite; drop it")
-        resting = rest(steps["tactile"]) if design.tactile else None
+        resting = rest(steps[design.rests]) if design.tactile else None
         fields = as_tensors(design, steps)
         for name, seen in observe(design, fields, fields["arm_q"][0], resting).items():
             smaller = torch.float16 if name == "touch" and design.touch == "taxels" else torch.float32

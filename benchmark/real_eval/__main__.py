@@ -29,6 +29,7 @@ from benchmark.real_eval.until_decided import decisions, decisions_text
 from dexscrew_envs import program
 from dexscrew_envs.files import claimed, to_json
 from dexscrew_envs.program import Status
+from dexscrew_envs.tasks import make_task
 from real.addresses import NO_ADDRESSES, AddressOptions
 from real.safety import SafetyLimits
 from real.twin.objects import OBJECTS
@@ -127,6 +128,9 @@ def _rules(args: Args) -> Rules:
     limit = OBJECTS[args.task].seconds if args.seconds is None else args.seconds
     if not 0 < limit <= 3600:
         raise ValueError(f"--seconds must be positive and at most 3600, got {args.seconds}")
+    steps = limit / (step := make_task(args.task).control_dt)
+    if abs(steps - round(steps)) > 1e-6:
+        raise ValueError(f"--seconds must be a multiple of a control step, {step:g} s, got {args.seconds}")
     if not 0 <= args.stagnation <= 3600:
         raise ValueError(f"--stagnation must be from 0, for never, to 3600, got {args.stagnation}")
     if args.stratum not in STRATA:

@@ -68,6 +68,10 @@ def test_labels_of_an_earlier_training_are_learned_from(demos, asked, tmp_path, 
     record_waves(tmp_path / "other", 2, task="screwdriver")
     assert clone(demos, tmp_path / "third", "--labels", str(tmp_path / "other")) == 2
     assert "does not belong to" in capsys.readouterr().err
+    for given in ([str(demos)], [labels[0], labels[0]]):
+        assert clone(demos, tmp_path / "third", "--labels", *given) == 2
+        assert "has episodes that were given before" in capsys.readouterr().err
+    assert not (tmp_path / "third").exists()
 
 
 def test_what_is_done_is_not_done_again(demos, asked, tmp_path, monkeypatch):

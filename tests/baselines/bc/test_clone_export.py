@@ -39,11 +39,12 @@ class Driver:
     def __init__(self, folder):
         self.contract = json.loads((folder / "contract.json").read_text())
         self.session = onnxruntime.InferenceSession(folder / "policy.onnx", providers=["CPUExecutionProvider"])
+        self.rests = [name for name in ("tactile", "resultant") if f"of `{name}`" in " ".join(self.contract["start"])]
         self.past, self.chunk = [], []
 
     def act(self, row):
         self.past.append(row)
-        if "tactile" in row and len(self.past) <= 8:  # as `start` says
+        if self.rests and len(self.past) <= 8:  # as `start` says
             return np.concatenate([row["held_hand"], row["held_arm"]])
         if not self.chunk:
             inputs = {}
@@ -55,7 +56,7 @@ class Driver:
                 else:
                     value = {
                         "start_arm": lambda: self.past[0]["arm_q"],
-                        "resting": lambda: np.median([row["tactile"] for row in self.past[:8]], axis=0),
+                        "resting": lambda: np.median([row[self.rests[0]] for row in self.past[:8]], axis=0),
                     }[entry["name"]]()
                 inputs[entry["name"]] = value[None].astype(entry["dtype"])
             (targets,) = self.session.run([self.contract["output"]["name"]], inputs)

@@ -102,7 +102,7 @@ def test_a_file_comes_back_as_the_same_policy(episodes, tmp_path):
         ({"joints": ("a", "c", "b")}, r"the joints in the order \(a, b, c\), and here it is \(a, c, b\)"),
         ({"period": 0.1}, r"a rate \(Hz\) of 20, and here it is 10"),
         ({"shapes": {"hand_q": (3,)}}, "needs 'arm_q' among the observations"),
-        ({"shapes": {**SHAPES, "tactile": (5, 120, 3)}}, r"tactile of shape \(2, 10, 3\), got \(5, 120, 3\)"),
+        ({"shapes": {**SHAPES, "resultant": (5, 3)}}, r"resultant of shape \(2, 3\), got \(5, 3\)"),
     ],
 )
 def test_a_robot_that_differs_is_refused_by_name_and_value(episodes, changes, words):
@@ -116,8 +116,8 @@ def test_a_robot_that_differs_is_refused_by_name_and_value(episodes, changes, wo
 def test_a_step_that_cannot_be_is_refused(episodes):
     policy = make(episodes, DESIGN)
     step = rows(episodes[0], DESIGN)[0]
-    with pytest.raises(ValueError, match="needs 'tactile' in the step"):
-        policy.act({key: value for key, value in step.items() if key != "tactile"})
+    with pytest.raises(ValueError, match="needs 'resultant' in the step"):
+        policy.act({key: value for key, value in step.items() if key != "resultant"})
     with pytest.raises(ValueError, match=r"hand_q must have the shape \(3,\), got \(2,\)"):
         policy.act(step | {"hand_q": np.zeros(2)})
     with pytest.raises(ValueError, match="arm_q must be finite"):
@@ -140,6 +140,16 @@ def test_files_that_are_no_clones_are_refused(episodes, tmp_path):
     policies.write_atomically(content, path)
     with pytest.raises(ValueError, match="does not hold a clone that this version can build"):
         load(path)
+    for part, change, words in (
+        ("state", {"hand_center": torch.full((6,), torch.nan)}, "weights that are not finite"),
+        ("interface", {"rate_hz": None}, "its interface has no rate_hz"),
+    ):
+        save(make(episodes, DESIGN), path)
+        content = torch.load(path, weights_only=True)
+        content[part] = {key: value for key, value in (content[part] | change).items() if value is not None}
+        policies.write_atomically(content, path)
+        with pytest.raises(ValueError, match=words):
+            load(path)
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(ValueError, match="not a whole dexscrew-clone file"):
         load(path)

@@ -99,6 +99,7 @@ def test_a_folder_belongs_to_one_configuration_and_its_data(demos, tmp_path, cap
         (("--progress", "2"), "progress must lie between 0 and 1"),
         (("--history", "70"), "history and horizon together need 86"),
         (("--threads", "100000"), "threads must be at most"),
+        (("--seed", str(2**63)), "seed must be below 2^63"),
     ],
 )
 def test_impossible_arguments_are_refused_before_the_folder_is_made(demos, tmp_path, capsys, options, words):

@@ -81,7 +81,7 @@ def test_data_sets_that_differ_are_refused(demos, tmp_path, changes, words):
 def test_data_without_touch_are_refused_for_a_clone_that_feels(tmp_path):
     fields = {name: field for name, field in FIELDS.items() if name not in ("tactile", "resultant")}
     record_waves(tmp_path / "blind", fields=fields)
-    with pytest.raises(ValueError, match=r"no field tactile, .* train with --no-tactile"):
+    with pytest.raises(ValueError, match=r"no field resultant, .* train with --no-tactile"):
         load_episodes([tmp_path / "blind"], DESIGN, 0.7)
     assert len(load_episodes([tmp_path / "blind"], Design(tactile=False), 0.7)) == 4
 

@@ -19,6 +19,7 @@ from baselines.bc.network import CloneNetwork
         ({"history": True}, "history must be an integer"),
         ({"memory": 21}, "memory must be an integer from 0 to 20"),
         ({"memory": 2, "shared_encoder": True}, "memory must be 0, got 2"),
+        ({"memory": 0, "touch_memory": 1, "shared_encoder": True}, "touch_memory must be 0, got 1"),
         ({"horizon": 0}, "horizon must be an integer from 1"),
         ({"execute": 17}, "execute must be an integer from 1 to 16"),
         ({"decay": 0.0}, "decay must be a number above 0"),
@@ -48,10 +49,9 @@ def test_touch_is_seen_no_longer_than_the_rest():
     assert Design(history=30).steps_seen("touch") == 5 and Design(history=30).steps_seen("hand") == 30
 
 
-def test_touch_is_remembered_no_longer_than_the_rest():
+def test_touch_has_a_memory_of_its_own():
     design = Design(memory=3, touch_memory=2)
     assert design.steps_needed("touch") == 20 and design.steps_needed("hand") == 30
-    assert Design(memory=0, touch_memory=2).touch_memory == 0
     numbers = sizes(design, 12, (5, 120))
     network = CloneNetwork(design, numbers, 18)
     blocks = {name: encoder[0].in_features // numbers[name] for name, encoder in network.encoders.items()}

@@ -5,6 +5,7 @@ import pytest
 from clone_data import FIELDS, JOINTS, record_waves
 
 from baselines import replay
+from baselines.data.reader import Demonstrations
 from baselines.replay import load_replay
 
 
@@ -35,8 +36,6 @@ def test_it_goes_to_the_start_sends_what_was_sent_and_holds(demos):
 
 
 def policy_rows(demos):
-    from baselines.data.reader import Demonstrations
-
     episode = Demonstrations(demos).episode(0)
     return np.concatenate([episode["sent_hand"], episode["sent_arm"]], -1)
 
@@ -61,6 +60,18 @@ def test_what_does_not_fit_is_refused(demos, tmp_path):
     record_waves(tmp_path / "less", 1, fields={name: f for name, f in FIELDS.items() if name != "sent_arm"})
     with pytest.raises(ValueError, match="no field 'sent_arm', which a replay needs"):
         load_replay(tmp_path / "less", 0)
+
+
+def test_targets_that_are_not_finite_are_refused_with_their_step(demos, monkeypatch):
+    episode = Demonstrations(demos).episode(0)
+    sent = np.array(episode["sent_hand"])
+    sent[7, 1] = np.nan
+    before = type(episode).__getitem__
+    monkeypatch.setattr(
+        type(episode), "__getitem__", lambda self, name: sent if name == "sent_hand" else before(self, name)
+    )
+    with pytest.raises(ValueError, match="a target in step 7 that is not finite"):
+        replay.ReplayPolicy(episode)
 
 
 def test_the_command_refuses_what_is_not_there(demos, tmp_path, capsys):

@@ -166,6 +166,7 @@ ROBOT = ["--robot", "config", "--arm", "192.0.2.1", "--hand", "tcp://192.0.2.1:5
         (["--policies", "direct", "--perturb", "kick"], "choose from drag"),
         (["--policies", "direct", "--seconds", "nan"], "--seconds"),
         (["--policies", "direct", "--seconds", "0"], "--seconds"),
+        (["--policies", "direct", "--seconds", "10.04"], "--seconds must be a multiple of a control step, 0.05 s"),
         (["--policies", "direct", "--stagnation", "-1"], "--stagnation"),
         (["--policies", "direct", "--processes", "-1"], "at least 0"),
         (["--policies", "direct", "--until-decided"], "at least two policies"),
