@@ -18,8 +18,11 @@ def test_there_is_a_clone_of_each_task_with_a_card():
     for name, task in TASKS.items():
         clone, path = clones.load(name), clones.file_of(name)
         assert clone.task == task and clone.name == name and clone.design.tactile and clone.card["command"]
-        card = path.with_suffix(".md").read_text()
+        card, data = path.with_suffix(".md").read_text(), clone.card["data"]
         assert card.startswith(f"# {name}\n") and "twin" in card
+        assert all(str(data[count]) in card for count in ("episodes", "held out", "labelled")), (
+            "the card is of this file"
+        )
         assert clones.is_clone(name) and name not in policies.shipped()
 
 
