@@ -267,7 +267,7 @@ def run_all(args: Args, out: Path) -> None:
     except KeyboardInterrupt:  # which each training then gets too, and writes its checkpoint
         stop.touch()
         ray.wait(waiting, num_returns=len(waiting), timeout=_END_TIMEOUT)
-        stop.unlink()
+        stop.unlink(missing_ok=True)
         raise
     except ray.exceptions.RayError as error:  # the training's own error, or a worker or a machine that died
         cause = getattr(error, "cause", None) or error
