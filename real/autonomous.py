@@ -17,7 +17,7 @@ from real.robot import Vector
 
 Ending = Literal["complete", "lost", "trip", "stagnation", "time", "fault"]
 """Fastened; the task cannot be finished any more; the safety layer stopped the robot; nothing turned for long; the
-environment's time limit; the robot or its simulation failed."""
+environment's time limit; the robot, its simulation or the policy failed."""
 STAGNATION_TURNS = 0.02
 """Turns that count as progress when stagnation is looked for."""
 Watch = Callable[[Observation, Mapping[str, Any]], None]
@@ -110,9 +110,13 @@ def run_trial(
     ended: Ending | None = None
     reason = ""
     while ended is None:
-        hand, arm = policy.act(env, observation)
+        targets = np.concatenate(policy.act(env, observation))
+        if not np.isfinite(targets).all():  # other policies' trials may go on
+            env.robot.stop()
+            ended, reason = "fault", f"the policy asked for targets that are not finite: {targets.tolist()}"
+            break
         try:
-            observation, _, terminated, truncated, info = env.step(np.concatenate([hand, arm]))
+            observation, _, terminated, truncated, info = env.step(targets)
         except RuntimeError as error:  # the robot failed, or the twin's physics diverged; other trials may go on
             env.robot.stop()
             ended, reason = "fault", str(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -105,8 +106,8 @@ def load_robot_policy(name: str, task: str) -> RobotPolicy:
     """Return a policy by what a command line calls it.
 
     Args:
-        name: `direct`, the task's student with the arm still; `direct:POLICY`, another skill; `replay:FOLDER:NUMBER`,
-            a recorded episode; or the name or the file of a clone.
+        name: `direct`, the task's student with the arm still; the name of another skill, or `direct:POLICY`, which
+            may be a file; `replay:FOLDER:NUMBER`, a recorded episode; or the name or the file of a clone.
         task: that it is for.
 
     Raises:
@@ -119,6 +120,8 @@ def load_robot_policy(name: str, task: str) -> RobotPolicy:
     found: RobotPolicy
     if kind == DIRECT:
         found = Direct(load_skill(rest or f"{task}-student"), name)
+    elif name in policies.shipped():
+        found = Direct(load_skill(name), name)
     elif kind == REPLAY:
         folder, _, number = rest.rpartition(":")
         if not folder or not number.isdecimal():
@@ -127,7 +130,22 @@ def load_robot_policy(name: str, task: str) -> RobotPolicy:
             )
         found = FromFields(load_replay(Path(folder), int(number)))
     else:
+        _check_known(name)
         found = FromFields(clones.load(name))
     if found.task != task:
         raise ValueError(f"{name} was made for the task {found.task!r}, not {task!r}")
     return found
+
+
+def _check_known(name: str) -> None:
+    """Refuse what is neither the name of a clone nor looks like a file, with what may have been meant."""
+    if name in clones.shipped() or Path(name).suffix or Path(name).is_file():
+        return
+    students = [skill for skill in policies.shipped() if skill.endswith("-student")]
+    known = (DIRECT, *students, *clones.shipped())
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    raise ValueError(
+        f"unknown policy {name!r}{hint}; choose from {', '.join(known)}, or give replay:FOLDER:NUMBER or the path of a "
+        "clone's file, such as runs/nut-bc/policy.pt"
+    )

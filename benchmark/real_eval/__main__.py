@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from baselines.progress import Progress
-from benchmark.real_eval.entrants import Entrant, parse_entrants
+from benchmark.real_eval.entrants import Entrant, check_where, parse_entrants
 from benchmark.real_eval.on_robot import RobotTrials, plan
 from benchmark.real_eval.on_twin import TwinTrials
 from benchmark.real_eval.report import Records, draw_recordings, report, write_videos
 from benchmark.real_eval.results_folder import ResultsFolder, check_protocol, read_protocol, trial_of
 from benchmark.real_eval.rules import Job, Rules, default_shapes, robot_order, twin_order
 from benchmark.real_eval.terminal import Terminal
-from benchmark.real_eval.trial import check_fits, make_env
+from benchmark.real_eval.trial import check_fits, make_env, robot_of
 from benchmark.real_eval.until_decided import decisions, decisions_text
 from dexscrew_envs import program
 from dexscrew_envs.files import claimed, to_json
@@ -88,6 +88,8 @@ def _run(args: Args) -> int:
     rules = _rules(args)
     shapes = _shapes(args)
     entrants = parse_entrants(args.policies, args.task)
+    check_where(entrants, args.robot)
+    robot_of(rules, args.addresses)
     if args.until_decided and (len(entrants) < 2 or args.robot == "config"):
         raise ValueError("--until-decided compares at least two policies on the twin")
     out = args.out or Path("runs") / f"real-eval-{args.task}"
@@ -141,6 +143,9 @@ def _rules(args: Args) -> Rules:
         check_perturbation(args.perturb)
     twin = args.robot != "config"
     if not twin:
+        for name in ("stratum", "stagnation", "processes"):
+            if getattr(args, name) != getattr(Args, name):
+                raise ValueError(f"--{name} is for twins; leave it out with --robot config")
         args.addresses.check_both()
     elif given := [*args.addresses.options(), *(["--turns-needed"] if args.turns_needed else [])]:
         raise ValueError(f"{', '.join(given)}: only with --robot config; a twin of this computer needs none")

@@ -30,6 +30,7 @@ ROWS: Mapping[str, str] = MappingProxyType(
 )  # fmt: skip
 """Short labels of the paper's rows. Policies under them stand beside the paper's results."""
 SCRIPTED_WRIST = "scripted-wrist"
+_ONLY_TWIN = "{} follows what it sees of a twin in this process; give --robot twin"
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,17 @@ def parse_entrants(given: Sequence[str], task: str) -> list[Entrant]:
     return found
 
 
+def check_where(entrants: Sequence[Entrant], robot: str) -> None:
+    """Refuse policies that see what only a twin in this process shows.
+
+    Raises:
+        ValueError: one is among them, and the robot is another; the message names it.
+    """
+    for entrant in entrants:
+        if entrant.source == SCRIPTED_WRIST and robot != "twin":
+            raise ValueError(_ONLY_TWIN.format(entrant.label))
+
+
 def _parse(given: str, task: str) -> Entrant:
     label, equals, source = given.rpartition("=")
     if equals and not (label and source):
@@ -97,8 +109,8 @@ def make_policy(source: str, task: str) -> RobotPolicy:
     """Return a policy by what a command line calls it.
 
     Args:
-        source: what `load_robot_policy` takes; the name of a student, which is tried with the arm still; or
-            `scripted-wrist`, the student with a wrist that follows what it sees of the twin.
+        source: what `load_robot_policy` takes; or `scripted-wrist`, the student with a wrist that follows what it sees
+            of the twin.
         task: name of the task.
 
     Raises:
@@ -107,8 +119,6 @@ def make_policy(source: str, task: str) -> RobotPolicy:
     """
     if source == SCRIPTED_WRIST:
         return FollowingWrist(task)
-    if source in policies.shipped() and source.endswith("-student"):
-        source = f"{DIRECT}:{source}"
     return load_robot_policy(source, task)
 
 
@@ -130,7 +140,7 @@ class FollowingWrist:
         from real.twin.robot import TwinRobot
 
         if not isinstance(env.robot, TwinRobot):
-            raise ValueError(f"{self.name} follows what it sees of a twin in this process; give --robot twin")
+            raise ValueError(_ONLY_TWIN.format(self.name))
         self._fingers.reset(env)
         self._plant = env.robot.plant
         self._wrist = ScriptedWrist(self._plant.start_arm_q.copy(), np.random.default_rng(env.np_random_seed))

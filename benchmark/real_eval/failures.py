@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from real.autonomous import Ending
 
 KINDS = ("complete", "lost contact", "stagnation", "slip", "fell", "safety trip", "time", "fault")
-"""How trials end. "time": it still made progress at its limit; "fault": the robot or its simulation failed."""
+"""How trials end. "time": it still made progress at its limit; "fault": robot, simulation or policy failed."""
 WINDOW = 20.0
 """Length of the last part of a trial that is looked at (s); more than two of a policy's gaits."""
 _PROGRESS = 0.1  # net turns in the window that are progress

@@ -22,6 +22,33 @@ from real.robot import ControlGains
 from real.teleop.episode import Row
 
 
+def robot_of(rules: Rules, addresses: Addresses = NO_ADDRESSES) -> ControlGains:
+    """Return what the trials run on, checked; nothing is connected for it.
+
+    Args:
+        rules: of all trials.
+        addresses: of the robot, where the trials are on one.
+
+    Raises:
+        ValueError: an address is missing or cannot be one, or the stratum is unknown.
+    """
+    if rules.robot == "config":
+        from real.hardware.robot import RobotConfig
+
+        return RobotConfig(**vars(addresses))
+    if rules.robot == "server":
+        from real.twin.network.served import ServedTwinConfig
+
+        return ServedTwinConfig(stratum=rules.stratum)
+    if rules.perturbation:
+        from benchmark.real_eval.perturbations import PerturbedTwinConfig
+
+        return PerturbedTwinConfig(stratum=rules.stratum, perturbation=rules.perturbation)
+    from real.twin.robot import TwinConfig
+
+    return TwinConfig(stratum=rules.stratum)
+
+
 def make_env(rules: Rules, shape: str, addresses: Addresses = NO_ADDRESSES) -> DexScrewRealEnv:
     """Return the environment of a trial, connected.
 
@@ -31,27 +58,10 @@ def make_env(rules: Rules, shape: str, addresses: Addresses = NO_ADDRESSES) -> D
         addresses: of the robot, where the trial is on one.
 
     Raises:
-        ValueError: an address is missing, or shape or stratum is unknown.
+        ValueError: an address is missing or cannot be one, or shape or stratum is unknown.
         RobotError: the robot cannot be reached.
     """
-    config: ControlGains
-    if rules.robot == "config":
-        from real.hardware.robot import RobotConfig
-
-        config = RobotConfig(**vars(addresses))
-    elif rules.robot == "server":
-        from real.twin.network.served import ServedTwinConfig
-
-        config = ServedTwinConfig(stratum=rules.stratum)
-    elif rules.perturbation:
-        from benchmark.real_eval.perturbations import PerturbedTwinConfig
-
-        config = PerturbedTwinConfig(stratum=rules.stratum, perturbation=rules.perturbation)
-    else:
-        from real.twin.robot import TwinConfig
-
-        config = TwinConfig(stratum=rules.stratum)
-    env = DexScrewRealEnv(rules.task, robot=config, shape=shape, action="full")
+    env = DexScrewRealEnv(rules.task, robot=robot_of(rules, addresses), shape=shape, action="full")
     env.episode_steps = max(1, round(rules.limit / env.task.control_dt))
     return env
 

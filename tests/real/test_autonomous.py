@@ -96,10 +96,10 @@ def test_a_robot_that_does_not_measure_turns():
     assert (found.progress, found.turns, found.ended_by) == (None, (), "time")
 
 
-def test_a_policy_that_asks_for_the_impossible_is_refused_and_nothing_is_sent():
+def test_a_policy_that_asks_for_the_impossible_ends_the_trial_and_nothing_is_sent():
     robot = Turning()
-    with pytest.raises(ValueError, match="finite"):
-        trial(robot, Wild())
+    found = trial(robot, Wild())
+    assert found.ended_by == "fault" and "targets that are not finite: [nan" in found.reason
     assert not robot.commands and robot.stops > 0
 
 

@@ -82,7 +82,10 @@ def test_a_clone_of_another_robot_is_refused_before_anything_moves(env, tmp_path
         ("direct:nut-student", "screwdriver", "made for the task 'nut', not 'screwdriver'"),
         ("direct:nut-oracle", "nut", "which only a simulation knows"),
         ("replay:demos", "nut", "replay:FOLDER:NUMBER"),
-        ("nut-bcc", "nut", "unknown clone 'nut-bcc'"),
+        ("nut-oracle", "nut", "which only a simulation knows"),
+        ("nut-bcc", "nut", "unknown policy 'nut-bcc'; did you mean 'nut-bc'"),
+        ("driect", "nut", "did you mean 'direct'"),
+        ("nut-studnet", "nut", "did you mean 'nut-student'"),
     ],
 )
 def test_unknown_policies_are_refused(name, task, words):

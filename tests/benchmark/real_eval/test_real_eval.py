@@ -151,7 +151,7 @@ def test_over_the_network(in_this_process, tmp_path, capsys):
     assert json.loads(told.strip().splitlines()[-1])["direct"]["cross"]["trials"] == 1 and "ours, twin's server" in told
 
 
-ROBOT = ["--robot", "config", "--arm", "192.0.2.1", "--hand", "tcp://192.0.2.1:5557"]
+ROBOT = ["--robot", "config", "--arm", "192.0.2.1", "--hand", "tcp://127.0.0.1:5557"]
 
 
 @pytest.mark.parametrize(
@@ -223,10 +223,22 @@ def test_on_the_robot(monkeypatch, tmp_path, capsys):
     assert robot.closed and (tmp_path / "contact.png").exists()
 
 
-def test_the_scripted_wrist_does_not_run_on_a_robot(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(command, "make_env", lambda *_: DexScrewRealEnv("nut", robot=FakeRobot(), action="full"))
-    assert main([*SHORT, "--policies", "scripted-wrist", *ROBOT, "--out", str(tmp_path)]) == 2
-    assert "give --robot twin" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["--policies", "scripted-wrist", *ROBOT], "give --robot twin"),
+        (["--policies", "scripted-wrist", "--robot", "server"], "give --robot twin"),
+        (["--policies", "direct", *ROBOT, "--hand", "nowhere"], "nowhere"),
+        (["--policies", "direct", *ROBOT, "--stratum", "hard"], "--stratum is for twins"),
+        (["--policies", "direct", *ROBOT, "--stagnation", "5"], "--stagnation is for twins"),
+        (["--policies", "direct", *ROBOT, "--processes", "2"], "--processes is for twins"),
+    ],
+)
+@pytest.mark.parametrize("dry", [["--dry-run"], []])
+def test_what_a_robot_cannot_do_is_refused_before_it_is_connected(given, words, dry, tmp_path, capsys):
+    assert main([*SHORT, *given, *dry, "--out", str(tmp_path / "out")]) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
