@@ -20,6 +20,7 @@ from baselines.data.folder import FolderError, numbered
 from baselines.data.reader import Demonstrations
 from baselines.data.writer import Recorder
 from real.env import DexScrewRealEnv, Observation
+from real.hand_poses import SQUEEZE
 from real.kinematics import forward, inverse, matrix_to_pose, pose_to_matrix
 from real.robot import RobotError, Vector
 from real.robot_policies import load_robot_policy
@@ -242,7 +243,7 @@ def relabel(
     jobs = [(shapes[k % len(shapes)], seed + k) for k in range(episodes)]
     about = {
         "actor": clone.parent.name, "actor_sha256": policy_digest(str(clone)),
-        "sharing": {"share": SHARE, "alone": ALONE, "drift": DRIFT, "late": LATE},
+        "sharing": {"share": SHARE, "alone": ALONE, "drift": DRIFT, "late": LATE, "squeeze": SQUEEZE},
     }  # fmt: skip
     _check_actor(out, about)
     with Recorder(out, header, fields) as recorder:

@@ -164,7 +164,7 @@ def widest(operator):
         seen = scene(0.05 * k)
         seen.sight.tips[1:, 0] = apart
         hand = operator.orders(seen).hand
-        apart += {"release": 0.01, "grasp": -0.01}.get(hand, 0.0)
+        apart += {"release": 0.01, "squeeze": -0.01}.get(hand, 0.0)
         apart = max(apart, 0.08)
         most = max(most, apart - 0.1)
     return most
