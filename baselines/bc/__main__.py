@@ -62,6 +62,9 @@ class Args:
 def _design(args: Args) -> Design:
     names = ("history", "touch_history", "memory", "touch_memory", "targets", "held", "touch", "decay", "execute")
     given: dict[str, Any] = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    if not args.tactile and (touch := [name for name in given if name.startswith("touch")]):
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in touch)
+        raise ValueError(f"a clone without touch has no {options}: give these, or --no-tactile")
     if args.history is not None:  # what it sees of the past is then what was said
         given.setdefault("memory", 0)
     return replace(PRESETS[args.preset], tactile=args.tactile, **given)

@@ -98,6 +98,10 @@ def test_a_folder_belongs_to_one_configuration_and_its_data(demos, tmp_path, cap
         (("--validation", "1"), "validation must lie between 0 and 1"),
         (("--progress", "2"), "progress must lie between 0 and 1"),
         (("--history", "70"), "history and horizon together need 86"),
+        (
+            ("--no-tactile", "--touch", "taxels", "--touch-memory", "3"),
+            "has no --touch-memory, --touch: give these, or",
+        ),
         (("--threads", "100000"), "threads must be at most"),
         (("--seed", str(2**63)), "seed must be below 2^63"),
     ],
