@@ -70,6 +70,20 @@ def test_a_server_that_is_killed_is_told():
     wait_until(lambda: not servers())
 
 
+@pytest.mark.slow
+def test_a_server_that_does_not_answer_is_told():
+    with closing(make_env()) as env:
+        [server] = servers()
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(RobotError, match="gave no answer within 2 s"):
+                env.robot.read()
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+        env.reset(seed=2)  # with another server
+        assert env.robot.read().progress.needed == 8.0 and servers() != [server]
+
+
 def test_why_a_server_does_not_start_is_told(monkeypatch):
     host = free_address()
     monkeypatch.setattr(served, "free_address", lambda: host)
