@@ -51,7 +51,7 @@ class RecordedEpisodes:
             self._recordings, self._files = list(Demonstrations(folder)) if files else [], files
         return [
             Episode(
-                name=recording.name, task=recording.header.task, shape=recording.header.shape,
+                key=f"{recording.name} {recording.header.id}", task=recording.header.task, shape=recording.header.shape,
                 outcome=recording.outcome.mark, steps=len(recording), period=recording.header.period,
             )
             for recording in self._recordings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -19,7 +20,8 @@ _Value = TypeVar("_Value")
 class Episode:
     """A recorded episode, as the page lists it."""
 
-    name: str
+    key: str
+    """Tells it from all others; pages ask for it by this, since lists change."""
     task: str
     shape: str
     outcome: str
@@ -30,7 +32,7 @@ class Episode:
 
 
 class Replay(Protocol):
-    """Recorded episodes. All calls come from one thread."""
+    """Recorded episodes. All calls come from one thread; the others count them by their place in the list."""
 
     def episodes(self) -> Sequence[Episode]:
         """Return the episodes."""
@@ -58,14 +60,13 @@ class ReplayRoutes:
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes to an application."""
-        step = r"/replay/{episode:\d{1,6}}/{step:\d{1,8}}"
         app.router.add_get("/replay", self._episodes)
-        app.router.add_get(r"/replay/{episode:\d{1,6}}", self._overview)
-        app.router.add_get(step, self._state)
-        app.router.add_get(f"{step}/picture", self._picture)
+        app.router.add_get("/replay/overview", self._overview)
+        app.router.add_get("/replay/step", self._state)
+        app.router.add_get("/replay/picture", self._picture)
         app.on_cleanup.append(self._close)
 
-    async def _ask(self, question: Callable[..., _Value], *arguments: int) -> _Value:
+    async def _ask(self, question: Callable[..., _Value], *arguments: Any) -> _Value:
         return await asyncio.get_running_loop().run_in_executor(self._thread, question, *arguments)
 
     async def _episodes(self, request: web.Request) -> web.Response:
@@ -73,26 +74,26 @@ class ReplayRoutes:
         return _json(encode("episodes", {"episodes": [asdict(episode) for episode in episodes]}))
 
     async def _overview(self, request: web.Request) -> web.Response:
-        episode, _ = await self._place(request)
-        return _json(encode("overview", dict(await self._ask(self._replay.overview, episode))))
+        overview = await self._ask(self._found, request, lambda episode, _: self._replay.overview(episode))
+        return _json(encode("overview", dict(overview)))
 
     async def _state(self, request: web.Request) -> web.Response:
-        state = await self._ask(self._replay.state, *await self._place(request))
+        state = await self._ask(self._found, request, self._replay.state)
         return _json(encode("step", {"state": check_state(state)}))
 
     async def _picture(self, request: web.Request) -> web.Response:
-        picture = await self._ask(self._replay.picture, *await self._place(request))
+        picture = await self._ask(self._found, request, self._replay.picture)
         if picture is None:
             return web.Response(status=204)
         return web.Response(body=picture, content_type=picture_type(picture))
 
-    async def _place(self, request: web.Request) -> tuple[int, int]:
-        """Return the numbers of episode and step that are asked for."""
-        episodes = await self._ask(self._replay.episodes)
-        episode, step = int(request.match_info["episode"]), int(request.match_info.get("step", 0))
-        if episode >= len(episodes) or step >= max(1, episodes[episode].steps):
-            raise web.HTTPNotFound(text="there is no such episode or step")
-        return episode, step
+    def _found(self, request: web.Request, question: Callable[[int, int], _Value]) -> _Value:
+        """Ask about the episode and step of a request. One call does all, so that the list does not change between."""
+        key, step = request.query.get("episode", ""), request.query.get("step", "0")
+        for place, episode in enumerate(self._replay.episodes()):
+            if episode.key == key and re.fullmatch(r"\d{1,8}", step) and int(step) < max(1, episode.steps):
+                return question(place, int(step))
+        raise web.HTTPNotFound(text="there is no such episode or step")
 
     async def _close(self, app: web.Application) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)

@@ -34,9 +34,11 @@ def test_a_set_is_opened_again_only_when_its_files_have_changed(tmp_path, monkey
     monkeypatch.setattr(recorded, "Demonstrations", lambda folder: opened.append(folder) or Demonstrations(folder))
     replay = RecordedEpisodes(tmp_path / "demos", SOURCE)
     assert [len(replay.episodes()) for _ in range(3)] == [3, 3, 3] and opened == [SOURCE]
+    samples = {episode.key for episode in replay.episodes()}
     (tmp_path / "demos").mkdir()
     file = shutil.copy(SOURCE / "episode_000001.h5", tmp_path / "demos")
     assert [len(replay.episodes()) for _ in range(3)] == [1, 1, 1] and len(opened) == 2
+    assert len(samples) == 3 and replay.episodes()[0].key in samples  # the same episode, now first in the list
     os.utime(file, (0, 0))  # as after an edit
     assert len(replay.episodes()) == 1 and len(opened) == 3
     os.unlink(file)

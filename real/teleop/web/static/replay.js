@@ -37,12 +37,17 @@ export class Replay {
     this.play(false);
   }
 
+  /** Addresses a step of the episode by its key, since the list may have changed. */
+  query(step = 0) {
+    return new URLSearchParams({ episode: this.list[this.episode].key, step });
+  }
+
   async load(episode) {
     this.play(false);
     this.episode = episode;
     $("step").max = this.list[episode].steps - 1;
     try {
-      this.curves = await (await get(`/replay/${episode}`)).json();
+      this.curves = await (await get(`/replay/overview?${this.query()}`)).json();
     } catch (error) {
       this.on.failed(error.message);
     }
@@ -80,8 +85,8 @@ export class Replay {
     try {
       for (let shown = -1; shown !== this.wanted;) {
         shown = this.wanted;
-        const path = `/replay/${this.episode}/${shown}`;
-        const [state, picture] = await Promise.all([get(path), get(`${path}/picture`)]);
+        const query = this.query(shown);
+        const [state, picture] = await Promise.all([get(`/replay/step?${query}`), get(`/replay/picture?${query}`)]);
         this.on.state((await state.json()).state);
         if (picture.status === 200) this.on.picture(await picture.blob());
       }

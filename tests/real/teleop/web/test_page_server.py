@@ -34,7 +34,7 @@ class Recorded:
     """One episode of three steps."""
 
     def episodes(self):
-        return [Episode(name="one", task="nut", shape="square", outcome="success", steps=3, period=0.05)]
+        return [Episode(key="one/1 &", task="nut", shape="square", outcome="success", steps=3, period=0.05)]
 
     def overview(self, episode):
         return {"turns": [0, 1, 2], "skill": [0, 1, 1]}
@@ -276,15 +276,24 @@ def test_a_page_that_reads_nothing_does_not_hold_up_the_session(operator):
 def test_a_recording_is_shown_step_by_step(operator):
     async def body(client):
         async with client.get(url(operator, "/replay")) as answer:
-            assert (await answer.json())["episodes"][0]["steps"] == 3
-        async with client.get(url(operator, "/replay/0")) as answer:
+            episodes = (await answer.json())["episodes"]
+            assert episodes[0]["steps"] == 3
+            key = episodes[0]["key"]
+
+        def get(what, episode=key, step=0):
+            return client.get(url(operator, f"/replay/{what}"), params={"episode": episode, "step": step})
+
+        async with get("overview") as answer:
             assert (await answer.json())["turns"] == [0, 1, 2]
-        async with client.get(url(operator, "/replay/0/1")) as answer:
+        async with get("step", step=1) as answer:
             assert (await answer.json())["state"]["task"] == "nut"
-        async with client.get(url(operator, "/replay/0/0/picture")) as answer:
+        async with get("picture") as answer:
             assert answer.content_type == "image/png" and await answer.read() == PNG
-        for path, status in (("/0/1/picture", 204), ("/1/0", 404), ("/0/3", 404), ("/0/2", 422)):
-            async with client.get(url(operator, f"/replay{path}")) as answer:
+        for what, episode, step, status in (
+            ("picture", key, 1, 204), ("step", "two", 0, 404), ("step", "", 0, 404), ("step", key, 3, 404),
+            ("step", key, -1, 404), ("step", key, "²", 404), ("overview", "two", 0, 404), ("step", key, 2, 422),
+        ):  # fmt: skip
+            async with get(what, episode, step) as answer:
                 assert answer.status == status
 
     ask(body)
