@@ -5,6 +5,7 @@ See chromium.py for what has to be installed; without it these tests are skipped
 
 from __future__ import annotations
 
+import shutil
 from urllib.parse import urlsplit
 
 import chromium
@@ -12,6 +13,8 @@ import numpy as np
 import pytest
 from page_session import FakeSession
 
+from baselines.data.reader import Demonstrations
+from real.teleop.recorded import SAMPLES, RecordedEpisodes
 from real.teleop.web.config import PageConfig
 from real.teleop.web.link import LinkLimits
 from real.teleop.web.operator import WebOperator
@@ -41,12 +44,14 @@ device.controllers.right.position.set(0.3, 1.2, -0.4);
 window.guessed = false;
 Object.defineProperty(XRPose.prototype, "emulatedPosition", {get: () => window.guessed});
 """
+_CHOOSE = "(list => { list.value = %d; list.dispatchEvent(new Event('change')); })(document.querySelector('#episodes'))"
 STEPS = 12
 
 
 @pytest.fixture
-def session():
-    operator = WebOperator(PageConfig(port=0), PATIENT, tell=lambda text: None)
+def session(tmp_path):
+    replay = RecordedEpisodes(tmp_path / "demos", SAMPLES / "nut")
+    operator = WebOperator(PageConfig(port=0), PATIENT, replay=replay, tell=lambda text: None)
     with FakeSession(operator) as session:
         yield session
 
@@ -126,6 +131,20 @@ def test_a_second_page_watches(browse, session):
     second.until("document.body.dataset.role === 'viewer'")
     assert "may watch" in second.run("document.querySelector('#notice').textContent")
     assert session.until(lambda s: s.orders.fresh)
+
+
+def test_an_episode_is_replayed_also_when_it_is_at_another_place_by_now(browse, tmp_path):
+    page = browse()
+    page.run("document.querySelector('[data-mode=replay]').click()")
+    page.until("document.querySelectorAll('#episodes option').length === 3")
+    first, _, last = Demonstrations(SAMPLES / "nut")
+    page.until(f"document.querySelector('#task').textContent.startsWith('{first.header.shape}')")
+    (tmp_path / "demos").mkdir()
+    shutil.copy(last.path, tmp_path / "demos")  # it is the only one now
+    page.run(_CHOOSE % 2)
+    page.until(f"document.querySelector('#task').textContent.startsWith('{last.header.shape}')")
+    page.run(_CHOOSE % 0)
+    page.until("document.querySelector('#notice').textContent.includes('there is no such episode')")
 
 
 def test_the_page_asks_nobody_else(browse, session):
