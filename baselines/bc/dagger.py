@@ -27,7 +27,7 @@ ENTRY_POINTS = "dexscrew.relabellers"
 """Group of entry points in which a package names what lets a clone act on a kind of robot and labels what it did, by
 the robot's name in the data's headers. It is called as `real.teleop.relabel.relabel`."""
 _SEEDS = 100_000
-"""Seeds between two rounds: far from those of demonstrations and of evaluations."""
+"""Seeds between two sets of labels: far from those of demonstrations and of evaluations."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,11 +90,12 @@ def train_in_rounds(
             if status != Status.DONE:
                 return status
             if number < relabelling.dagger:
+                seed = _SEEDS * (len(labels) + 1) + 1000 * training.seed  # other twins than those of labels given
                 labels.append(folder / f"labels-{number + 1}")
                 program.say(f"the clone of round {number} acts; its labels go to {labels[-1]}")
                 relabel(
                     inner / "policy.pt", labels[-1], task=first.task, skill=skill, stratum=first.stratum, shapes=shapes,
-                    episodes=relabelling.dagger_episodes, seed=_SEEDS * (number + 1) + 1000 * training.seed,
+                    episodes=relabelling.dagger_episodes, seed=seed,
                 )  # fmt: skip
         for name in ("policy.pt", "metrics.json", "curve.png"):
             shutil.copyfile(inner / name, folder / name)

@@ -65,6 +65,8 @@ def test_labels_of_an_earlier_training_are_learned_from(demos, asked, tmp_path, 
     assert clone(demos, tmp_path / "second", "--labels", *labels) == 0
     data = json.loads((tmp_path / "second" / "metrics.json").read_text())["data"]
     assert data["labelled"] == 4 and data["episodes"] == 4
+    assert clone(demos, tmp_path / "more", "--labels", *labels, *ROUNDS) == 0
+    assert len({call[2]["seed"] for call in asked}) == len(asked) == 4  # labels are never of the same twins
     record_waves(tmp_path / "other", 2, task="screwdriver")
     assert clone(demos, tmp_path / "third", "--labels", str(tmp_path / "other")) == 2
     assert "does not belong to" in capsys.readouterr().err
