@@ -10,11 +10,23 @@ from real.robot import Vector
 OPENING = 0.6
 """How far an open hand's joints are away from where they hold the object (rad)."""
 
+SQUEEZE = 0.1
+"""How far beyond there a hand that squeezes closes them (rad)."""
+
 
 def opened(hand: Hand, pose: Vector) -> Vector:
     """Return joint positions (J,) (rad) with the fingers taken away from the object that they are at in `pose`."""
+    return _moved(hand, pose, OPENING)
+
+
+def squeezed(hand: Hand, pose: Vector) -> Vector:
+    """Return joint positions (J,) (rad) with the fingers pressed on the object that they are at in `pose`."""
+    return _moved(hand, pose, -SQUEEZE)
+
+
+def _moved(hand: Hand, pose: Vector, away: float) -> Vector:
     pose = np.array(pose, float)
     for finger in hand.fingers:
         for joint, direction in finger.opening.items():
-            pose[hand.joints.index(joint)] += OPENING * direction
+            pose[hand.joints.index(joint)] += away * direction
     return pose.clip(*hand.joint_range)

@@ -13,7 +13,7 @@ import torch
 
 from baselines import policies
 from real.env import DexScrewRealEnv, Observation
-from real.hand_poses import opened
+from real.hand_poses import opened, squeezed
 from real.robot import Vector
 
 POSE_SPEED = 1.5
@@ -79,7 +79,8 @@ class FingerSkill:
         """Of this episode."""
         lower, upper = np.array(env.limits.hand_lower), np.array(env.limits.hand_upper)
         grasp = np.array(env.task.start_pose, float)
-        poses = {"grasp": grasp, "release": opened(env.task.hand, grasp)}
+        hand = env.task.hand
+        poses = {"grasp": grasp, "squeeze": squeezed(hand, grasp), "release": opened(hand, grasp)}
         self._poses = {name: pose.clip(lower, upper) for name, pose in poses.items()}
         self._was_on = False
 
@@ -94,7 +95,7 @@ class FingerSkill:
             observation: of the environment.
             held: (J,) targets that were sent last (rad).
             on: whether the skill runs.
-            pose: what the fingers do if not: "hold", "grasp" or "release".
+            pose: what the fingers do if not: "hold", "grasp", "squeeze" or "release".
         """
         nothing = np.full(len(held), np.nan)
         if on and not self._was_on:

@@ -13,7 +13,7 @@ import numpy as np
 
 from real.robot import Sight, Vector
 
-HandPose = Literal["hold", "grasp", "release"]
+HandPose = Literal["hold", "grasp", "squeeze", "release"]
 Mark = Literal["", "success", "failure", "discard", "next"]
 
 _ROTATION_ERROR = 1e-3

@@ -20,6 +20,7 @@ from baselines.data.folder import FolderError, numbered
 from baselines.data.reader import Demonstrations
 from baselines.data.writer import Recorder
 from real.env import DexScrewRealEnv, Observation
+from real.hand_poses import SQUEEZE
 from real.kinematics import forward, inverse, matrix_to_pose, pose_to_matrix
 from real.robot import RobotError, Vector
 from real.robot_policies import load_robot_policy
@@ -40,6 +41,9 @@ DRIFT = 0.003
 """Largest speed at which the wrist goes up or down besides while a clone that is not alone acts on an object that stays
 (m/s). How high the hand is over a nut shows in time only, and a clone that was never far above or below it does not
 find back."""
+LATE = 6
+"""Control steps after which the tutor acts on how far the hand is open, about a person's delay. Without it a stroke
+would open the hand by 3 cm, where those of the demonstrations open it by 9, and some nuts turn by wide strokes only."""
 _GAIN = 2.0
 """Speed of the tutor's wrist for its distance from where it should be (1/s)."""
 _SPEED = 0.02
@@ -61,7 +65,8 @@ _CIRCLING = 1.0
 class Tutor:
     """An operator that sees at once and exactly, and answers from wherever the wrist is.
 
-    An object that stays where it is, such as a nut, it works by strokes, over the place where the episode began.
+    An object that stays where it is, such as a nut, it works by strokes, over the place where the episode began. Only
+    how far the hand is open it sees late, as a person does.
     Another, such as a driver, it follows down and never lets go of: when nothing turns it leads the wrist in a circle
     beside where the episode began, and stays where things turn again. The circle goes on from wherever the wrist is, so
     what it does can be told from what a clone sees.
@@ -78,8 +83,10 @@ class Tutor:
         """(3,) of the wrist as the episode began, its height over the grip point of the object (m)."""
         self._rotation: Vector = np.eye(3)
         """(3, 3) of the wrist then."""
-        self._apart = 0.0
-        """Distance of the fingertips from the thumb's then (m)."""
+        self._apart: deque[float] = deque(maxlen=LATE + 1)
+        """Distances of the fingertips from the thumb's, the newest last (m)."""
+        self._closed = 0.0
+        """That distance as the episode began (m)."""
         self._turns: deque[float] = deque(maxlen=_WATCHED)
 
     def start(self) -> None:
@@ -99,7 +106,8 @@ class Tutor:
         here = scene.wrist[:3] - (0.0, 0.0, scene.sight.grip[2])
         if self._reference is None:
             self._reference, self._rotation = here, pose_to_matrix(scene.wrist)[:3, :3]
-            self._apart = opening(scene)
+            self._closed = opening(scene)
+        self._apart.append(opening(scene))
         away = here - self._reference
         if self._strokes is not None:
             return self._by_strokes(self._strokes, scene, away) if skill else Orders()
@@ -112,7 +120,7 @@ class Tutor:
 
     def _by_strokes(self, strokes: Strokes, scene: Scene, away: Vector) -> Orders:
         """Return what working by strokes wants, with the wrist brought back to its place and direction of the start."""
-        orders = strokes.orders(float(away[2]), opening(scene) - self._apart)
+        orders = strokes.orders(float(away[2]), self._apart[0] - self._closed)
         turned = np.eye(4)
         turned[:3, :3] = self._rotation @ pose_to_matrix(scene.wrist)[:3, :3].T
         nudge = orders.nudge.copy()
@@ -235,7 +243,7 @@ def relabel(
     jobs = [(shapes[k % len(shapes)], seed + k) for k in range(episodes)]
     about = {
         "actor": clone.parent.name, "actor_sha256": policy_digest(str(clone)),
-        "sharing": {"share": SHARE, "alone": ALONE, "drift": DRIFT},
+        "sharing": {"share": SHARE, "alone": ALONE, "drift": DRIFT, "late": LATE, "squeeze": SQUEEZE},
     }  # fmt: skip
     _check_actor(out, about)
     with Recorder(out, header, fields) as recorder:

@@ -1,4 +1,4 @@
-"""Working by strokes: turn for a moment, let go, take hold again; and all the while sweep slowly up and down.
+"""Working by strokes: turn for a moment, let go, take firm hold again; and all the while sweep slowly up and down.
 
 A skill stands still on some nuts when its fingers meet them in the same way again and again. Each stroke of this meets
 the nut elsewhere, so that it does not need to be seen whether something turns, which a clone could not feel. All that
@@ -55,7 +55,7 @@ class Strokes:
         nudge[2] = self._sweep(over)
         if self._phase == "turn":
             return Orders(skill=True, nudge=nudge)
-        return Orders(hand="release" if self._phase == "open" else "grasp", nudge=nudge)
+        return Orders(hand="release" if self._phase == "open" else "squeeze", nudge=nudge)
 
     def _sweep(self, over: float) -> float:
         """Return the vertical speed (m/s)."""

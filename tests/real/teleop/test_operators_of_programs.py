@@ -155,3 +155,21 @@ def test_the_tutor_works_by_strokes_around_what_stays_and_brings_the_wrist_back(
         tutor = Tutor(stays=True)
         seen = [scene(0.0), scene(1.0, sunk=sunk), scene(1.05, sunk=sunk)]  # two steps to know which way to sweep
         assert [tutor.orders(state) for state in seen][-1].nudge[2] == pytest.approx(speed)
+
+
+def widest(operator):
+    """How far (m) a hand opens at most, over a minute, that opens and closes by a centimetre in a control step."""
+    apart, most = 0.1, 0.0
+    for k in range(1200):
+        seen = scene(0.05 * k)
+        seen.sight.tips[1:, 0] = apart
+        hand = operator.orders(seen).hand
+        apart += {"release": 0.01, "squeeze": -0.01}.get(hand, 0.0)
+        apart = max(apart, 0.08)
+        most = max(most, apart - 0.1)
+    return most
+
+
+def test_the_tutor_opens_the_hand_as_far_as_the_operator_of_the_demonstrations():
+    wide = [widest(StrokesOperator(seed)) for seed in range(5)]
+    assert abs(widest(Tutor(stays=True)) - np.mean(wide)) < 0.015, wide

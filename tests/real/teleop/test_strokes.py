@@ -15,7 +15,7 @@ def run(strokes, steps, over=0.0, spread=0.0):
         orders = strokes.orders(over, spread)
         rows.append((orders.skill, orders.hand, over, spread))
         over += 0.05 * orders.nudge[2]
-        spread += 0.005 * ((orders.hand == "release") - (orders.hand == "grasp"))
+        spread += 0.005 * ((orders.hand == "release") - (orders.hand == "squeeze"))
     return rows
 
 
@@ -24,7 +24,7 @@ def test_it_turns_lets_go_and_takes_hold_again():
     kinds = ["turn" if skill else hand for skill, hand, _, _ in rows]
     changes = [k for k in range(1, 400) if kinds[k] != kinds[k - 1]]
     order = [kinds[0], *(kinds[k] for k in changes)]
-    assert order[:7] == ["turn", "release", "grasp", "turn", "release", "grasp", "turn"]
+    assert order[:7] == ["turn", "release", "squeeze", "turn", "release", "squeeze", "turn"]
     assert changes[0] == 30 and changes[3] - changes[2] == 30
     spreads = [spread for _, _, _, spread in rows]
     assert 0.03 < max(spreads) < 0.04 and min(spreads) >= 0.0
@@ -42,7 +42,7 @@ def test_it_goes_on_from_where_something_else_has_led_the_hand():
     strokes = Strokes()
     run(strokes, 10)
     assert strokes.orders(MIDDLE - 0.001, 0.025).hand == "release"  # half open is no place to turn from
-    assert strokes.orders(MIDDLE - 0.001, 0.031).hand == "grasp"
+    assert strokes.orders(MIDDLE - 0.001, 0.031).hand == "squeeze"
     assert strokes.orders(MIDDLE - 0.001, 0.009).skill
     down = strokes.orders(MIDDLE - 0.003, 0.0)
     assert down.nudge[2] < 0

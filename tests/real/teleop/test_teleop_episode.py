@@ -11,7 +11,7 @@ from robot_fakes import FakeRobot
 
 from baselines.data.schema import row_dtype, write_row
 from real.env import DexScrewRealEnv
-from real.hand_poses import opened
+from real.hand_poses import opened, squeezed
 from real.teleop.episode import SCENE_POSITION, Episode, Step
 from real.teleop.finger_skill import LEVELS, POSE_SPEED, FingerSkill, Noise, draw_noise
 from real.teleop.operator import Orders
@@ -155,11 +155,12 @@ def test_the_skill_begins_anew_when_it_is_switched_on():
 
 
 def test_a_pose_is_approached_slowly():
-    grasp, release = Orders(hand="grasp"), Orders(hand="release")
-    rows, _, _, env = run(*[release] * 30, *[grasp] * 30, DONE)
+    grasp, squeeze, release = Orders(hand="grasp"), Orders(hand="squeeze"), Orders(hand="release")
+    rows, _, _, env = run(*[release] * 30, *[squeeze] * 40, *[grasp] * 10, DONE)
     asked = stacked(rows, "asked_hand")
     assert np.abs(asked - stacked(rows, "held_hand")).max() <= POSE_SPEED * 0.05 + 1e-9
     np.testing.assert_allclose(asked[29], opened(env.task.hand, env.task.start_pose), atol=1e-6)
+    np.testing.assert_allclose(asked[69], squeezed(env.task.hand, env.task.start_pose), atol=1e-6)
     np.testing.assert_allclose(asked[-1], env.task.start_pose, atol=1e-6)
 
 
