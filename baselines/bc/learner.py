@@ -42,7 +42,7 @@ class Training:
     """Learn also from steps in which the finger skill was off and the fingers stood still."""
     validation: float = 0.1
     """Share of the episodes to validate on, at least one."""
-    steps: int = 6000
+    steps: int = 14000
     """Steps of the optimiser."""
     batch_size: int = 512
     """Windows of a step."""
