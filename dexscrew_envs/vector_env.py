@@ -178,23 +178,30 @@ class DexScrewVectorEnv(Copyable, VectorEnv[Observation, Tensor, Tensor]):
     ) -> tuple[Observation, dict[str, Any]]:
         """Begin new episodes, in all environments or where `options["reset_mask"]` (N,) is true.
 
-        The same seed gives the same episodes: bit for bit on the mujoco engine, up to rounding on the warp engine.
+        With `options["random_ages"]` they begin as if part of the time limit had passed, each another part, so that
+        episodes of many environments do not all end together. The same seed gives the same episodes: bit for bit on
+        the mujoco engine, up to rounding on the warp engine.
 
         Raises:
             RuntimeError: the environment is closed.
-            ValueError: the mask has the wrong shape, or resets nothing, an option is unknown, or the seed is not an
-                integer of 0 to 2^63 - 1.
+            ValueError: the mask has the wrong shape, or resets nothing, an option is unknown or no boolean, or the
+                seed is not an integer of 0 to 2^63 - 1.
         """
         if self.closed:
             raise RuntimeError("the environment is closed")
         seed = arguments.seed(seed)
-        chosen = arguments.options(options, ("reset_mask",)).get("reset_mask")
-        mask = arguments.reset_mask(chosen, self.num_envs, self.device)
+        given = arguments.options(options, ("reset_mask", "random_ages"))
+        mask = arguments.reset_mask(given.get("reset_mask"), self.num_envs, self.device)
+        random_ages = arguments.boolean("random_ages", given.get("random_ages", False))
         if self._state is None and not mask.all():
             raise ValueError("the first reset must reset every environment; leave reset_mask out")
         if seed is not None:
             self._generator.manual_seed(seed)
         self._begin(self._rows(mask))
+        if random_ages:
+            most, count = self.task.episode_steps, (self.num_envs,)
+            ages = torch.randint(most, count, generator=self._generator, device=self.device)
+            self._steps.copy_(torch.where(mask, ages, self._steps))
         return self._observe(), {}
 
     @ambient.plain(threads=1)

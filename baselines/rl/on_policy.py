@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
@@ -125,7 +126,20 @@ class TensorOnPolicy(OnPolicyAlgorithm):
     def apply_learning_rate(self) -> None:
         """Give the optimizer the current learning rate."""
         for group in self.policy.optimizer.param_groups:
-            group["lr"] = self.current_learning_rate
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(self.current_learning_rate)
+            else:
+                group["lr"] = self.current_learning_rate
+
+    def keep_learning_rate_on_device(self) -> None:
+        """Let the optimizer keep all that changes in tensors on the device, as it must to step in a CUDA graph."""
+        optimizer = self.policy.optimizer
+        for group in optimizer.param_groups:
+            group |= {"capturable": True, "lr": torch.tensor(self.current_learning_rate, device=self.device)}
+        for state in optimizer.state.values():
+            state["step"] = state["step"].to(self.device)
+        # The first step of all is taken outside of the graph.
+        warnings.filterwarnings("ignore", "This instance was constructed with capturable=True")
 
     def dump_logs(self, iteration: int = 0) -> None:
         """Write the means of the last episodes, and what the update recorded, to the logger."""

@@ -7,7 +7,8 @@ what the paper's recipe needs: normalised observations and values, and a learnin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,8 @@ from baselines import distributed
 from baselines.networks import gaussian_kl, log_probability
 from baselines.rl.actor_critic import DexScrewActorCritic
 from baselines.rl.on_policy import TensorOnPolicy
+from dexscrew_envs.lifetime import weak
+from dexscrew_envs.sim.cuda_graph import CudaGraph
 
 _BOUND = 1.1
 """Action means beyond plus and minus this cost, so that they do not drift where clipping hides them."""
@@ -118,9 +121,12 @@ class TensorPPO(TensorOnPolicy, PPO):
         self.rollout: Rollout | None = None
         acting = [k for k in range(get_action_dim(self.action_space)) if k not in self.idle_actions]
         self._acting = torch.tensor(acting, device=self.device)
+        self._seen = tuple(self.observation_space.spaces)  # type: ignore[attr-defined]
+        self._clip = math.nan
+        self._learn_minibatch: Callable[..., dict[str, Tensor]] = weak(self._minibatch)
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "rollout", "_acting"]
+        return [*super()._excluded_save_params(), "rollout", "_acting", "_clip", "_learn_minibatch"]
 
     def _bootstrap_truncated(self, rewards: Tensor, infos: dict[str, Any]) -> Tensor:
         """Add the discounted values (N,) of what truncation cut off to the rewards (N,) of a step."""
@@ -195,38 +201,61 @@ class TensorPPO(TensorOnPolicy, PPO):
         flat = {key: tensor.flatten(0, 1) for key, tensor in rollout.observations.items()}
         actions, means = rollout.actions.flatten(0, 1), rollout.means.flatten(0, 1)
         log_probs = rollout.log_probs.flatten()
-        clip = float(self.clip_range(self._current_progress_remaining))  # type: ignore[operator]
-        acting = self._acting
+        self._prepare(float(self.clip_range(self._current_progress_remaining)))  # type: ignore[operator]
+        columns = (actions, log_probs, means, old_values, returns, advantages, *(flat[key] for key in self._seen))
         sums: dict[str, Tensor] = {}
         updates = 0
         for _ in range(self.n_epochs):
             divergence = torch.zeros((), device=self.device)
             for batch in self.minibatches(len(actions)):
-                mean, std, value = policy.distribution_and_value({k: v[batch] for k, v in flat.items()})
-                ratio = torch.exp(self._log_probability(actions[batch], mean, std) - log_probs[batch])
-                gain = advantages[batch]
-                policy_loss = -torch.min(ratio * gain, ratio.clamp(1 - clip, 1 + clip) * gain).mean()
-                clipped = old_values[batch] + (value - old_values[batch]).clamp(-clip, clip)
-                error = torch.max((value - returns[batch]).square(), (clipped - returns[batch]).square())
-                value_loss = 0.5 * error.mean()
-                bounds_loss = (mean.abs() - _BOUND).clamp(min=0).square().sum(dim=1).mean()
-                entropy = torch.log(std).sum()
-                loss = policy_loss + self.vf_coef * value_loss + self.bounds_coef * bounds_loss
-                loss = loss - self.ent_coef * entropy
-                self.optimizer_step(loss)
+                losses = self._learn_minibatch(rollout.std, *(column[batch] for column in columns))
                 updates += 1
-                with torch.no_grad():
-                    kl = gaussian_kl(mean[:, acting], std[acting], means[batch][:, acting], rollout.std[acting]).mean()
-                    divergence += kl * len(batch) / len(actions)
-                    losses = {"policy_loss": policy_loss, "value_loss": value_loss, "kl": kl}
-                    for name, tensor in losses.items():
-                        sums[name] = sums.get(name, torch.zeros_like(tensor)) + tensor.detach()
+                divergence += losses["kl"] * len(batch) / len(actions)
+                for name, loss in losses.items():
+                    sums[name] = sums[name] + loss if name in sums else loss
             self._adapt_learning_rate(float(distributed.average_(divergence)))
         self._n_updates += self.n_epochs
         for name, tensor in sums.items():
             self.logger.record(f"train/{name}", float(tensor) / updates)
-        self.logger.record("train/std", float(policy.log_std.detach()[acting].exp().mean()))
+        self.logger.record("train/std", float(policy.log_std.detach()[self._acting].exp().mean()))
         self.logger.record("train/learning_rate", self.current_learning_rate)
+
+    def _prepare(self, clip: float) -> None:
+        """Let minibatches be learned with this clipping: on a GPU as one CUDA graph, since its kernels are short."""
+        if clip == self._clip:
+            return
+        self._clip = clip
+        if self.device.type == "cuda":
+            self.keep_learning_rate_on_device()
+            self._learn_minibatch = CudaGraph(weak(self._minibatch), torch.Generator(self.device))
+
+    def _minibatch(
+        self,
+        old_std: Tensor,
+        actions: Tensor,
+        log_probs: Tensor,
+        old_means: Tensor,
+        old_values: Tensor,
+        returns: Tensor,
+        advantages: Tensor,
+        *seen: Tensor,
+    ) -> dict[str, Tensor]:
+        """Take one step of the optimizer on a minibatch of the rollout; return its losses, and the divergence."""
+        policy, acting, clip = self.policy, self._acting, self._clip
+        mean, std, value = policy.distribution_and_value(dict(zip(self._seen, seen, strict=True)))
+        ratio = torch.exp(self._log_probability(actions, mean, std) - log_probs)
+        policy_loss = -torch.min(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages).mean()
+        clipped = old_values + (value - old_values).clamp(-clip, clip)
+        error = torch.max((value - returns).square(), (clipped - returns).square())
+        value_loss = 0.5 * error.mean()
+        bounds_loss = (mean.abs() - _BOUND).clamp(min=0).square().sum(dim=1).mean()
+        entropy = torch.log(std).sum()
+        loss = policy_loss + self.vf_coef * value_loss + self.bounds_coef * bounds_loss
+        loss = loss - self.ent_coef * entropy
+        self.optimizer_step(loss)
+        with torch.no_grad():
+            kl = gaussian_kl(mean[:, acting], std[acting], old_means[:, acting], old_std[acting]).mean()
+        return {"policy_loss": policy_loss.detach(), "value_loss": value_loss.detach(), "kl": kl}
 
     def kl_goal(self) -> float:
         """Return the divergence that the learning rate aims at now."""

@@ -69,6 +69,9 @@ class TrainConfig:
     """The gradient is clipped to this norm."""
     randomize: bool = True
     """Whether to randomise the physics, the start and the noise."""
+    random_ages: bool = False
+    """Whether the first episodes begin at random ages. Else, of thousands of environments that soon reach the time
+    limit, all reach it together, and each update sees one part of an episode only."""
     env: TaskOptions = field(default_factory=TaskOptions)
     """Fields of the task."""
     reward: tuple[str, ...] = ()
@@ -158,6 +161,8 @@ def train(agent: Agent, config: TrainConfig, command: Sequence[str]) -> int:
                 recorder.restore(model, env, checkpoint)
                 program.say(f"going on from {model.num_timesteps:,} steps in {folder}")
             _set_ranks_apart(model, env, config.seed)
+            if config.random_ages:
+                model.env.set_options({"random_ages": True})  # type: ignore[union-attr]  # of the first reset
             with event_log(folder / "tensorboard", model.num_timesteps) as logger:
                 model.set_logger(logger)
                 return _learn(agent, config, model, env, recorder, command)

@@ -40,6 +40,7 @@ class FakeEnv:
         terminates: whether each environment terminates rather than truncates.
         autoreset: whether episodes restart by themselves.
         shapes: keys of the observation and their shapes.
+        device: of all tensors.
     """
 
     render_mode = None
@@ -51,25 +52,28 @@ class FakeEnv:
         terminates: Sequence[bool] | bool = False,
         autoreset: bool = True,
         shapes: Mapping[str, tuple[int, ...]] = SHAPES,
+        device: str = "cpu",
     ) -> None:
         self.shapes = shapes
         self.num_envs = len(lengths)
         self.autoreset = autoreset
-        self.device = torch.device("cpu")
-        self.lengths = torch.tensor(lengths)
-        self.terminates = torch.tensor(terminates).expand(self.num_envs)
+        self.device = torch.device(device)
+        self.lengths = torch.tensor(lengths, device=device)
+        self.terminates = torch.tensor(terminates, device=device).expand(self.num_envs)
         self.task = SimpleNamespace(episode_steps=int(self.lengths.max()), locked_joints=(5, 6))
         self.single_observation_space = gymnasium.spaces.Dict({key: box(2.0, shape) for key, shape in shapes.items()})
         self.single_action_space = box(1.0, (12,))
-        self.steps = torch.zeros(self.num_envs, dtype=torch.int64)
-        self.episode = torch.zeros(self.num_envs, dtype=torch.int64)
+        self.steps = torch.zeros(self.num_envs, dtype=torch.int64, device=device)
+        self.episode = torch.zeros_like(self.steps)
         self.seeds: list[int | None] = []
         self.closed = False
 
     def observe(self) -> dict[str, Tensor]:
-        phase = 0.9 * torch.arange(self.num_envs) + 0.3 * self.steps + 0.5 * self.episode
+        phase = 0.9 * torch.arange(self.num_envs, device=self.device) + 0.3 * self.steps + 0.5 * self.episode
         return {
-            key: torch.sin(phase[:, None] + 0.1 * torch.arange(int(np.prod(shape)))).reshape(-1, *shape)
+            key: torch.sin(phase[:, None] + 0.1 * torch.arange(int(np.prod(shape)), device=self.device)).reshape(
+                -1, *shape
+            )
             for key, shape in self.shapes.items()
         }
 

@@ -177,7 +177,10 @@ def test_a_refused_reset_changes_nothing():
     first, second = (DexScrewVectorEnv("nut", 2, num_threads=1) for _ in range(2))
     for env in (first, second):
         env.reset(seed=1)
-    for wrong in ({"options": {"reset_mask": [1, 0]}, "seed": 5}, {"seed": -1}, {"seed": 5, "options": {"x": 1}}):
+    for wrong in (
+        {"options": {"reset_mask": [1, 0]}, "seed": 5}, {"seed": -1}, {"seed": 5, "options": {"x": 1}},
+        {"options": {"random_ages": "yes"}, "seed": 5},
+    ):  # fmt: skip
         with pytest.raises(ValueError, match=r"must be|unknown option"):
             first.reset(**wrong)
     assert torch.equal(first.reset()[0]["privileged"], second.reset()[0]["privileged"])

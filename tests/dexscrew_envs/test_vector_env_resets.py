@@ -42,6 +42,29 @@ def test_environments_begin_differently_without_a_seed(make_env):
     assert not torch.equal(first.reset()[0]["privileged"], second.reset()[0]["privileged"])
 
 
+def test_episodes_of_random_ages_end_at_times_of_their_own(make_env):
+    env = make_env("nut", 64, episode_steps=6, idle_window=6)
+    first, _ = env.reset(seed=0)
+    aged, _ = env.reset(seed=0, options={"random_ages": True})
+    assert torch.equal(first["privileged"], aged["privileged"]), "the episodes are the same, but for their end"
+    ended = []
+    for _ in range(5):
+        truncated = env.step(torch.zeros(64, 12))[3]
+        ended.append(int(truncated.sum()))
+    assert min(ended) > 0 and sum(ended) < 64, "some at each step, and the youngest after these"
+
+
+def test_random_ages_are_of_those_that_begin_anew(make_env):
+    env = make_env("nut", 32, episode_steps=50, autoreset=False)
+    env.reset(seed=0)
+    mask = torch.arange(32) < 16
+    env.reset(options={"reset_mask": mask, "random_ages": True})
+    assert (env._steps[~mask] == 0).all() and 0 < env._steps[mask].float().mean() < 50
+    assert len(set(env._steps[mask].tolist())) > 8
+    env.reset()
+    assert (env._steps == 0).all()
+
+
 @pytest.mark.parametrize("kind", [list, np.array, torch.tensor])
 def test_reset_mask_resets_some_only(make_env, kind):
     env = make_env("nut", 4)

@@ -11,6 +11,7 @@ from pathlib import Path
 import mujoco
 import pytest
 import torch
+from fakes import TINY
 from runs import UPDATE, checkpoint_of, copy_of, equal, read_json, state_of
 
 from baselines import evaluate, policies, ppo_oracle
@@ -289,3 +290,17 @@ def test_help_mentions_every_option_with_its_meaning(capsys):
     for name in names:
         assert f"--{name.replace('_', '-')}" in text
         assert " ".join(documented[name].split()).rstrip(".") in text
+
+
+@pytest.mark.parametrize("ages", [False, True])
+def test_a_training_begins_at_random_ages_if_asked_to(ages, tmp_path, monkeypatch):
+    asked, reset = [], DexScrewVectorEnv.reset
+
+    def noted(env, **kwargs):
+        asked.append(kwargs.get("options"))
+        return reset(env, **kwargs)
+
+    monkeypatch.setattr(DexScrewVectorEnv, "reset", noted)
+    arguments = [*TINY, "--evaluation-episodes", "0", "--steps", str(UPDATE), "--folder", str(tmp_path / "run")]
+    assert ppo_oracle.main([*arguments, "--random-ages"] if ages else arguments) == 0
+    assert asked == [{"random_ages": True} if ages else None]
