@@ -124,19 +124,28 @@ def _other(folder: Path, _: str, path: Path) -> None:
     draw_learning(path, "another hand and another task, seed 0", curves, CONDITION_COLORS[:3], [])
 
 
-def _gpu(folder: Path, _: str, path: Path) -> None:
+def _gpu(folder: Path, name: str, path: Path) -> None:
     """Draw the reward for turning over time: that of all environments, where few of them end an episode together."""
     found = _read(folder / "gpu.json")
-    title = f"Training an oracle with 8,192 environments on one {found['card'].split(',')[0]}, with exploration noise"
-    colors = (CONDITION_COLORS[1], CONDITION_COLORS[3])
-    with picture(path, (9, 3.4), title) as (figure, axes):
-        axis = axes[0]
-        for color, (task, run) in zip(colors, found["trainings"].items(), strict=True):
-            rows = run["curve"]
-            axis.plot([row["seconds"] for row in rows], [row["reward/rotate"] for row in rows], color=color, label=task)
-        axis.set(xlabel="time (s)", ylabel="reward for turning per control step")
-        axis.grid(alpha=0.3)
-        legend(figure, axis)
+    alone = [(task, task, run) for task, run in found["trainings"].items()]
+    shared = found["h100"]["side_by_side"]
+    together = [(name[:-2], f"{name[:-2]}, seed {name[-1]}", run) for name, run in shared.items()]
+    panels = (
+        ("8,192 environments, alone on an H200", alone),
+        ("2,048 environments, four at once on an H100", together),
+    )
+    with picture(path, (11, 3.8), "Training an oracle on a GPU, with exploration noise", 2) as (_, axes):
+        for axis, (title, runs) in zip(axes, panels, strict=True):
+            for task, label, run in runs:
+                rows = run["curve"]
+                axis.plot(
+                    [row["seconds"] for row in rows], [row["reward/rotate"] for row in rows], label=label,
+                    color=CONDITION_COLORS[1 if task == "nut" else 3], linestyle="--" if label.endswith("1") else "-",
+                )  # fmt: skip
+            axis.set(title=title, xlabel="time (s)", ylabel="reward for turning per control step")
+            axis.set_ylim(bottom=0)
+            axis.legend(loc="upper left", fontsize=8, frameon=False)
+            axis.grid(alpha=0.3)
 
 
 def _trials(folder: Path, name: str, path: Path) -> None:

@@ -20,6 +20,8 @@ from dexscrew_envs.vector_env import DexScrewVectorEnv
 
 pytest.importorskip("mujoco_warp", reason="needs the extra gpu")
 
+import warp
+
 from dexscrew_envs.sim.warp import bytes_per_env
 
 pytestmark = pytest.mark.gpu
@@ -82,10 +84,42 @@ def seconds(function: Callable[[], None]) -> float:
     return perf_counter() - begin
 
 
+def mark() -> Any:
+    """Return a mark of when the device gets here."""
+    if not CUDA:
+        return perf_counter()
+    event = torch.cuda.Event(enable_timing=True)
+    event.record()
+    return event
+
+
+class Stopwatch:
+    """Takes the place of a method, and counts how long the device is busy with its calls."""
+
+    def __init__(self, owner: Any, name: str) -> None:
+        self.method = getattr(owner, name)
+        self.marks: list[tuple[Any, Any]] = []
+        setattr(owner, name, self)
+
+    def __call__(self, *args: Any) -> Any:
+        begin = mark()
+        result = self.method(*args)
+        self.marks.append((begin, mark()))
+        return result
+
+    def read(self) -> float:
+        """Return the seconds since this was last asked."""
+        wait()
+        marks, self.marks = self.marks, []
+        return sum(begin.elapsed_time(end) / 1000 if CUDA else end - begin for begin, end in marks)
+
+
 def free_memory() -> int:
-    """Return the bytes that the GPU has free."""
-    gc.collect()  # what is left of an earlier case
+    """Return the bytes that the GPU has free, without what torch and Warp keep of earlier cases."""
+    gc.collect()
     torch.cuda.empty_cache()
+    warp.set_mempool_release_threshold("cuda", 0)
+    warp.synchronize_device("cuda")
     return torch.cuda.mem_get_info()[0]
 
 
@@ -113,7 +147,7 @@ class Pair:
         self.env, self.act = env, act
         self.steps = segment(env.num_envs)
         self.sim = self.env.sim
-        self.step_physics = self.sim.step
+        self.step_physics = Stopwatch(self.sim, "step")
         self.controls: list[tuple[torch.Tensor, torch.Tensor]] = []
         self.contacts: dict[str, list[torch.Tensor]] = {"environment": [], "physics": []}
         self.sim.step = self.record
@@ -122,19 +156,21 @@ class Pair:
         self.controls.append((targets, push.clone()))
         self.step_physics(targets, push)
 
-    def measure(self) -> tuple[float, float]:
-        """Return the seconds of a segment of the environment, and of its physics alone."""
+    def measure(self) -> tuple[float, float, float]:
+        """Return the seconds of a segment of the environment, of the physics in it, and of that physics replayed."""
         arrays = self.sim._data | self.sim._model
         begin = {name: values.clone() for name, values in arrays.items()}
         self.controls.clear()
+        self.step_physics.read()
         with_environment = seconds(self.step_environment)
+        within = self.step_physics.read()
         end = {name: values.clone() for name, values in arrays.items()}
         for name, values in begin.items():
             arrays[name].copy_(values)
         alone = seconds(self.replay)
         for name, values in end.items():
             arrays[name].copy_(values)
-        return with_environment, alone
+        return with_environment, within, alone
 
     def step_environment(self) -> None:
         for _ in range(self.steps):
@@ -162,7 +198,7 @@ def test_control_steps_per_second(benchmark, task, num_envs):
     pair.measure()
     benchmark.group = "control steps of the warp engine"
     pairs = benchmark.pedantic(lambda: [pair.measure() for _ in range(ROUNDS)], rounds=1, iterations=1)
-    env_seconds, raw_seconds = (sorted(column)[ROUNDS // 2] for column in zip(*pairs, strict=True))
+    env_seconds, within, raw_seconds = (sorted(column)[ROUNDS // 2] for column in zip(*pairs, strict=True))
     pair.env.check_physics()
     found = {
         "task": task,
@@ -171,6 +207,7 @@ def test_control_steps_per_second(benchmark, task, num_envs):
         "control_steps_per_second": round(pair.steps * num_envs / env_seconds, 1),
         "raw_control_steps_per_second": round(pair.steps * num_envs / raw_seconds, 1),
         "ratio": round(raw_seconds / env_seconds, 4),
+        "share_physics": round(within / env_seconds, 4),
         "contacts": round(pair.mean_contacts("environment"), 2),
         "raw_contacts": round(pair.mean_contacts("physics"), 2),
         "invalid_physics": pair.env.invalid_physics_count,
@@ -200,7 +237,7 @@ def test_cost_of_contacts(benchmark, hand, num_envs):
     for counts in pair.contacts.values():
         counts.clear()
     benchmark.group = "bare physics of the warp engine by contacts"
-    raw = benchmark.pedantic(lambda: sorted(pair.measure()[1] for _ in range(ROUNDS)), rounds=1, iterations=1)
+    raw = benchmark.pedantic(lambda: sorted(pair.measure()[2] for _ in range(ROUNDS)), rounds=1, iterations=1)
     contacts = pair.mean_contacts("physics")
     found = {
         "hand": hand,
@@ -255,28 +292,20 @@ def test_shares_of_a_training_iteration(benchmark, num_envs):
     with no_waiting():
         rollout()
 
-    def environment() -> None:
-        for _ in range(config.n_steps):
-            env.step(random_actions(env))
-
-    targets, push = env.sim._data["ctrl"].clone(), torch.zeros(num_envs, 3, device=env.device)
-
-    def physics() -> None:
-        for _ in range(config.n_steps):
-            env.sim.step(targets, push)
-
+    physics, step = Stopwatch(env.sim, "step"), Stopwatch(env, "step")
     benchmark.group = "a training iteration on the warp engine"
-    both = benchmark.pedantic(lambda: median(rollout), rounds=1, iterations=1)
+    collect = benchmark.pedantic(lambda: median(rollout), rounds=1, iterations=1)
+    bare, around = physics.read() / ROUNDS, step.read() / ROUNDS
     before = model.policy.action_net.weight.detach().clone()
-    update, around, bare = median(model.train), median(environment), median(physics)
-    total = both + update
+    update = median(model.train)
+    total = collect + update
     found = {
         "num_envs": num_envs,
         "device": device_name(env),
         "control_steps_per_second_with_learning": round(config.n_steps * num_envs / total, 1),
         "share_physics": round(bare / total, 3),
         "share_mdp": round((around - bare) / total, 3),
-        "share_policy": round((both - around) / total, 3),
+        "share_policy": round((collect - around) / total, 3),
         "share_update": round(update / total, 3),
     }
     note(benchmark, found)
