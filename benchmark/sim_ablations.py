@@ -34,6 +34,7 @@ from benchmark.randomization_levels import level_fields
 from dexscrew_envs import extras, program
 from dexscrew_envs.files import claimed, holds_nothing, plain, write_json
 from dexscrew_envs.program import Status
+from dexscrew_envs.sim import ENGINES
 from dexscrew_envs.tasks import make_task
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 
@@ -42,7 +43,9 @@ _PPO = {"oracle": ppo_oracle.AGENT, "asymmetric": ppo_asymmetric.AGENT, "unprivi
 EVALUATION_SEED = 20_000
 _END_TIMEOUT = 30.0  # for trainings to write their checkpoints (s)
 _STOP = "stop"  # a file in the folder of an ablation while its trainings have to end
-_FREE = ("out", "cpus", "ray_address", "seeds", "env")
+_FREE = ("out", "cpus", "per_gpu", "ray_address", "seeds", "env")
+_LAPTOP = {"engine": "mujoco", "device": None, "n_steps": 16, "random_ages": False}
+"""What an ablation had before it could be told."""
 
 
 @dataclass(kw_only=True)
@@ -57,6 +60,14 @@ class Args:
     """Control steps of each training."""
     num_envs: int = 256
     """Environments of each training."""
+    n_steps: int = 16
+    """Steps of each environment between updates; a minibatch has four steps of all environments."""
+    random_ages: bool = False
+    """Whether the first episodes begin at random ages, for thousands of environments; see baselines.ppo_oracle."""
+    engine: str = "mujoco"
+    """Simulator of the trainings: mujoco on CPUs, or warp on NVIDIA GPUs. All are scored on mujoco."""
+    device: str | None = None
+    """Torch device of the trainings; by default the engine's own, cpu or cuda."""
     episodes: int = 64
     """Episodes in each condition of the evaluation."""
     randomization: str = "task"
@@ -68,6 +79,8 @@ class Args:
     apply."""
     cpus: int = 1
     """CPUs, and threads, of each training; as many trainings run side by side as there is room for."""
+    per_gpu: int = 4
+    """Trainings on the warp engine that share a GPU."""
     ray_address: str = ""
     """Address of a Ray cluster; by default this machine. On a cluster, `out` must be a folder that all nodes share. One
     that asks for a token, as Ray's do by default, wants RAY_AUTH_MODE=token, and the token in RAY_AUTH_TOKEN or
@@ -108,11 +121,12 @@ def settings(args: Args, method: str, seed: int, out: Path) -> TrainConfig:
     shared: dict[str, Any] = {
         "task": args.task, "steps": args.steps, "seed": seed, "folder": out / f"{method}-{seed}",
         "num_envs": args.num_envs, "batch_size": args.num_envs * 4, "threads": args.cpus, "video": False,
+        "n_steps": args.n_steps, "random_ages": args.random_ages, "engine": args.engine, "device": args.device,
         "evaluation_episodes": 0, "env": TaskOptions(**task_fields(args)),
     }  # fmt: skip
     if method == "student":
         return StudentConfig(**shared, oracle=str(out / f"oracle-{seed}" / "policy.pt"))
-    return PPOConfig(**shared)
+    return PPOConfig(**shared, kl_steps=max(PPOConfig.kl_steps, args.steps))
 
 
 def train_and_score(args: Args, method: str, seed: int, out: Path) -> str:
@@ -182,6 +196,10 @@ def _command(args: Args) -> list[str]:
     command = ["python", "-m", "benchmark.sim_ablations"]
     for key in ("task", "seeds", "steps", "num_envs", "episodes", "randomization"):
         command += [f"--{key.replace('_', '-')}", str(getattr(args, key))]
+    for key, usual in _LAPTOP.items():
+        value = getattr(args, key)
+        if value != usual:
+            command += [f"--{key.replace('_', '-')}", *([] if value is True else [str(value)])]
     for key, value in changes(args.env).items():
         values = value if isinstance(value, tuple) else (value,)
         command += [f"--env.{key.replace('_', '-')}", *map(str, values)]
@@ -222,7 +240,7 @@ def run_all(args: Args, out: Path) -> None:
 
     Raises:
         ConnectionError: there is no Ray cluster at the address.
-        ValueError: no machine has that many CPUs.
+        ValueError: no machine has that many CPUs, or a GPU.
         RuntimeError: a training failed.
     """
     try:
@@ -250,11 +268,16 @@ def run_all(args: Args, out: Path) -> None:
     stop = out / _STOP
     stop.unlink(missing_ok=True)
     try:
-        largest = max(node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"])
+        machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        largest = max(machine.get("CPU", 0) for machine in machines)
         if args.cpus > largest:  # Ray would wait for such a machine for ever
             raise ValueError(f"--cpus must be at most {largest:.0f}, the CPUs of the largest machine, got {args.cpus}")
+        on_gpus = args.engine == "warp" and args.device != "cpu"
+        if on_gpus and not any(machine.get("GPU", 0) for machine in machines):
+            raise ValueError("--engine warp needs an NVIDIA GPU, and no machine has one; --engine mujoco runs on CPUs")
         quiet = {"env_vars": {"TQDM_DISABLE": "1"}}  # one bar for all trainings is enough
-        remote: Any = ray.remote(num_cpus=args.cpus, max_retries=0, runtime_env=quiet)(_run)
+        share = 1 / args.per_gpu if on_gpus else 0
+        remote: Any = ray.remote(num_cpus=args.cpus, num_gpus=share, max_retries=0, runtime_env=quiet)(_run)
         for seed in range(args.seeds):
             oracle = remote.remote(args, "oracle", seed, out)
             waiting += [oracle, remote.remote(args, "student", seed, out, oracle)]
@@ -291,7 +314,7 @@ def _check_folder(args: Args, out: Path) -> dict[str, Any]:
     if path.exists():
         try:
             content = read_json(path, ("arguments",), "that of an ablation", "give another folder with --out")
-            found = {"env": {}, **content["arguments"]}
+            found = {"env": {}, **_LAPTOP, **content["arguments"]}
         except (ValueError, TypeError) as error:
             raise RunFolderError(str(error)) from error
         if found != wanted:
@@ -311,9 +334,13 @@ def _claim(args: Args, out: Path) -> None:
 def _compare(args: Args) -> int:
     if args.quick:
         args.seeds, args.steps, args.num_envs, args.episodes = 2, 16_384, 64, 8
-    for name in ("seeds", "steps", "num_envs", "episodes", "cpus"):
+    for name in ("seeds", "steps", "num_envs", "n_steps", "episodes", "cpus", "per_gpu"):
         if getattr(args, name) < 1:
             raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(args, name)}")
+    if args.n_steps % 4:
+        raise ValueError(f"--n-steps must be a multiple of 4, the steps in a minibatch, got {args.n_steps}")
+    if args.engine not in ENGINES:
+        raise ValueError(f"unknown engine {args.engine!r}; choose from {', '.join(ENGINES)}")
     conditions(args.task, args.randomization, **changes(args.env))  # refuses impossible values before any training
     out = (args.out or _default_folder(args)).resolve()
     _check_folder(args, out)  # before the lock, which would leave a file in a folder that is not ours

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
+import tyro
 
 from baselines import policies
 from baselines.rl import training
@@ -127,7 +129,15 @@ def test_all_methods_have_the_same_budget():
         (["--seeds", "0"], "--seeds must be at least 1"),
         (["--randomization", "much"], "unknown randomization 'much'; choose from none, task, wider"),
         (["--cpus", "1000"], "--cpus must be at most"),
+        (["--n-steps", "6"], "--n-steps must be a multiple of 4, the steps in a minibatch, got 6"),
+        (["--engine", "isaac"], "unknown engine 'isaac'; choose from mujoco, warp"),
+        (["--per-gpu", "0"], "--per-gpu must be at least 1"),
         (["--ray-address", "127.0.0.1:1"], "no Ray cluster answers at '127.0.0.1:1'"),
+        pytest.param(
+            ["--engine", "warp"],
+            "--engine warp needs an NVIDIA GPU, and no machine has one",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is one"),
+        ),
     ],
 )
 def test_what_cannot_work_is_an_error_before_any_training(tmp_path, capsys, arguments, expected):
@@ -201,6 +211,32 @@ def test_a_signal_ends_it_with_its_workers_and_the_same_call_goes_on(ablation, t
         assert subprocess.run(command, cwd=ROOT, stdout=output, stderr=output, timeout=300).returncode == 0
     assert (out / f"{first}-0" / "scores.json").stat().st_mtime_ns == done, "what is done is not done again"
     assert (out / "results.json").exists() and str(out) in log.read_text()
+
+
+def test_settings_of_a_gpu_reach_every_training_and_its_command():
+    args = Args(task="nut", steps=20_000_000, num_envs=2048, n_steps=8, random_ages=True, engine="warp")
+    for method in METHODS:
+        config = settings(args, method, 0, Path("out"))
+        assert (config.engine, config.device, config.n_steps, config.random_ages) == ("warp", None, 8, True)
+        assert config.num_envs * config.n_steps % config.batch_size == 0
+        if method != "student":
+            assert config.kl_steps == 20_000_000
+    command = sim_ablations._command(args)
+    assert " ".join(command).endswith("--engine warp --n-steps 8 --random-ages")
+    parsed = tyro.cli(Args, args=command[3:])
+    assert parsed == args
+    assert settings(Args(), "oracle", 0, Path("out")).kl_steps == 4_000_000
+
+
+def test_an_ablation_from_before_it_could_be_told_goes_on(ablation, tmp_path, capsys):
+    out = without(ablation, tmp_path / "old")
+    content = json.loads((out / "ablation.json").read_text())
+    for name in ("engine", "device", "n_steps", "random_ages"):
+        del content["arguments"][name]
+    (out / "ablation.json").write_text(json.dumps(content))
+    assert sim_ablations.main([*TINY, "--out", str(out), "--n-steps", "8"]) == 2
+    assert "holds an ablation with other n_steps" in capsys.readouterr().err
+    assert sim_ablations.main([*TINY, "--out", str(out)]) == 0
 
 
 def test_task_fields_reach_every_training_and_condition():
