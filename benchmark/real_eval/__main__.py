@@ -149,6 +149,8 @@ def _rules(args: Args) -> Rules:
         args.addresses.check_both()
     elif given := [*args.addresses.options(), *(["--turns-needed"] if args.turns_needed else [])]:
         raise ValueError(f"{', '.join(given)}: only with --robot config; a twin of this computer needs none")
+    if args.robot == "server" and args.processes > 1:
+        raise ValueError("--robot server serves one twin at a time, on the controllers' ports; leave --processes out")
     if args.robot != "twin" and args.perturb:
         raise ValueError("--perturb is for twins in this process; leave --robot out")
     if not 0 < _needed(args) < 1000:

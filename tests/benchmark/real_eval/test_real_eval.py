@@ -169,6 +169,7 @@ ROBOT = ["--robot", "config", "--arm", "192.0.2.1", "--hand", "tcp://127.0.0.1:5
         (["--policies", "direct", "--seconds", "10.04"], "--seconds must be a multiple of a control step, 0.05 s"),
         (["--policies", "direct", "--stagnation", "-1"], "--stagnation"),
         (["--policies", "direct", "--processes", "-1"], "at least 0"),
+        (["--policies", "direct", "--robot", "server", "--processes", "2"], "serves one twin at a time"),
         (["--policies", "direct", "--until-decided"], "at least two policies"),
         (["--policies", "direct", "--videos", "1", "--logs", "no"], "drawn from recordings"),
         (["--policies", "direct", "--arm", "192.0.2.1"], "--arm: only with --robot config"),
