@@ -112,7 +112,7 @@ def options(value: Any, known: tuple[str, ...] = ()) -> Mapping[str, Any]:
         raise ValueError(f"options must be a dict or None, got {value!r}")
     for key in value:
         if key not in known:
-            there_is = f"there is {' and '.join(map(repr, known))}" if known else "this environment has none"
+            there_is = f"choose from {', '.join(map(repr, known))}" if known else "this environment has none"
             raise ValueError(f"unknown option {key!r} of reset; {there_is}")
     return value
 
