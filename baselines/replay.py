@@ -22,8 +22,10 @@ from baselines.data.reader import Demonstrations, Episode
 from baselines.progress import Progress
 from dexscrew_envs import program
 from dexscrew_envs.program import Status
+from dexscrew_envs.tasks import TASKS
 
 Vector = NDArray[np.float64]
+_ARM_JOINTS = 6
 _ARRIVED = 1e-3
 """Distance of all targets to those of the start below which the replay begins (rad)."""
 _LONGEST_WAY = 100
@@ -38,13 +40,17 @@ class ReplayPolicy:
         name: in tables and files.
 
     Raises:
-        ValueError: the episode lacks a field, or has a target that is not finite.
+        ValueError: the episode lacks a field or has no steps, is of another arm, or has a target that is not finite.
     """
 
     def __init__(self, episode: Episode, name: str = "replay") -> None:
         for field in ("held_hand", "held_arm", "sent_hand", "sent_arm"):
             if field not in episode.fields:
                 raise ValueError(f"{episode.path} has no field {field!r}, which a replay needs")
+        if not len(episode):
+            raise ValueError(f"{episode.path} has no steps; replay another")
+        if (arm := episode.fields["sent_arm"].shape) != (_ARM_JOINTS,):
+            raise ValueError(f"{episode.path} has an arm of {arm[0]} joints, and the robot's has {_ARM_JOINTS}")
         self.name, self.task = name, episode.header.task
         self._header = episode.header
         self._start = np.concatenate([episode["held_hand"][0], episode["held_arm"][0]], dtype=float)
@@ -107,7 +113,7 @@ class Args:
     episode: int
     """Number of the episode."""
     seed: int | None = None
-    """Seed of the twin's trial; by default the episode's own, which gives the same twin."""
+    """Seed of the twin's trial; by default the episode's own, which gives the same twin, of its stratum."""
     shape: str | None = None
     """Shape of the nut or handle; by default the episode's own."""
 
@@ -119,9 +125,13 @@ def _run(args: Args) -> int:
     seed = header.seed if args.seed is None else args.seed
     if seed is None:
         raise ValueError(f"{episode.path} was recorded without a seed; give one with --seed")
+    known = [name for name, task in TASKS.items() if task.on_robot]
+    if header.task not in known:
+        raise ValueError(f"{episode.path} is of the task {header.task!r}; a twin replays {' and '.join(known)}")
     made = gymnasium.make(
         f"DexScrew-{header.task.capitalize()}Real-v0", action="full", shape=args.shape or header.shape or None,
-        episode_steps=len(episode) + _LONGEST_WAY, disable_env_checker=True,
+        robot=f"twin:{header.stratum}" if header.stratum else "twin", episode_steps=len(episode) + _LONGEST_WAY,
+        disable_env_checker=True,
     )  # fmt: skip
     with closing(made):
         env: Any = made.unwrapped

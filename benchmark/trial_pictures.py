@@ -20,6 +20,8 @@ _COLORS = dict(
         strict=True,
     )
 )
+_OTHERS = ("#8c564b", "#17becf", "#bcbd22", "#e377c2", "#9467bd", "#d62728")
+"""Colours of policies that are in no row of the paper, once those of its rows are taken."""
 _WIDTH = 0.45  # of a row in which all trials of a policy stand (share of the policy's place)
 _PANEL = 2.7  # width of a shape's panel (inches)
 
@@ -87,7 +89,7 @@ def draw_times(results: Results, limit: float, title: str, path: Path) -> None:
 
 def policy_colors(policies: Sequence[str]) -> dict[str, str]:
     """Return a colour for each policy: its own for a row of the paper, and for the others those that are left."""
-    left = cycle([color for policy, color in _COLORS.items() if policy not in policies] or _COLORS.values())
+    left = cycle([*(color for policy, color in _COLORS.items() if policy not in policies), *_OTHERS])
     return {policy: _COLORS.get(policy) or next(left) for policy in policies}
 
 

@@ -6,12 +6,15 @@ A policy is whatever is a `RobotPolicy`; `real.robot_policies` makes those that 
 from __future__ import annotations
 
 import math
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from dexscrew_envs import program
 from real.env import DexScrewRealEnv, Observation
 from real.robot import Vector
 
@@ -22,6 +25,10 @@ STAGNATION_TURNS = 0.02
 """Turns that count as progress when stagnation is looked for."""
 Watch = Callable[[Observation, Mapping[str, Any]], None]
 """Sees the observation and the infos of each step, such as to log them; what it does takes from the control period."""
+
+
+class PolicyError(RuntimeError):
+    """A policy failed, or asked for what is no target."""
 
 
 class RobotPolicy(Protocol):
@@ -110,14 +117,12 @@ def run_trial(
     ended: Ending | None = None
     reason = ""
     while ended is None:
-        targets = np.concatenate(policy.act(env, observation))
-        if not np.isfinite(targets).all():  # other policies' trials may go on
-            env.robot.stop()
-            ended, reason = "fault", f"the policy asked for targets that are not finite: {targets.tolist()}"
-            break
         try:
+            targets = _targets(policy, env, observation)
             observation, _, terminated, truncated, info = env.step(targets)
-        except RuntimeError as error:  # the robot failed, or the twin's physics diverged; other trials may go on
+        except RuntimeError as error:  # policy, robot or simulation failed; other trials may go on
+            if program.interruption_of(error) is not None:
+                raise
             env.robot.stop()
             ended, reason = "fault", str(error)
             break
@@ -139,6 +144,28 @@ def run_trial(
         reason=reason, turns=tuple(round(made, 4) for made in turns) if measured else (), needed=needed,
         progress=float(np.clip(info["rotations"] / needed, 0.0, 1.0)) if measured and needed else None,
     )  # fmt: skip
+
+
+def _targets(policy: RobotPolicy, env: DexScrewRealEnv, observation: Observation) -> Vector:
+    """Return the targets (J + 6,) (rad) that a policy asks for.
+
+    Raises:
+        PolicyError: it failed, or asks for what is no target.
+    """
+    try:
+        targets = np.concatenate([np.asarray(part, float) for part in policy.act(env, observation)])
+    except Exception as error:  # whatever code of others may raise
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(last.filename).name}, line {last.lineno}"
+        raise PolicyError(f"{policy.name} failed: {type(error).__name__}: {error} ({where})") from error
+    if targets.shape != env.action_space.shape:
+        raise PolicyError(
+            f"{policy.name} asked for targets of the shape {targets.shape}, and hand and arm together have "
+            f"{env.action_space.shape}"
+        )
+    if not np.isfinite(targets).all():
+        raise PolicyError(f"{policy.name} asked for targets that are not finite: {targets.tolist()}")
+    return targets
 
 
 def _ending(info: Mapping[str, Any], truncated: bool) -> tuple[Ending, str]:

@@ -64,8 +64,8 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
 
     Args:
         task: "nut" or "screwdriver".
-        robot: "twin" for a twin in this process, a `TwinConfig` for one with other settings, a `RobotConfig` for
-            hardware or a twin's server, or a `Robot`.
+        robot: "twin" for a twin in this process, such as "twin:hard" for one of another stratum, a `TwinConfig` for one
+            with other settings, a `RobotConfig` for hardware or a twin's server, or a `Robot`.
         shape: shape of the nut or handle, by default the task's first; a twin in this process simulates it.
         action: "hand" or "full".
         observe: the keys of the observation.
@@ -351,12 +351,13 @@ def _make_robot(robot: Any, task: Task, shape: str | None) -> Robot:
     """Return the robot that an argument asks for; connect nothing."""
     if shape is not None and (not isinstance(shape, str) or shape not in task.shapes):
         raise ValueError(f"unknown shape {shape!r} of the {task.name}; choose from {', '.join(task.shapes)}")
-    if isinstance(robot, str) and robot == "twin":
+    if isinstance(robot, str):
+        kind, colon, stratum = robot.partition(":")
+        if kind != "twin":
+            raise ValueError(f"unknown robot {robot!r}; choose 'twin', or 'twin:hard', or give a RobotConfig")
         from real.twin.robot import TwinConfig  # not above: who has a robot needs no twin
 
-        robot = TwinConfig()
-    if isinstance(robot, str):
-        raise ValueError(f"unknown robot {robot!r}; choose 'twin', or give a RobotConfig")
+        robot = TwinConfig(stratum=stratum) if colon else TwinConfig()
     if isinstance(robot, ControlGains):
         return robot.robot(task.name, shape)
     if isinstance(robot, type) or not all(callable(getattr(robot, name, None)) for name in _METHODS):

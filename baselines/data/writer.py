@@ -112,12 +112,27 @@ class Recorder:
         except TypeError as error:
             raise SchemaError(f"the header has no such field: {error}") from error
         _check_sizes(header, self.fields)
-        self._check_room()
+        self.check_room()
         number = take_number(self.folder)
         self._log = LogWriter(episode_path(self.folder, number, LOG), header, self.fields)
         sync_folder(self.folder)
         self._number = number
         return number
+
+    def check_room(self) -> None:
+        """Refuse to begin where the disk has no room for an episode of five minutes.
+
+        Raises:
+            WriteError: it has none; the message says how much is needed.
+        """
+        steps = ROOM_SECONDS / self.header.period
+        needed = 2 * steps * record_dtype(self.fields).itemsize  # the log, and the file that is made of it
+        free = shutil.disk_usage(self.folder).free
+        if free < needed:
+            raise WriteError(
+                f"cannot record into {self.folder}: {free / 1e6:.1f} MB are free there, and an episode of "
+                f"{ROOM_SECONDS:.0f} s needs {needed / 1e6:.1f} MB; free some space, or give another folder"
+            )
 
     def append(self, values: Mapping[str, Any]) -> None:
         """Record a step; it survives any end of this process from now on.
@@ -198,16 +213,6 @@ class Recorder:
                     f"{self.folder} holds other data: {path.name} has {'; '.join(differing)}; give another folder"
                 )
 
-    def _check_room(self) -> None:
-        steps = ROOM_SECONDS / self.header.period
-        needed = 2 * steps * record_dtype(self.fields).itemsize  # the log, and the file that is made of it
-        free = shutil.disk_usage(self.folder).free
-        if free < needed:
-            raise WriteError(
-                f"cannot record into {self.folder}: {free / 1e6:.1f} MB are free there, and an episode of "
-                f"{ROOM_SECONDS:.0f} s needs {needed / 1e6:.1f} MB; free some space, or give another folder"
-            )
-
 
 def check_recordable(folder: Path) -> None:
     """Refuse a folder that no recorder could have now, before the work that comes first; a missing one is not made.
@@ -233,10 +238,12 @@ def _check_sizes(header: Header, fields: Fields) -> None:
     """Refuse a header whose joints, fingers or taxels are not those of the fields."""
     if not isinstance(header, Header):
         raise SchemaError(f"header must be a Header, got {type(header).__name__}")
-    expected = {"hand_q": (len(header.joints),), "tactile": header.tactile_bias.shape}
+    expected = {
+        "hand_q": (len(header.joints),), "tactile": header.tactile_bias.shape, "resultant": (len(header.fingers), 3),
+    }  # fmt: skip
     for name, shape in expected.items():
         if name in fields and fields[name].shape != shape:
             raise SchemaError(
-                f"the field {name} has the shape {fields[name].shape}, but by the joints and the tactile bias of the "
-                f"header it must be {shape}"
+                f"the field {name} has the shape {fields[name].shape}, but by the joints, the fingers and the tactile "
+                f"bias of the header it must be {shape}"
             )

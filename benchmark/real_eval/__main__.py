@@ -20,6 +20,7 @@ from baselines.progress import Progress
 from benchmark.real_eval.entrants import Entrant, check_where, parse_entrants
 from benchmark.real_eval.on_robot import RobotTrials, plan
 from benchmark.real_eval.on_twin import TwinTrials
+from benchmark.real_eval.recovery import TIME_ALLOWED
 from benchmark.real_eval.report import Records, draw_recordings, report, write_videos
 from benchmark.real_eval.results_folder import ResultsFolder, check_protocol, read_protocol, trial_of
 from benchmark.real_eval.rules import Job, Rules, default_shapes, robot_order, twin_order
@@ -71,7 +72,8 @@ class Args:
     json: bool = False
     """Print the summary as one line of JSON at the end: policy, shape, then numbers."""
     logs: Literal["auto", "yes", "no"] = "auto"
-    """Record every trial, so that it can be replayed and drawn; auto: if there are at most 20."""
+    """Record every trial, so that it can be replayed and drawn; auto: if there are at most 20. With `yes`, trials on
+    the twin that were done without are done again."""
     videos: int = 0
     """Write videos of the first so many recorded trials of each policy and shape, at four times their speed."""
     processes: int = 0
@@ -109,8 +111,9 @@ def _run(args: Args) -> int:
     processes = args.processes or (1 if args.robot == "server" else 0)
     with claimed(out):
         folder, note = ResultsFolder(out, rules, entrants), ""
+        again = bool(args.robot == "twin" and (args.logs == "yes" or args.videos))  # a seed gives the same trial there
         bar = Progress(total=len(jobs), unit="trial", desc=args.task)
-        with closing(bar), TwinTrials(folder, rules, logged, processes) as trials:
+        with closing(bar), TwinTrials(folder, rules, logged, processes, again) as trials:
             if args.until_decided:
                 jobs, note = _until_decided(trials, folder, jobs, bar)
             else:
@@ -138,9 +141,15 @@ def _rules(args: Args) -> Rules:
     if args.stratum not in STRATA:
         raise ValueError(f"unknown stratum {args.stratum!r}; choose from {', '.join(STRATA)}")
     if args.perturb:
-        from benchmark.real_eval.perturbations import check_perturbation
+        from benchmark.real_eval.perturbations import LATEST, LONGEST, check_perturbation
 
         check_perturbation(args.perturb)
+        if limit < (least := LATEST + LONGEST + TIME_ALLOWED) or 0 < args.stagnation < LONGEST + TIME_ALLOWED:
+            raise ValueError(
+                f"a trial with --perturb needs {least:g} s, and must not end by stagnation before "
+                f"{LONGEST + TIME_ALLOWED:g} s, since a policy has {TIME_ALLOWED:g} s to recover; got --seconds "
+                f"{limit:g} and --stagnation {args.stagnation:g}"
+            )
     twin = args.robot != "config"
     if not twin:
         for name in ("stratum", "stagnation", "processes"):
@@ -158,7 +167,7 @@ def _rules(args: Args) -> Rules:
     return Rules(
         task=args.task, robot=args.robot, stratum=args.stratum if twin else "", limit=float(limit),
         stagnation=float(args.stagnation) if twin else 0.0, perturbation=args.perturb, edition=EDITION if twin else 0,
-        safety=SafetyLimits().fingerprint,
+        safety=SafetyLimits().fingerprint, turns_needed=None if twin else float(_needed(args)),
     )  # fmt: skip
 
 

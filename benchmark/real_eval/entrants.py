@@ -30,6 +30,8 @@ ROWS: Mapping[str, str] = MappingProxyType(
 )  # fmt: skip
 """Short labels of the paper's rows. Policies under them stand beside the paper's results."""
 SCRIPTED_WRIST = "scripted-wrist"
+_LONGEST = 60
+"""Characters of a label."""
 _ONLY_TWIN = "{} follows what it sees of a twin in this process; give --robot twin"
 
 
@@ -47,7 +49,12 @@ class Entrant:
     @property
     def slug(self) -> str:
         """The label as a part of a file's name."""
-        return re.sub(r"[^a-z0-9]+", "-", self.label.lower()).strip("-")
+        return slug_of(self.label)
+
+
+def slug_of(label: str) -> str:
+    """Return a label as a part of a file's name."""
+    return re.sub(r"[\W_]+", "-", label.lower()).strip("-")
 
 
 def parse_entrants(given: Sequence[str], task: str) -> list[Entrant]:
@@ -65,8 +72,11 @@ def parse_entrants(given: Sequence[str], task: str) -> list[Entrant]:
         raise ValueError("--policies needs at least one, such as direct or full=runs/bc/policy.pt")
     found = [_parse(one, task) for one in given]
     for k, entrant in enumerate(found):
-        if not entrant.slug:
-            raise ValueError(f"the label of {entrant.source} needs a letter or digit, got {entrant.label!r}")
+        if not entrant.slug or len(entrant.label) > _LONGEST or not entrant.label.isprintable() or "|" in entrant.label:
+            raise ValueError(
+                f"the label of {entrant.source} needs a letter or digit, at most {_LONGEST} characters, and no '|', "
+                f"which parts the columns of tables; got {entrant.label!r}"
+            )
         if any(entrant.slug == other.slug for other in found[:k]):
             raise ValueError(f"two policies would be called {entrant.label!r}; give one a label: name={entrant.source}")
     return found
@@ -84,13 +94,35 @@ def check_where(entrants: Sequence[Entrant], robot: str) -> None:
 
 
 def _parse(given: str, task: str) -> Entrant:
-    label, equals, source = given.rpartition("=")
-    if equals and not (label and source):
+    label, equals, source = given.partition("=")
+    if (
+        not equals or "/" in label or Path(given).exists()
+    ):  # a path may have the sign, as where a run is called lr=0.001
+        label, source = "", given
+    elif not (label and source):
         raise ValueError(f"a policy with a label is given as label=policy, got {given!r}")
     kind = source.partition(":")[0]
     make_policy(source, task)
     label = label or (kind if kind in (DIRECT, REPLAY) else Path(source).stem)
-    return Entrant(ROWS.get(label, label), source, hashlib.sha256(_file(source, task).read_bytes()).hexdigest())
+    return Entrant(ROWS.get(label, label), source, _digest(source, task))
+
+
+def check_unchanged(entrant: Entrant, task: str) -> None:
+    """Refuse a policy whose file was replaced since the evaluation began: its trials would be of two policies.
+
+    Raises:
+        ValueError: it was; the message names the policy.
+        FileNotFoundError: the file is gone.
+    """
+    if _digest(entrant.source, task) != entrant.digest:
+        raise ValueError(
+            f"the file of {entrant.label}, {entrant.source}, was replaced since the evaluation began; evaluate the new "
+            "one under another label or in another --out, and give a copy of what is still being trained"
+        )
+
+
+def _digest(source: str, task: str) -> str:
+    return hashlib.sha256(_file(source, task).read_bytes()).hexdigest()
 
 
 def _file(source: str, task: str) -> Path:

@@ -37,8 +37,8 @@ def classify(ended_by: Ending, turns: NDArray[np.float64], touches: NDArray[np.b
         return known[ended_by]
     last = slice(-round(WINDOW / period), None)
     seen, touched = turns[last], touches[last]
-    if len(seen) and seen[-1] - seen[0] > _PROGRESS:
-        return "time"
+    if len(seen) and seen[-1] - seen[0] > _PROGRESS:  # by stagnation only where less than the window is waited for
+        return ended_by
     if not len(seen) or touched.all(axis=1).mean() < _CONTACT:
         return "lost contact"
     return "slip" if np.abs(np.diff(seen)).sum() > _BACK_AND_FORTH else "stagnation"

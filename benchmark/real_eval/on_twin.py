@@ -62,14 +62,18 @@ class TwinTrials:
         rules: of all of them.
         logged: whether to record them.
         processes: trials side by side; 0 takes all CPUs.
+        all_logged: whether trials are done again that were done without a recording.
     """
 
     folder: ResultsFolder
     rules: Rules
     logged: bool
     processes: int = 0
+    all_logged: bool = False
     _stack: ExitStack = field(default_factory=ExitStack, init=False)
     _recorders: dict[str, Recorder] = field(default_factory=dict, init=False)
+    _recorded: dict[str, set[tuple[str, int]]] = field(default_factory=dict, init=False)
+    """Shape and seed of what was recorded before, by the policy's slug."""
     _workers: ProcessPoolExecutor | None = field(default=None, init=False)
 
     def __enter__(self) -> TwinTrials:
@@ -87,14 +91,16 @@ class TwinTrials:
 
         Raises:
             CutShort: a worker was killed, as where memory is short; what was done is kept.
+            WriteError: the disk has no room for a recording; what was done is kept.
         """
-        missing = [job for job in jobs if self.folder.read(job) is None]
+        missing = [job for job in jobs if self.folder.read(job) is None or (self.all_logged and self._unrecorded(job))]
         bar.update(len(jobs) - len(missing))
         try:
             for job, done in self._finished(missing):
                 if self.logged and done.rows:
                     self._keep_rows(job, done)
-                self.folder.write(job, done.record)  # last: what has a record has its recording
+                if self.folder.read(job) is None:
+                    self.folder.write(job, done.record)  # last: what has a record has its recording
                 bar.update()
         except BrokenProcessPool as error:
             raise CutShort(
@@ -113,6 +119,8 @@ class TwinTrials:
         running: dict[Future[Done], Job] = {}
         while True:
             for job in waiting:  # no more than run at once: what has ended and is not kept fills the memory
+                if self.logged:  # a trial that could not be kept would be done in vain
+                    self._recorder(job.entrant).check_room()
                 running[self._workers.submit(work, self.rules, job, self.logged)] = job
                 if len(running) > count:
                     break
@@ -134,6 +142,11 @@ class TwinTrials:
         except BaseException:
             recorder.discard()
             raise
+
+    def _unrecorded(self, job: Job) -> bool:
+        if job.entrant.slug not in self._recorded:
+            self._recorded[job.entrant.slug] = recorded(self._recorder(job.entrant))
+        return (job.shape, job.seed) not in self._recorded[job.entrant.slug]
 
     def _recorder(self, entrant: Entrant) -> Recorder:
         if entrant.slug not in self._recorders:

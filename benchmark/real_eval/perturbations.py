@@ -30,6 +30,8 @@ _TURN_BACK_SPEED = 2.0  # rad/s
 _TURN_BACK_SECONDS = 3.0  # at the longest
 _BUMP_DISTANCE = 0.005  # of table and object against the arm (m)
 _BUMP_SECONDS = 0.3
+LONGEST = max(_DRAG_SECONDS, _TURN_BACK_SECONDS, _BUMP_SECONDS)
+"""Time that a perturbation takes at most (s)."""
 
 
 class Perturbation(Protocol):

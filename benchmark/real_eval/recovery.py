@@ -32,11 +32,13 @@ def recovery(turns: NDArray[np.float64], period: float, began: float, ended: flo
         quarter of a turn within `TIME_ALLOWED`; `seconds`, from the end of the perturbation until then, or None.
     """
     found: dict[str, Any] = {"began": began, "ended": ended, "at_work": False, "recovered": False, "seconds": None}
-    if ended is None:
-        return found
-    first, last = round(began / period), round(ended / period)
+    first = round(began / period)
     before = turns[max(first - round(_BEFORE / period), 0) : first]
-    found["at_work"] = bool(len(before) and before[-1] - before[0] > _AT_WORK)
+    if len(turns) >= first:  # else it was over before
+        found["at_work"] = bool(len(before) and before[-1] - before[0] > _AT_WORK)
+    if ended is None:  # in the perturbation: the policy lost the object, or tripped the safety layer
+        return found
+    last = round(ended / period)
     after = turns[last : last + round(TIME_ALLOWED / period)]
     resumed = np.flatnonzero(after > after[0] + _RESUMED) if len(after) else np.empty(0)
     if len(resumed):

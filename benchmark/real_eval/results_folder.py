@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from baselines.run_folder import versions
-from benchmark.real_eval.entrants import Entrant
+from benchmark.real_eval.entrants import Entrant, slug_of
 from benchmark.real_eval.rules import Job, Rules
 from benchmark.trials import Trial
 from dexscrew_envs.files import check_folder, holds_nothing, plain, write_json
@@ -56,6 +56,9 @@ class ResultsFolder:
             record = json.loads(path.read_text(encoding="utf-8"))
             if record["progress"] is not None:  # a person has yet to say how far it went
                 trial_of(record)
+            there = record.get("policy", job.entrant.label), record.get("shape", job.shape), record["seed"]
+            if there != (job.entrant.label, job.shape, job.seed):
+                raise ValueError(f"it is of {there[0]!r}, {there[1]} and seed {there[2]}")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(
                 f"{path} is not the record of a trial ({error}); remove it to do that trial again"
@@ -107,6 +110,12 @@ def check_protocol(path: Path, there: dict[str, Any] | None, rules: Rules, entra
     if differing:
         raise ValueError(f"{path} holds trials by other rules: {'; '.join(differing)}; give another --out")
     for entrant in entrants:
+        for label in there["policies"]:
+            if label != entrant.label and slug_of(label) == entrant.slug:
+                raise ValueError(
+                    f"{path} holds trials of {label!r}, and those of {entrant.label!r} would have the same files; give "
+                    f"another label (name={entrant.source}), or another --out"
+                )
         if there["policies"].get(entrant.label, entrant.digest) != entrant.digest:
             raise ValueError(
                 f"{path} holds trials of another policy called {entrant.label!r}; give another label "

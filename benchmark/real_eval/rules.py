@@ -32,6 +32,8 @@ class Rules:
     """Of the twin, since the same seed means another trial on another one; 0 on the robot."""
     safety: str
     """Fingerprint of the safety layer's limits."""
+    turns_needed: float | None = None
+    """Turns that complete a trial on the robot; a twin knows its own."""
 
     @property
     def where(self) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.real_eval.entrants import Entrant, make_policy
+from benchmark.real_eval.entrants import Entrant, check_unchanged, make_policy
 from benchmark.real_eval.failures import classify
 from benchmark.real_eval.observer import Observer
 from benchmark.real_eval.recovery import recovery
@@ -76,8 +76,9 @@ def check_fits(env: DexScrewRealEnv, entrants: list[Entrant]) -> None:
     for entrant in entrants:
         try:
             make_policy(entrant.source, env.task.name).reset(env)
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{entrant.label} cannot act on this robot: {error}") from error
+        except Exception as error:  # whatever code of others may raise
+            told = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+            raise ValueError(f"{entrant.label} cannot act on this robot: {told}") from error
 
 
 class EndedByOperator(Exception):
@@ -105,7 +106,12 @@ def do_trial(
     Returns:
         The trial's record, plain values for JSON, and who watched it. `progress` and `kind` are None where they cannot
         be measured.
+
+    Raises:
+        ValueError: the policy's file was replaced since the evaluation began, or it does not fit the robot.
+        RobotError: the robot cannot be made ready.
     """
+    check_unchanged(job.entrant, rules.task)
     observer = Observer(make_policy(job.entrant.source, rules.task), record, begin)
 
     def watch(observation: Any, info: Any) -> None:

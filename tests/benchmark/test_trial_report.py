@@ -77,6 +77,7 @@ def test_a_policy_keeps_its_colour_among_others():
     alone, together = policy_colors([paper.FULL]), policy_colors(["mine", "yours", paper.FULL])
     assert alone[paper.FULL] == together[paper.FULL]
     assert len(set(together.values())) == 3
+    assert len(set(policy_colors([str(k) for k in range(12)]).values())) == 12
     assert len(policy_colors([str(k) for k in range(20)])) == 20
 
 

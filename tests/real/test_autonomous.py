@@ -54,6 +54,16 @@ class Wild(Still):
         return np.full(12, np.nan), env.safety.arm_target
 
 
+class Short(Still):
+    def act(self, env, observation):
+        return env.safety.hand_target[1:], env.safety.arm_target
+
+
+class Broken(Still):
+    def act(self, env, observation):
+        return {}["hand"]
+
+
 def trial(robot, policy=None, steps=200, **options):
     with closing(DexScrewRealEnv("nut", robot=robot, action="full", episode_steps=steps)) as env:
         return run_trial(env, policy or Still(), 7, **options)
@@ -96,10 +106,18 @@ def test_a_robot_that_does_not_measure_turns():
     assert (found.progress, found.turns, found.ended_by) == (None, (), "time")
 
 
-def test_a_policy_that_asks_for_the_impossible_ends_the_trial_and_nothing_is_sent():
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        (Wild(), "targets that are not finite: [nan"),
+        (Short(), "targets of the shape (17,), and hand and arm together have (18,)"),
+        (Broken(), "still failed: KeyError: 'hand' (test_autonomous.py, line"),
+    ],
+)
+def test_a_policy_that_fails_or_asks_for_the_impossible_ends_the_trial_and_nothing_is_sent(policy, words):
     robot = Turning()
-    found = trial(robot, Wild())
-    assert found.ended_by == "fault" and "targets that are not finite: [nan" in found.reason
+    found = trial(robot, policy)
+    assert found.ended_by == "fault" and words in found.reason
     assert not robot.commands and robot.stops > 0
 
 

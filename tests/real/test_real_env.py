@@ -293,6 +293,7 @@ def test_bad_arguments_are_refused_before_anything_is_connected(kwargs, error, w
     ("given", "error", "words"),
     [
         ("hardware", ValueError, "unknown robot 'hardware'"),
+        ("twin:harder", ValueError, "unknown stratum 'harder'; choose from easy"),
         (3, TypeError, "robot must be 'twin', a TwinConfig, a RobotConfig or a Robot, got int"),
         (None, TypeError, "robot must be"),
         (np.zeros(3), TypeError, "robot must be"),

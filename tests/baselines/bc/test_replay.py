@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from clone_data import FIELDS, JOINTS, record_waves
+from clone_data import FIELDS, HEADER, JOINTS, record_waves
 
 from baselines import replay
+from baselines.data.header import Outcome
 from baselines.data.reader import Demonstrations
+from baselines.data.writer import Recorder
 from baselines.replay import load_replay
 
 
@@ -79,3 +83,29 @@ def test_the_command_refuses_what_is_not_there(demos, tmp_path, capsys):
     assert "none" in capsys.readouterr().err
     assert replay.main(["--data", str(demos), "--episode", "5"]) == 2
     assert "no episode 5" in capsys.readouterr().err
+
+
+def test_it_plays_on_a_twin_of_the_recordings_stratum(tmp_path, monkeypatch):
+    record_waves(tmp_path / "demos", 1, stratum="hard", shape="cross")
+    asked = {}
+
+    def make(name, **options):
+        asked.update(options, name=name)
+        raise ValueError("it was asked for")
+
+    monkeypatch.setattr(replay.gymnasium, "make", make)
+    assert replay.main(["--data", str(tmp_path / "demos"), "--episode", "0"]) == 2
+    assert (asked["name"], asked["robot"], asked["shape"]) == ("DexScrew-NutReal-v0", "twin:hard", "cross")
+
+
+def test_what_no_twin_can_replay_is_refused(tmp_path, capsys):
+    record_waves(tmp_path / "cap", 1, task="cap")
+    assert replay.main(["--data", str(tmp_path / "cap"), "--episode", "0"]) == 2
+    assert "is of the task 'cap'; a twin replays nut and screwdriver" in capsys.readouterr().err
+    fields = FIELDS | {name: replace(FIELDS[name], shape=(7,)) for name in ("sent_arm", "held_arm")}
+    with Recorder(tmp_path / "long", HEADER, fields) as recorder:
+        recorder.begin(seed=0)
+        recorder.append({name: np.zeros(field.shape, field.dtype) for name, field in fields.items()})
+        recorder.finish(Outcome())
+    with pytest.raises(ValueError, match="an arm of 7 joints, and the robot's has 6"):
+        load_replay(tmp_path / "long", 0)

@@ -23,6 +23,7 @@ SAWTOOTH = 3 + 0.1 * (np.arange(STEPS) % 20 < 10)  # 0.1 turns forth and back ev
         ("time", STILL, BOTH, "stagnation"),
         ("stagnation", STILL, NEITHER, "lost contact"),
         ("stagnation", SAWTOOTH, BOTH, "slip"),
+        ("stagnation", np.minimum(np.linspace(0, 4, STEPS), 3.8), BOTH, "stagnation"),
         ("time", np.minimum(np.linspace(0, 9, STEPS), 4.0), BOTH, "stagnation"),
         ("time", np.zeros(0), np.zeros((0, 2), bool), "lost contact"),
     ],

@@ -11,9 +11,11 @@ from test_on_robot import Person
 from baselines.data.reader import Demonstrations
 from benchmark import paper
 from benchmark.real_eval import __main__ as command
-from benchmark.real_eval import on_twin
+from benchmark.real_eval import entrants, on_twin
 from benchmark.real_eval.__main__ import main
 from real.env import DexScrewRealEnv
+from real.robot_policies import Direct
+from real.skill import load_skill
 
 SHORT = ["--task", "nut", "--shapes", "cross", "--seconds", "0.5", "--trials", "1"]
 
@@ -84,20 +86,53 @@ def test_a_recording_can_be_replayed(in_this_process, tmp_path, capsys):
     assert list(json.loads(capsys.readouterr().out.strip().splitlines()[-1])) == [paper.REPLAY]
 
 
-def test_trials_without_recordings(in_this_process, tmp_path):
+@pytest.mark.slow
+def test_trials_without_recordings_are_done_again_for_them(in_this_process, tmp_path):
     out = tmp_path / "out"
-    assert main([*SHORT, "--policies", "direct", "--logs", "no", "--out", str(out)]) == 0
+    call = [*SHORT, "--policies", "direct", "--out", str(out)]
+    assert main([*call, "--logs", "no"]) == 0
     assert not (out / "logs").exists() and not (out / "contact.png").exists()
+    (file,) = (out / "trials").iterdir()
+    before = file.read_text(), file.stat().st_mtime_ns
+    assert main(call) == 0 and len(in_this_process) == 1
+    assert main([*call, "--logs", "yes"]) == 0 and main([*call, "--logs", "yes"]) == 0
+    assert len(in_this_process) == 2 and len(Demonstrations(out / "logs" / "direct")) == 1
+    assert (file.read_text(), file.stat().st_mtime_ns) == before
+
+
+def test_a_disk_without_room_for_a_recording_is_told_before_the_trial(monkeypatch, in_this_process, tmp_path, capsys):
+    monkeypatch.setattr("baselines.data.writer.ROOM_SECONDS", 1e9)
+    assert main([*SHORT, "--policies", "direct", "--out", str(tmp_path / "out")]) == 4
+    assert "free some space" in capsys.readouterr().err and in_this_process == []
+
+
+def test_a_policy_that_fails_is_told_and_the_others_go_on(monkeypatch, in_this_process, tmp_path, capsys):
+    class Broken(Direct):
+        def act(self, env, observation):
+            raise KeyError("hand")
+
+    load = entrants.load_robot_policy
+
+    def load_one(source, task):
+        return Broken(load_skill("nut-student")) if source == "nut-student" else load(source, task)
+
+    monkeypatch.setattr(entrants, "load_robot_policy", load_one)
+    call = ["--policies", "mine=nut-student", "direct", "--logs", "no", "--json", "--out", str(tmp_path)]
+    assert main([*SHORT, *call]) == 0
+    found = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    assert found["mine"]["cross"]["ended_by"] == {"fault": 1} and "fault" not in found["direct"]["cross"]["ended_by"]
+    assert "KeyError: 'hand' (test_real_eval.py, line" in (tmp_path / "trials" / "mine-cross-0000.json").read_text()
 
 
 @pytest.mark.slow
 def test_a_perturbed_evaluation_tells_recovery(in_this_process, tmp_path, capsys):
     out = tmp_path / "out"
-    assert main([*SHORT, "--policies", "direct", "--perturb", "drag", "--out", str(out), "--json"]) == 0
+    call = ["--policies", "direct", "--perturb", "drag", "--out", str(out), "--json", "--seconds", "45"]
+    assert main([*SHORT, *call]) == 0
     printed = capsys.readouterr().out
     assert "Recovered: a quarter of a turn" in printed and "ours, twin, drag" in printed
     found = json.loads(printed.strip().splitlines()[-1])["direct"]["cross"]["recovery"]
-    assert found["perturbed"] == 0 and found["rate"] is None  # it was over before the perturbation
+    assert found["perturbed"] == 1 and found["rate"] == found["recovered"]
     assert json.loads((out / "summary.json").read_text())["direct"]["cross"]["recovery"] == found
 
 
@@ -164,6 +199,8 @@ ROBOT = ["--robot", "config", "--arm", "192.0.2.1", "--hand", "tcp://127.0.0.1:5
         (["--policies", "direkt"], "direkt"),
         ([], "--policies needs at least one"),
         (["--policies", "direct", "--perturb", "kick"], "choose from drag"),
+        (["--policies", "direct", "--perturb", "drag", "--seconds", "42"], "with --perturb needs 43 s"),
+        (["--policies", "direct", "--perturb", "drag", "--stagnation", "20"], "by stagnation before 23 s"),
         (["--policies", "direct", "--seconds", "nan"], "--seconds"),
         (["--policies", "direct", "--seconds", "0"], "--seconds"),
         (["--policies", "direct", "--seconds", "10.04"], "--seconds must be a multiple of a control step, 0.05 s"),

@@ -33,8 +33,9 @@ def test_what_stood_still_before_does_not_count():
 
 
 def test_a_trial_that_ends_with_its_perturbation_did_not_recover():
-    found = recovery(turns_of((12, 0.1)), PERIOD, 10.0, 12.0)
-    assert found["at_work"] and not found["recovered"]
+    for turns, ended in ((turns_of((12, 0.1)), 12.0), (turns_of((11, 0.1)), None)):
+        found = recovery(turns, PERIOD, 10.0, ended)
+        assert found["at_work"] and not found["recovered"]
 
 
 def test_the_picture_shows_trials_that_were_at_work(tmp_path):

@@ -32,7 +32,7 @@ def test_what_is_written_is_read(tmp_path):
 @pytest.mark.parametrize(
     "change",
     [{"limit": 300.0}, {"stratum": "hard"}, {"perturbation": "drag"}, {"edition": 1}, {"robot": "config"},
-     {"safety": "ffffffff"}],
+     {"safety": "ffffffff"}, {"turns_needed": 4.0}],
 )  # fmt: skip
 def test_a_folder_of_another_protocol_is_refused(tmp_path, change):
     ResultsFolder(tmp_path, replace(RULES, **change), [A])
@@ -44,6 +44,20 @@ def test_another_policy_of_the_same_name_is_refused(tmp_path):
     ResultsFolder(tmp_path, RULES, [A])
     with pytest.raises(ValueError, match="another policy called 'a'"):
         ResultsFolder(tmp_path, RULES, [replace(A, digest="other")])
+
+
+def test_two_labels_with_the_same_files_are_refused(tmp_path):
+    ResultsFolder(tmp_path, RULES, [A])
+    with pytest.raises(ValueError, match="holds trials of 'a', and those of 'A' would have the same files"):
+        ResultsFolder(tmp_path, RULES, [Entrant("A", "other", "other")])
+
+
+@pytest.mark.parametrize("change", [{"seed": 4}, {"shape": "cross"}, {"policy": "b"}])
+def test_a_record_of_another_trial_is_refused(tmp_path, change):
+    folder, job = ResultsFolder(tmp_path, RULES, [A]), Job(A, "square", 3)
+    folder.write(job, RECORD | change)
+    with pytest.raises(ValueError, match="remove it to do that trial again"):
+        folder.read(job)
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path):
