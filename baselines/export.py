@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import difflib
 import io
 import logging
 import sys
@@ -22,14 +23,17 @@ from baselines import policies
 from baselines.bc import contract as clones
 from baselines.bc.policy import ClonePolicy, is_clone
 from baselines.bc.policy import load as load_clone
+from baselines.bc.policy import shipped as shipped_clones
 from baselines.contract import contract
 from dexscrew_envs import ambient, extras, program
-from dexscrew_envs.files import check_folder, claimed, write_bytes, write_json
+from dexscrew_envs.files import check_folder, claimed, holds_nothing, write_bytes, write_json
 from dexscrew_envs.program import Status
 from dexscrew_envs.tasks import make_task
 
 TOLERANCE = 1e-5
 """The exported networks must give what the policy gives to within this."""
+FILES = ("policy.ts", "policy.onnx", "contract.json")
+"""What an export writes."""
 
 
 class _Positional(nn.Module):
@@ -165,13 +169,16 @@ class Args:
     policy: str
     """Name of a shipped policy, such as nut-student, or the path of the file of a policy or a clone."""
     out: Path
-    """Folder to write policy.ts, policy.onnx and contract.json into."""
+    """Folder to write policy.ts, policy.onnx and contract.json into: a new one, or that of an earlier export."""
     hand: str = ""
     """File that makes the policy's hand, if that is one of your own; see docs/extend.md."""
 
 
 def _export(args: Args) -> int:
     check_folder(args.out)
+    if not holds_nothing(args.out, besides=FILES):
+        raise ValueError(f"{args.out} holds other things than an export; give another folder with --out")
+    _check_known(args.policy)
     clone = is_clone(args.policy)
     policy = load_clone(args.policy) if clone else policies.load_actor(args.policy, args.hand)
     with claimed(args.out):  # the three files are of one policy
@@ -180,6 +187,19 @@ def _export(args: Args) -> int:
         print(f"{name}: equal to within {difference:.1e}")
     print(f"written: {args.out}")
     return Status.DONE
+
+
+def _check_known(name: str) -> None:
+    """Refuse what is neither the name of a policy nor looks like a file, with what may have been meant."""
+    known = (*policies.shipped(), *shipped_clones())
+    if name in known or Path(name).suffix or Path(name).is_file():
+        return
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    raise ValueError(
+        f"unknown policy {name!r}{hint}; the shipped ones are {', '.join(known)}, and a file is given by its path, "
+        "such as runs/nut-bc/policy.pt"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -25,6 +25,10 @@ _REMEDY = "give another folder with --folder, or go on with the version that wro
 _FREE = ("steps", "folder", "threads", "checkpoint_every", "video", "evaluation_episodes")
 """Fields that may differ when a run goes on. But for `steps` of a student, whose learning rate then falls from where it
 would have been in a training of the new length, they do not change what is learned in a step."""
+_BOUND = {"bc": ("steps",)}
+"""Those of them that are bound for an agent: a clone's learning rate falls to zero over its steps, and would jump."""
+_LONG = 80
+"""Characters beyond which a refusal says only in how much two lists differ."""
 
 
 class RunFolderError(ValueError):
@@ -55,6 +59,24 @@ def open_run_folder(
             raise RunFolderError(refusal or "another rank refused the run folder")
         checkpoint = folder / "checkpoint.pt"
         yield policies.read(checkpoint, CHECKPOINT_FORMAT, parts, _REMEDY) if checkpoint.exists() else None
+
+
+def check_run_folder(folder: Path, wanted: dict[str, Any]) -> None:
+    """Refuse a folder that `open_run_folder` would refuse now, before the work that comes first; nothing of it changes.
+
+    Args:
+        folder: of the run.
+        wanted: the configuration.
+
+    Raises:
+        RunFolderError: the folder belongs to something else, or another program is at work in it.
+    """
+    refusal = _refusal(folder, plain(wanted))
+    if not refusal and folder.is_dir():
+        with ExitStack() as stack:
+            refusal = _claim(folder, plain(wanted), stack)
+    if refusal:
+        raise RunFolderError(refusal)
 
 
 def _claim(folder: Path, wanted: dict[str, Any], stack: ExitStack) -> str:
@@ -93,12 +115,15 @@ def _refusal(folder: Path, wanted: dict[str, Any]) -> str:
 def _differences(there: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> list[str]:
     """Return each field that differs, with both values."""
     found = []
+    bound = _BOUND.get(wanted.get("agent", ""), ())
     for key in [*wanted, *(key for key in there if key not in wanted)]:
         old, new = there.get(key), wanted.get(key)
-        if key in _FREE or old == new:
+        if (key in _FREE and key not in bound) or old == new:
             continue
         if isinstance(old, dict) and isinstance(new, dict):
             found += _differences(old, new, f"{prefix}{key}.")
+        elif isinstance(old, list) and isinstance(new, list) and max(len(str(old)), len(str(new))) > _LONG:
+            found.append(f"{prefix}{key} ({_change(old, new)})")
         elif key not in there:
             found.append(f"{prefix}{key} (not recorded there, as in runs of an older version, now {new!r})")
         elif key not in wanted:
@@ -106,6 +131,14 @@ def _differences(there: dict[str, Any], wanted: dict[str, Any], prefix: str = ""
         else:
             found.append(f"{prefix}{key} (there {old!r}, now {new!r})")
     return found
+
+
+def _change(old: list[Any], new: list[Any]) -> str:
+    """Return in how much two lists differ."""
+    gone, added = sum(value not in new for value in old), sum(value not in old for value in new)
+    if not gone and not added:
+        return "in another order" if len(old) == len(new) else f"there {len(old)}, now {len(new)}"
+    return f"of the {len(old)} there {gone} are gone, and {added} are new"
 
 
 def versions() -> dict[str, str]:

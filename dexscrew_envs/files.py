@@ -13,7 +13,7 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -214,9 +214,9 @@ def write_json(content: Any, path: Path) -> None:
     write_text(to_json(content, indent=1) + "\n", path)
 
 
-def holds_nothing(folder: Path) -> bool:
-    """Return whether a folder is missing, or holds nothing but what this module leaves in it."""
-    ours = (_LOCK, _HOLDER)
+def holds_nothing(folder: Path, besides: Sequence[str] = ()) -> bool:
+    """Return whether a folder is missing, or holds nothing but what this module leaves in it, and files named so."""
+    ours = (_LOCK, _HOLDER, *besides)
     return not folder.is_dir() or not any(
         entry.name not in ours and not entry.name.startswith(_PARTIAL) for entry in folder.iterdir()
     )

@@ -15,17 +15,18 @@ from pathlib import Path
 from baselines import policies
 from baselines.bc.design import Design
 from baselines.bc.learner import PARTS, Training
-from baselines.bc.training import configuration, train
-from baselines.bc.windows import load_episodes
+from baselines.bc.training import configuration, load_data, read_data, train
 from baselines.data.reader import Episode
-from baselines.run_folder import open_run_folder
+from baselines.run_folder import check_run_folder, open_run_folder
 from dexscrew_envs import program
 from dexscrew_envs.mdp.observations import MEASURED
 from dexscrew_envs.program import Status
 
 ENTRY_POINTS = "dexscrew.relabellers"
 """Group of entry points in which a package names what lets a clone act on a kind of robot and labels what it did, by
-the robot's name in the data's headers. It is called as `real.teleop.relabel.relabel`."""
+the robot's name in the data's headers. It is called as `real.teleop.relabel.relabel`. If it has an attribute `check`,
+that is called before anything is trained, as `real.teleop.relabel.check`, and raises ValueError for data that it cannot
+label."""
 _SEEDS = 100_000
 """Seeds between two sets of labels: far from those of demonstrations and of evaluations."""
 
@@ -67,20 +68,25 @@ def train_in_rounds(
 
     Raises:
         RunFolderError: the run folder holds another configuration, or another program trains in it.
-        ValueError: the data do not fit the design, or there is nothing that can label for their robot.
+        ValueError: the data do not fit the design, are of several robots or strata, or there is nothing that can label
+            them.
         CutShort: a training diverged.
         WriteError: the disk is full.
     """
-    episodes = load_episodes(training.data, design, training.progress)
-    relabel = _find(episodes)
-    skill = relabelling.skill or _skill(episodes)
-    _check_skill(skill, episodes[0].header.task)
+    data = load_data(design, training)
+    episodes, first = data.episodes, data.episodes[0].header
+    relabel = _find(_shared("robot", episodes))
+    skill, stratum = relabelling.skill or _skill(episodes), _shared("stratum", episodes)
+    _check_skill(skill, first.task)
     shapes = sorted({episode.header.shape for episode in episodes})
+    if check := getattr(relabel, "check", None):
+        check(first, episodes[0].fields, skill=skill, stratum=stratum, shapes=shapes)
     wanted = configuration(design, training, episodes) | {
         "rounds": relabelling.dagger, "episodes a round": relabelling.dagger_episodes,
         "skill": policies.without_paths(skill),
     }  # fmt: skip
-    first = episodes[0].header
+    check_run_folder(folder, wanted)
+    read_data(data, design, training)  # data that are refused must not claim the folder
     with open_run_folder(folder, wanted, command, PARTS):
         labels = list(training.labels)
         for number in range(relabelling.dagger + 1):
@@ -94,7 +100,7 @@ def train_in_rounds(
                 labels.append(folder / f"labels-{number + 1}")
                 program.say(f"the clone of round {number} acts; its labels go to {labels[-1]}")
                 relabel(
-                    inner / "policy.pt", labels[-1], task=first.task, skill=skill, stratum=first.stratum, shapes=shapes,
+                    inner / "policy.pt", labels[-1], task=first.task, skill=skill, stratum=stratum, shapes=shapes,
                     episodes=relabelling.dagger_episodes, seed=seed,
                 )  # fmt: skip
         for name in ("policy.pt", "metrics.json", "curve.png"):
@@ -103,9 +109,23 @@ def train_in_rounds(
     return Status.DONE
 
 
-def _find(episodes: Sequence[Episode]) -> Callable[..., None]:
-    """Return what labels for the robot of some episodes."""
-    (robot,) = {episode.header.robot for episode in episodes}
+def _shared(name: str, episodes: Sequence[Episode]) -> str:
+    """Return what the headers of all episodes have under a name.
+
+    Raises:
+        ValueError: they differ.
+    """
+    first, *others = sorted({getattr(episode.header, name) for episode in episodes})
+    if others:
+        raise ValueError(
+            f"--dagger labels data of one {name}, and these are of {', '.join(map(repr, (first, *others)))}; give data "
+            "sets of one of them"
+        )
+    return first
+
+
+def _find(robot: str) -> Callable[..., None]:
+    """Return what labels for a robot."""
     for entry in entry_points(group=ENTRY_POINTS, name=robot):
         return entry.load()
     known = ", ".join(sorted({entry.name for entry in entry_points(group=ENTRY_POINTS)})) or "none"

@@ -43,7 +43,7 @@ class Training:
     validation: float = 0.1
     """Share of the episodes to validate on, at least one."""
     steps: int = 14000
-    """Steps of the optimiser."""
+    """Steps of the optimiser; a run goes on with as many as it began with, since its learning rate falls with them."""
     batch_size: int = 512
     """Windows of a step."""
     learning_rate: float = 1e-3

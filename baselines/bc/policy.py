@@ -226,9 +226,10 @@ def load(name: str | Path) -> ClonePolicy:
         )
     content = policies.read(path, FORMAT, _PARTS, _REMEDY)
     try:
-        _check_interface(content["interface"])
+        design = design_from_json(content["design"])
+        _check_interface(content["interface"], design)
         with torch.random.fork_rng(devices=()):  # its first weights are drawn in vain, from the caller's generator
-            network = build(design_from_json(content["design"]), content["interface"])
+            network = build(design, content["interface"])
         network.load_state_dict(content["state"])
         if not all(value.isfinite().all() for value in network.state_dict().values()):
             raise ValueError("it has weights that are not finite")
@@ -239,12 +240,14 @@ def load(name: str | Path) -> ClonePolicy:
         raise ValueError(f"{path} does not hold a clone that this version can build: {reason}; {_REMEDY}") from error
 
 
-def _check_interface(interface: Any) -> None:
-    """Raise ValueError unless an interface is one, of sizes that can be built."""
+def _check_interface(interface: Any, design: Design) -> None:
+    """Raise ValueError unless an interface is one that the design can act on, of sizes that can be built."""
     if not isinstance(interface, dict) or not isinstance(interface.get("observations"), dict):
         raise ValueError("its interface is not one of this version")
     if missing := {"task", "hand", "joints", "fingers", "rate_hz"} - interface.keys():
         raise ValueError(f"its interface has no {', '.join(sorted(missing))}")
+    if unseen := [name for name in design.fields if name not in interface["observations"]]:
+        raise ValueError(f"its interface has no observation {', '.join(unseen)}, which its design needs")
     shapes = [tuple(shape) for shape in interface["observations"].values()]
     if not all(0 < math.prod(shape) <= _LARGEST for shape in shapes) or not 0 < len(interface["joints"]) <= _LARGEST:
         raise ValueError(f"its interface has sizes that are not possible: {shapes}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,48 @@ from baselines.bc.windows import Samples, load_episodes, load_labels, make_sampl
 from baselines.data.reader import Episode
 from baselines.data.windows import split
 from baselines.progress import Progress
-from baselines.run_folder import open_run_folder, versions
+from baselines.run_folder import check_run_folder, open_run_folder, versions
 from dexscrew_envs import program
 from dexscrew_envs.files import WriteError, write_json
 from dexscrew_envs.program import Status
 
 CHECKPOINT_SECONDS = 30.0
 """Time between checkpoints (s), or twenty times what writing one takes; so much is done again after a kill."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """Episodes by what they are for."""
+
+    episodes: list[Episode]
+    """All demonstrations."""
+    learned: list[Episode]
+    """Those that are learned from."""
+    held_out: list[Episode]
+    """Those that are not."""
+    labelled: list[Episode]
+    """Episodes of clones, which are learned from as well."""
+
+
+def load_data(design: Design, training: Training) -> Data:
+    """Return the episodes of a training.
+
+    Raises:
+        ValueError: they do not fit the design, or are too few.
+    """
+    episodes = load_episodes(training.data, design, training.progress)
+    learned, held_out = split(episodes, training.validation, training.seed)
+    return Data(episodes, learned, held_out, load_labels(training.labels, design, episodes))
+
+
+def read_data(data: Data, design: Design, training: Training) -> tuple[Samples, Samples]:
+    """Return the steps to learn from and those to validate on.
+
+    Raises:
+        ValueError: an episode holds a number that is not finite, or there is no step to learn from.
+    """
+    learned = make_samples([*data.learned, *data.labelled], design, pauses=training.pauses)
+    return learned, make_samples(data.held_out, design, pauses=training.pauses)
 
 
 def train(design: Design, training: Training, folder: Path, command: Sequence[str]) -> int:
@@ -48,18 +84,16 @@ def train(design: Design, training: Training, folder: Path, command: Sequence[st
         CutShort: the training diverged.
         WriteError: the disk is full.
     """
-    episodes = load_episodes(training.data, design, training.progress)
-    learned, held_out = split(episodes, training.validation, training.seed)
+    data = load_data(design, training)
     if training.threads:
         torch.set_num_threads(training.threads)
-    labelled = load_labels(training.labels, design, episodes)
-    wanted = configuration(design, training, [*episodes, *labelled])
+    wanted = configuration(design, training, [*data.episodes, *data.labelled])
+    check_run_folder(folder, wanted)
+    samples, validation = read_data(data, design, training)  # data that are refused must not claim the folder
     with open_run_folder(folder, wanted, command, PARTS) as checkpoint:
-        samples, validation = (
-            make_samples(group, design, pauses=training.pauses) for group in ([*learned, *labelled], held_out)
-        )
         torch.manual_seed(training.seed)
-        header, shapes = episodes[0].header, {key: field.shape for key, field in episodes[0].fields.items()}
+        first = data.episodes[0]
+        header, shapes = first.header, {key: field.shape for key, field in first.fields.items()}
         interface = clones.make_interface(design, header, shapes)
         network = clones.build(design, interface)
         fit(network, samples, design, len(header.fingers))
@@ -70,8 +104,7 @@ def train(design: Design, training: Training, folder: Path, command: Sequence[st
             program.say(f"going on from {learner.steps:,} steps in {folder}")
         try:
             _learn(learner, validation, path)
-            about = _about(episodes, learned, held_out, labelled, samples)
-            _finish(learner, validation, interface, about, folder, command)
+            _finish(learner, validation, interface, _about(data, samples), folder, command)
         except (KeyboardInterrupt, Exception) as error:
             interruption = program.interruption_of(error)
             if interruption is None or isinstance(error, (program.CutShort, WriteError)):
@@ -124,21 +157,15 @@ def _learn(learner: Learner, validation: Samples, path: Path) -> None:
                 pause = max(CHECKPOINT_SECONDS, 20 * (saved - now))
 
 
-def _about(
-    episodes: Sequence[Episode],
-    learned: Sequence[Episode],
-    held_out: Sequence[Episode],
-    labelled: Sequence[Episode],
-    samples: Samples,
-) -> dict[str, Any]:
+def _about(data: Data, samples: Samples) -> dict[str, Any]:
     """Return what is said of the data."""
-    shapes = sorted({episode.header.shape for episode in episodes})
-    seeds = [episode.header.seed for episode in episodes if episode.header.seed is not None]
+    shapes = sorted({episode.header.shape for episode in data.episodes})
+    seeds = [episode.header.seed for episode in data.episodes if episode.header.seed is not None]
     return {
-        "shapes": shapes, "episodes": len(learned), "held out": len(held_out), "labelled": len(labelled),
-        "windows": len(samples.usable),
+        "shapes": shapes, "episodes": len(data.learned), "held out": len(data.held_out),
+        "labelled": len(data.labelled), "windows": len(samples.usable),
         "seeds": [min(seeds), max(seeds)] if seeds else None,
-        "operators": sorted({episode.header.operator for episode in episodes}),
+        "operators": sorted({episode.header.operator for episode in data.episodes}),
     }  # fmt: skip
 
 

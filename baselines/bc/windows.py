@@ -34,8 +34,8 @@ def load_episodes(folders: Sequence[Path], design: Design, progress: float) -> l
 
     Raises:
         FolderError: a folder is no data set.
-        ValueError: the data sets do not belong together, lack a field that the clone needs, have fewer than two
-            episodes that meet the condition, or one that is too short.
+        ValueError: the data sets do not belong together, lack a field that the clone needs or have it in another
+            shape, have fewer than two episodes that meet the condition, one that is too short, or one twice.
     """
     if not 0.0 <= progress <= 1.0:
         raise ValueError(f"progress must lie between 0 and 1, got {progress!r}")
@@ -53,6 +53,7 @@ def load_episodes(folders: Sequence[Path], design: Design, progress: float) -> l
     if lacking:
         remedy = "; train with --no-tactile" if set(lacking) <= {"tactile", "resultant"} else ""
         raise ValueError(f"{first.folder} has no field {', '.join(lacking)}, which the clone needs{remedy}")
+    _check_shapes(first, design)
     found = [episode for demos in sets for episode in (demos.where(progress=progress) if progress else demos)]
     total, where = sum(map(len, sets)), ", ".join(map(str, folders))
     if len(found) < 2:
@@ -61,13 +62,39 @@ def load_episodes(folders: Sequence[Path], design: Design, progress: float) -> l
             "least two, one of them to validate on; lower --progress, or record more"
         )
     least = design.history + design.horizon
+    known: dict[str, Episode] = {}
     for episode in found:
+        same = known.setdefault(episode.header.id, episode) if episode.header.id else episode
+        if same is not episode:  # or a clone could be judged by what it has learned
+            raise ValueError(
+                f"{episode.path} and {same.path} are the same episode, which can be given once; drop one with: "
+                f"python -m baselines.data drop {episode.path.parent} {episode.number}"
+            )
         if len(episode) < least:
             raise ValueError(
                 f"{episode.path} has {len(episode)} steps, and history and horizon together need {least}; drop it "
                 f"with: python -m baselines.data drop {episode.path.parent} {episode.number}"
             )
     return found
+
+
+def _check_shapes(demos: Demonstrations, design: Design) -> None:
+    """Raise ValueError unless the fields that a clone needs have the shapes that it can see and predict."""
+    header, fields = demos.header, demos.fields
+    joints, fingers = len(header.joints), len(header.fingers)
+    hand, arm = ((joints,), f"the {joints} joints of the hand"), ((ARM_JOINTS,), f"the {ARM_JOINTS} joints of the arm")
+    expected: dict[str, tuple[tuple[int, ...], str]] = {
+        "hand_q": hand, "held_hand": hand, "asked_hand": hand, "arm_q": arm, "held_arm": arm, "asked_arm": arm,
+        "tactile": (header.tactile_bias.shape, "the tactile bias"), SKILL: ((), "on or off"),
+        "resultant": ((fingers, 3), f"the {fingers} fingers"),
+    }  # fmt: skip
+    for name in (*design.fields, *LABELS, SKILL):
+        shape, meaning = expected[name]
+        if fields[name].shape != shape:
+            raise ValueError(
+                f"{demos.folder} has the field {name} in the shape {fields[name].shape}, and a clone needs {shape}, "
+                f"for {meaning}"
+            )
 
 
 def load_labels(folders: Sequence[Path], design: Design, demonstrations: Sequence[Episode]) -> list[Episode]:

@@ -44,7 +44,8 @@ class Info:
 class Check:
     """Look at every byte: exit status 0 if finished episodes are whole, unfinished ones recoverable, and all of a kind.
 
-    Changes nothing and recovers nothing. Otherwise it says which are not, and the exit status is 3.
+    A copy of another episode is not sound. Changes nothing and recovers nothing. It says which are not sound, and the
+    exit status is then 3.
     """
 
     folder: Positional[Path]

@@ -18,7 +18,7 @@ class Finding:
 
     path: Path
     sound: bool
-    """Whether the episode is whole, or can be recovered, and belongs to the others."""
+    """Whether the episode is whole, or can be recovered, belongs to the others, and is none of them once more."""
     said: str
     """What it is, or what is wrong and what to do."""
 
@@ -38,6 +38,7 @@ def check(folder: Path) -> list[Finding]:
 
 def _findings(paths: Progress) -> Iterator[Finding]:
     first: tuple[Path, About | Log] | None = None
+    known: dict[str, Path] = {}
     for path in paths:
         try:
             if path.suffix == DAMAGED:
@@ -49,6 +50,10 @@ def _findings(paths: Progress) -> Iterator[Finding]:
             if differing:  # then a recorder refuses the folder, whichever of the two it is for
                 other = f"does not belong to {first[0].name}: {'; '.join(differing)}; move it to another folder"
                 yield Finding(path, False, other)
+                continue
+            same = known.setdefault(about.header.id, path) if about.header.id else path
+            if same.stem != path.stem:  # of one name they are a file and its log, which a recorder removes
+                yield Finding(path, False, f"the same episode as {same.name}, copied; remove one of them")
             elif isinstance(about, Log):
                 yield _unfinished(path, about)
             else:

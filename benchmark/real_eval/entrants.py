@@ -95,9 +95,7 @@ def check_where(entrants: Sequence[Entrant], robot: str) -> None:
 
 def _parse(given: str, task: str) -> Entrant:
     label, equals, source = given.partition("=")
-    if (
-        not equals or "/" in label or Path(given).exists()
-    ):  # a path may have the sign, as where a run is called lr=0.001
+    if not equals or "/" in label or Path(given).exists():  # a path may have the sign, as that of a run lr=0.001
         label, source = "", given
     elif not (label and source):
         raise ValueError(f"a policy with a label is given as label=policy, got {given!r}")

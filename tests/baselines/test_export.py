@@ -237,6 +237,28 @@ def test_an_unknown_policy_is_an_error(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_misspelt_clone_is_told_by_the_closest_of_all_names(tmp_path, capsys):
+    assert export.main(["--policy", "nut-bcx", "--out", str(tmp_path / "out")]) == 2
+    error = " ".join(capsys.readouterr().err.split())
+    assert "unknown policy 'nut-bcx'; did you mean 'nut-bc'?" in error
+    assert all(name in error for name in ("nut-student", "nut-oracle", "screwdriver-bc", "runs/nut-bc/policy.pt"))
+
+
+@pytest.mark.parametrize("name", ["episode_000000.h5", "policy.pt", "thesis.tex"])
+def test_a_folder_that_holds_something_else_is_refused(tmp_path, capsys, name):
+    (tmp_path / name).write_text("years of work")
+    (tmp_path / "contract.json").write_text("{}")
+    assert export.main(["--policy", "nut-student", "--out", str(tmp_path)]) == 2
+    assert "holds other things than an export; give another folder with --out" in capsys.readouterr().err
+    assert {entry.name for entry in tmp_path.iterdir()} == {name, "contract.json"}
+
+
+def test_an_export_takes_the_place_of_an_earlier_one(exported, capsys):
+    before = (exported / "policy.onnx").stat().st_mtime_ns
+    assert export.main(["--policy", str(exported.parent / "policy.pt"), "--out", str(exported)]) == 0
+    assert (exported / "policy.onnx").stat().st_mtime_ns > before
+
+
 def test_a_second_export_into_a_folder_is_refused_while_the_first_runs(tmp_path, capsys):
     with claimed(tmp_path / "out"):
         assert export.main(["--policy", "nut-student", "--out", str(tmp_path / "out")]) == 2

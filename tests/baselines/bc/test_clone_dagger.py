@@ -33,7 +33,7 @@ def asked(monkeypatch):
             record_waves(out, options["episodes"] - 1, seed=options["seed"], turns=0.5, operator="tutor")
             record_waves(out, 1, steps=5, seed=7, turns=0.0, operator="tutor")
 
-    monkeypatch.setattr(dagger, "_find", lambda episodes: relabel)
+    monkeypatch.setattr(dagger, "_find", lambda robot: relabel)
     return calls
 
 
@@ -109,4 +109,49 @@ def test_what_cannot_be_labelled_is_refused_before_anything_is_trained(demos, tm
         assert clone(data, tmp_path / "run", *options) == 2
         error = capsys.readouterr().err
         assert words in " ".join(error.split()) and "Traceback" not in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_data_of_several_robots_or_strata_are_refused(tmp_path, capsys):
+    for name, values in (("robot", ("twin", "config")), ("stratum", ("nominal", "easy"))):
+        folders = [str(tmp_path / value) for value in values]
+        for value, folder in zip(values, folders, strict=True):
+            record_waves(folder, 2, policy="nut-student", **{name: value})
+        run = ["--folder", str(tmp_path / "run"), *SMALL, "--dagger", "1"]
+        assert command.main(["--data", *folders, *run]) == 2
+        error = " ".join(capsys.readouterr().err.split())
+        both = ", ".join(map(repr, sorted(values)))
+        assert f"--dagger labels data of one {name}, and these are of {both}; give data sets of one of them" in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_labels_is_asked_before_anything_is_trained(demos, tmp_path, monkeypatch, capsys):
+    def relabel(clone, out, **options):
+        raise AssertionError("nothing should have been trained")
+
+    def check(header, fields, *, skill, stratum, shapes):
+        assert header.joints == ("a", "b", "c") and "tactile" in fields
+        raise ValueError(f"cannot label {shapes} with {skill} in {stratum or 'no stratum'}")
+
+    relabel.check = check
+    monkeypatch.setattr(dagger, "_find", lambda robot: relabel)
+    assert clone(demos, tmp_path / "run", *ROUNDS) == 2
+    assert "cannot label ['square'] with nut-student in no stratum" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"shape": ""}, "the twin has no nut of the shape '', as these data have; it knows"),
+        ({"shape": "star"}, "the twin has no nut of the shape 'star', as these data have; it knows"),
+        ({"stratum": "mild"}, "unknown stratum 'mild'"),
+        ({}, "which differ: hand ('xhand_left', not 'small'); joints ("),
+        ({"period": 0.1}, "period (0.05, not 0.1)"),
+    ],
+)
+def test_data_that_the_twin_cannot_label_are_refused_before_anything_is_trained(tmp_path, capsys, changes, words):
+    record_waves(tmp_path / "demos", 2, **{"policy": "nut-student", "stratum": "nominal"} | changes)
+    assert clone(tmp_path / "demos", tmp_path / "run", "--dagger", "1") == 2
+    assert words in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "run").exists()

@@ -150,6 +150,12 @@ def test_files_that_are_no_clones_are_refused(episodes, tmp_path):
         policies.write_atomically(content, path)
         with pytest.raises(ValueError, match=words):
             load(path)
+    save(make(episodes, DESIGN), path)
+    content = torch.load(path, weights_only=True)
+    del content["interface"]["observations"]["held_hand"]
+    policies.write_atomically(content, path)
+    with pytest.raises(ValueError, match="its interface has no observation held_hand, which its design needs"):
+        load(path)
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(ValueError, match="not a whole dexscrew-clone file"):
         load(path)

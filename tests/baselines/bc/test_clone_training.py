@@ -5,14 +5,18 @@ import os
 import re
 import signal
 
+import numpy as np
 import pytest
 import torch
 from clone_data import record_waves
 
 from baselines.bc import __main__ as command
-from baselines.bc import training
+from baselines.bc import dagger, training
 from baselines.bc.learner import Learner
 from baselines.bc.policy import load
+from baselines.data import editing
+from baselines.data.reader import Episode
+from dexscrew_envs.files import claimed
 
 SMALL = ("--history", "4", "--batch-size", "32", "--threads", "1", "--average", "0.9")
 
@@ -85,6 +89,56 @@ def test_a_folder_belongs_to_one_configuration_and_its_data(demos, tmp_path, cap
     record_waves(demos, 1, seed=9)
     assert clone(demos, folder, "--steps", "3") == 2
     assert "another configuration: episodes" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_refusal_tells_of_many_episodes_only_how_many(demos, tmp_path, capsys):
+    folder = tmp_path / "run"
+    assert clone(demos, folder, "--steps", "3") == 0
+    editing.drop(demos, [0, 2])
+    record_waves(demos, 1, seed=9)
+    assert clone(demos, folder, "--steps", "3") == 2
+    error = " ".join(capsys.readouterr().err.split())
+    assert "another configuration: episodes (of the 5 there 2 are gone, and 1 are new); give" in error
+
+
+@pytest.mark.slow
+def test_a_clone_does_not_go_on_with_another_number_of_steps(demos, tmp_path, capsys):
+    folder = tmp_path / "run"
+    assert clone(demos, folder, "--steps", "5") == 0
+    assert clone(demos, folder, "--steps", "10") == 2
+    assert "another configuration: steps (there 5, now 10)" in capsys.readouterr().err
+    assert clone(demos, folder, "--steps", "5", "--threads", "2") == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [(), ("--dagger", "1", "--skill", "nut-student")])
+def test_data_that_are_refused_do_not_claim_the_folder(tmp_path, capsys, monkeypatch, options):
+    monkeypatch.setattr(dagger, "_find", lambda robot: lambda clone, out, **asked: record_waves(out, 2, seed=9))
+    demos, folder = tmp_path / "demos", tmp_path / "run"
+    record_waves(demos, 4)
+    path = demos / "episode_000002.h5"
+    finite = Episode.__getitem__
+
+    def broken(self, name):
+        return np.full_like(finite(self, name), np.nan) if (self.path, name) == (path, "hand_q") else finite(self, name)
+
+    monkeypatch.setattr(Episode, "__getitem__", broken)
+    assert clone(demos, folder, "--steps", "3", *options) == 2
+    assert "has a value of hand_q in step 0 that is not finite; drop it" in capsys.readouterr().err
+    editing.drop(demos, [2])
+    assert clone(demos, folder, "--steps", "3", *options) == 0
+
+
+@pytest.mark.slow
+def test_a_folder_in_use_or_of_another_run_is_refused_before_the_data_are_read(demos, tmp_path, capsys, monkeypatch):
+    assert clone(demos, tmp_path / "run", "--steps", "3") == 0
+    monkeypatch.setattr(training, "make_samples", None)
+    with claimed(tmp_path / "used"):
+        assert clone(demos, tmp_path / "used", "--steps", "3") == 2
+    assert "is in use by process" in capsys.readouterr().err
+    assert clone(demos, tmp_path / "run", "--steps", "3", "--seed", "1") == 2
+    assert "another configuration: seed (there 0, now 1)" in capsys.readouterr().err
 
 
 @pytest.mark.slow

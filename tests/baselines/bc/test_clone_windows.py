@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
-from clone_data import FIELDS, HEADER, QUIET, record_waves, waves
+from clone_data import FIELDS, FINGERS, HEADER, JOINTS, QUIET, TAXELS, record_waves, waves
 
 from baselines.bc.design import Design
 from baselines.bc.windows import load_episodes, make_samples
+from baselines.data import writer
 from baselines.data.header import Outcome
+from baselines.data.schema import Field, step_fields
 from baselines.data.writer import Recorder
 
 DESIGN = Design(history=4, horizon=3)
@@ -98,3 +102,48 @@ def test_short_and_poor_episodes_are_refused(demos, tmp_path):
         load_episodes([demos, demos], DESIGN, 0.7)
     with pytest.raises(ValueError, match="between 0 and 1"):
         load_episodes([demos], DESIGN, 70)
+
+
+def test_an_episode_is_taken_once_however_it_was_copied(demos, tmp_path):
+    shutil.copytree(demos, tmp_path / "copy")
+    with pytest.raises(ValueError, match=r"copy/episode_000000.h5 and .*demos/episode_000000.h5 are the same episode"):
+        load_episodes([demos, tmp_path / "copy"], DESIGN, 0.7)
+    shutil.copyfile(demos / "episode_000001.h5", demos / "episode_000009.h5")
+    with pytest.raises(ValueError, match=r"are the same episode.*: python -m baselines.data drop .*demos 9$"):
+        load_episodes([demos], DESIGN, 0.7)
+
+
+def test_episodes_without_an_id_are_not_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(writer.uuid, "uuid4", lambda: type("uuid", (), {"hex": ""}))
+    record_waves(tmp_path / "nameless", 2)
+    assert len(load_episodes([tmp_path / "nameless"], DESIGN, 0.7)) == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        (
+            step_fields(len(JOINTS), len(FINGERS), arm_joints=7, taxels=TAXELS),
+            r"the field arm_q in the shape \(7,\), and a clone needs \(6,\), for the 6 joints of the arm",
+        ),
+        (
+            FIELDS | {"resultant": Field("int16", (4, 3), "counts", "of another hand")},
+            r"the field resultant in the shape \(4, 3\), and a clone needs \(2, 3\), for the 2 fingers",
+        ),
+        (
+            FIELDS | {"asked_hand": Field("float32", (12,), "rad", "of another hand")},
+            r"the field asked_hand in the shape \(12,\), and a clone needs \(3,\), for the 3 joints of the hand",
+        ),
+    ],
+)
+def test_fields_of_another_robot_are_refused(tmp_path, monkeypatch, fields, words):
+    monkeypatch.setattr(writer, "_check_sizes", lambda header, fields: None)  # as recorders of other versions do
+    row = {name: np.zeros(field.shape, field.dtype) for name, field in fields.items()}
+    with writer.Recorder(tmp_path, HEADER, fields) as recorder:
+        for _ in range(2):
+            recorder.begin()
+            for number in range(10):
+                recorder.append(row | {"time": 0.05 * number})
+            recorder.finish(Outcome(turns=4.0, needed=4.0))
+    with pytest.raises(ValueError, match=words):
+        load_episodes([tmp_path], DESIGN, 0.7)

@@ -18,12 +18,35 @@ def contents(folder):
 def test_a_sound_folder_is_sound_and_stays_as_it_is(tmp_path):
     record(tmp_path, [3, 4], fields=TINY)
     cut_off(tmp_path, 5)
-    (tmp_path / "episode_000009.partial").write_bytes((tmp_path / "episode_000002.partial").read_bytes()[:-3])
+    path = cut_off(tmp_path / "other", 5)
+    (tmp_path / "episode_000009.partial").write_bytes(path.read_bytes()[:-3])
     before = contents(tmp_path)
     found = check(tmp_path)
     assert [finding.sound for finding in found] == [True] * 4
     assert found[3].said.startswith("not finished, 4 steps, and ")
     assert contents(tmp_path) == before
+
+
+def test_an_episode_that_was_copied_is_found(tmp_path):
+    record(tmp_path, [3, 4], fields=TINY)
+    log = cut_off(tmp_path, 5)
+    data = log.read_bytes()
+    (tmp_path / "episode_000007.h5").write_bytes((tmp_path / "episode_000001.h5").read_bytes())
+    log.with_name("episode_000008.partial").write_bytes(data)
+    found = {finding.path.name: finding for finding in check(tmp_path)}
+    wrong = {name: finding.said for name, finding in found.items() if not finding.sound}
+    assert wrong == {
+        "episode_000007.h5": "the same episode as episode_000001.h5, copied; remove one of them",
+        "episode_000008.partial": f"the same episode as {log.name}, copied; remove one of them",
+    }
+
+
+def test_an_episode_beside_its_own_log_is_sound(tmp_path):
+    path = cut_off(tmp_path, 3)
+    data = path.read_bytes()
+    Recorder(tmp_path, header(), TINY).close()
+    path.write_bytes(data)
+    assert [finding.sound for finding in check(tmp_path)] == [True, True]
 
 
 def test_a_complete_log_is_sound(tmp_path):
@@ -76,7 +99,7 @@ def test_a_log_that_no_recorder_takes_is_found(tmp_path):
         with pytest.raises(FolderError, match="holds other data"):
             Recorder(tmp_path, header(task=task), TINY)
     (tmp_path / "episode_000000.h5").unlink()
-    path.with_name("episode_000002.partial").write_bytes(path.read_bytes())
+    cut_off(tmp_path / "more", 5).rename(tmp_path / "episode_000002.partial")
     assert all(finding.sound for finding in check(tmp_path))
     record(tmp_path / "other", [3], fields=TINY)
     path.rename(tmp_path / "other" / path.name)

@@ -19,7 +19,7 @@ from baselines.data.episode_file import EpisodeFileError
 from baselines.data.folder import FolderError, numbered
 from baselines.data.header import Outcome
 from baselines.data.reader import Demonstrations, Episode
-from baselines.data.schema import SchemaError, step_fields
+from baselines.data.schema import Field, SchemaError, step_fields
 from baselines.data.writer import Recorder, RecorderError, check_recordable
 from dexscrew_envs.files import BusyError, WriteError
 
@@ -250,6 +250,14 @@ def test_a_folder_of_other_data_is_refused(tmp_path, changes, fields, told):
         Recorder(tmp_path, header(**changes), fields)
     assert sorted(path.name for path in tmp_path.iterdir()) == before
     Recorder(tmp_path, header(shape="cross", robot="hardware"), FIELDS).close()
+
+
+@pytest.mark.parametrize(("name", "shape"), [("hand_q", (4,)), ("tactile", (5, 2, 3)), ("resultant", (5, 3))])
+def test_fields_of_another_hand_than_the_header_names_are_refused(tmp_path, name, shape):
+    fields = FIELDS | {name: Field(FIELDS[name].dtype, shape, FIELDS[name].unit, "of another hand")}
+    with pytest.raises(SchemaError, match=f"the field {name} has the shape .* but by the joints, the fingers and"):
+        Recorder(tmp_path / "demos", header(), fields)
+    assert not (tmp_path / "demos").exists()
 
 
 def test_a_folder_with_a_log_of_other_data_is_refused(tmp_path):

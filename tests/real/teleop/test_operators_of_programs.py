@@ -5,9 +5,9 @@ import pytest
 
 from real.robot import Sight
 from real.teleop.operator import Scene
-from real.teleop.relabel import Tutor
 from real.teleop.scripted import ScriptedOperator
 from real.teleop.strokes import MIDDLE, SWEEP, StrokesOperator
+from real.teleop.tutor import Tutor
 
 GRIP = np.array([0.5, 0.1, 0.3])
 

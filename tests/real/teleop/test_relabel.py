@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +15,7 @@ from baselines.data.reader import Demonstrations
 from dexscrew_envs.hands import XHAND_LEFT
 from real.kinematics import forward
 from real.teleop import relabel as relabelling
+from real.teleop.episode import SCENE_POSITION
 from real.teleop.setup import Setup
 
 pytestmark = pytest.mark.slow
@@ -104,3 +108,23 @@ def test_labels_are_a_data_set_that_goes_on_where_it_stopped(clone, tmp_path, mo
     monkeypatch.setattr(relabelling, "DRIFT", 0.001)
     with pytest.raises(FolderError, match="rules of another version"):
         relabelling.relabel(clone, tmp_path / "labels", episodes=4, **options)
+
+
+def test_data_like_its_own_can_be_labelled_and_others_are_told_by_what_differs():
+    header, fields = relabelling._recorded(Setup(task="nut", policy="nut-student", stratum="hard", shape="cross"))
+    asked = {"skill": "nut-student", "stratum": "easy", "shapes": ["cross", "square"]}
+    relabelling.relabel.check(header, fields, **asked)
+    joints = (*header.joints[1:], header.joints[0])
+    fewer = {name: field for name, field in fields.items() if name != SCENE_POSITION}
+    for data, options, words in (
+        ((header, fields), {"shapes": ["cross", "star"]}, "no nut of the shape 'star', as these data have; it knows"),
+        ((header, fields), {"shapes": ["", "cross"]}, "no nut of the shape '', as"),
+        ((header, fields), {"stratum": ""}, "unknown stratum ''"),
+        ((header, fields), {"skill": "nut-oracle"}, "run a student"),
+        ((replace(header, joints=joints), fields), {}, "differ: joints"),
+        ((replace(header, period=0.1), fields), {}, "differ: period (0.05, not 0.1)"),
+        ((replace(header, task="cap"), fields), {}, "the twin has no task 'cap'"),
+        ((header, fewer), {}, f"differ: field {SCENE_POSITION} ("),
+    ):
+        with pytest.raises(ValueError, match=re.escape(words)):
+            relabelling.check(*data, **asked | options)
