@@ -188,8 +188,12 @@ class HandServer:
         except zmq.Again:
             return False
         client, *frames = (part.bytes for part in parts)
+        try:
+            connection = int(parts[-1].get(zmq.SRCFD))
+        except zmq.ZMQError:  # what a peer of another protocol sends has no connection, and is no message of ours
+            return True
         if len(frames) == 1:
-            reply = self._answer(client, frames[0], int(parts[-1].get(zmq.SRCFD)))
+            reply = self._answer(client, frames[0], connection)
             if reply is not None:
                 self._send(client, reply)
         return True

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import sys
 import webbrowser
 from collections import Counter
@@ -38,7 +39,7 @@ from real.teleop.setup import Setup, episode_header, recorded_fields
 from real.teleop.status_line import StatusLine
 from real.twin.objects import OBJECTS
 
-_LONGEST = 3600
+_LONGEST, _MOST_EPISODES = 3600, 1_000_000
 _SCRIPTED = ("scripted", "strokes")
 
 
@@ -89,6 +90,12 @@ def _run(args: Args) -> int:
     setup = _setup(args)
     if args.episodes < 0 or args.processes < 0 or args.seed < 0:
         raise ValueError("--episodes, --processes and --seed must not be negative")
+    if max(args.seed, args.seed + args.episodes) >= 2**63 or args.episodes > _MOST_EPISODES:
+        raise ValueError(
+            f"--seed must be below 2^63 and --episodes at most {_MOST_EPISODES:,}, got {args.seed} and {args.episodes}"
+        )
+    if not math.isfinite(args.room_yaw):
+        raise ValueError(f"--room-yaw must be a finite angle (degrees), got {args.room_yaw}")
     if args.seconds is not None and not 0 < args.seconds <= _LONGEST:
         raise ValueError(f"--seconds must be positive and at most {_LONGEST} (an hour), got {args.seconds}")
     out = args.out or Path("runs") / f"demos-{args.task}"

@@ -127,6 +127,7 @@ def collect(
 
     Raises:
         FolderError: the folder has one of the episodes, recorded with other settings; then none is run.
+        WriteError: the disk is full, or has no room for an episode.
     """
     missing = lacking(recorder, setup, jobs, noise)
     count = min(processes or os.cpu_count() or 1, max(len(missing), 1))
@@ -136,6 +137,7 @@ def collect(
         running: dict[Future[Collected], Job] = {}
         while True:
             for job in waiting:  # no more than run at once: what has ended and is not recorded fills the memory
+                recorder.check_room()  # an episode that could not be kept would be run in vain
                 running[workers.submit(run, replace(setup, shape=job[0]), job[1])] = job
                 if len(running) >= count + 1:
                     break

@@ -17,6 +17,7 @@ import numpy as np
 from baselines.data.header import Mark, Outcome
 from real.env import DexScrewRealEnv, Observation
 from real.robot import Vector
+from real.safety import SafetyTrip
 from real.teleop.finger_skill import Fingers, FingerSkill, Noise
 from real.teleop.operator import Operator, Orders, Scene
 from real.teleop.wrist import Wrist
@@ -120,25 +121,40 @@ class Episode:
     def wait_for_operator(self) -> Orders:
         """Hold the robot until the operator wants something to move, or says something of the episode.
 
-        A simulation stands still meanwhile, since nobody holds a driver for ever.
+        A simulation stands still meanwhile, since nobody holds a driver for ever. Where the safety layer stops the
+        robot meanwhile, whatever the operator wants comes back as the mark "next": `reset` must make it ready again.
         """
-        self._feel_rest()
+        trip = self._feel_rest()
         while True:
             orders = self._operator.orders(self._scene(False))
-            self._show(orders, limited=False, recording=False, message=orders.note or "ready")
+            message = f"{trip}: go on to make it ready again" if trip else orders.note or "ready"
+            self._show(orders, limited=False, recording=False, message=message)
             if orders.mark or orders.moves_wrist or orders.skill or orders.hand != "hold":
                 self._env.robot.wait(0.0)
-                return orders
-            self._idle()
+                return Orders(mark="next") if trip else orders
+            trip = self._idle() or trip
 
-    def _feel_rest(self) -> None:
-        """Take the taxels' counts at rest from some readings. A twin has none before time passes."""
-        counts = []
+    def _feel_rest(self) -> str:
+        """Take the taxels' counts at rest from some readings; return why the robot was stopped, or "".
+
+        A twin has none before time passes.
+        """
+        counts, trip = [], ""
         for _ in range(_REST_READINGS):
             self._env.robot.wait(self._period)
-            self._observation = self._env.look()
+            trip = self._look() or trip
             counts.append(self._observation["tactile"])
         self.tactile_bias = np.median(counts, axis=0).astype(np.int16)
+        return trip
+
+    def _look(self) -> str:
+        """Look at the robot anew; return why the safety layer stopped it just now, in words, or ""."""
+        try:
+            self._observation = self._env.look()
+        except SafetyTrip as stopped:  # nothing of the session is lost by it
+            self._info = {**self._info, "trip": stopped.trip.message}
+            return stopped.trip.message
+        return ""
 
     def run(self, record: Callable[[Row], None]) -> Ending:
         """Run until the episode ends or the operator ends it.
@@ -245,9 +261,12 @@ class Episode:
                 )
             )  # fmt: skip
 
-    def _idle(self, *, look: bool = True) -> None:
-        """Wait for the next tick of the clock on the wall; look anew at a robot that lives on meanwhile."""
+    def _idle(self, *, look: bool = True) -> str:
+        """Wait for the next tick of the clock on the wall; look anew at a robot that lives on meanwhile.
+
+        Returns:
+            Why the safety layer stopped the robot just now, in words, or "".
+        """
         self._tick = max(self._tick + self._period, time.monotonic() - self._period)
         time.sleep(max(0.0, self._tick - time.monotonic()))
-        if look and self._env.robot.real_time:
-            self._observation = self._env.look()
+        return self._look() if look and self._env.robot.real_time else ""

@@ -1,5 +1,6 @@
 """The server and the device's thread, spoken to without the client."""
 
+import socket
 import time
 
 import numpy as np
@@ -82,6 +83,15 @@ def test_messages_of_no_session_do_nothing(rig):
     assert "no such session" in client.command().reason
     assert rig.plant.commands == []
     client.close()
+
+
+def test_what_another_protocol_sends_does_nothing(rig, client):
+    host, port = rig.address.removeprefix("tcp://").split(":")
+    with socket.create_connection((host, int(port))) as stranger:
+        stranger.sendall(b"\x01\x00\x02\x00x")  # a peer of ZMTP 1.0, whose messages have no connection
+        for _ in range(20):
+            assert isinstance(client.ask(protocol.Read), protocol.State)
+            time.sleep(0.005)
 
 
 def test_a_replayed_message_does_nothing(rig, client):

@@ -165,6 +165,9 @@ def test_samples_are_whole_small_and_replayed_where_there_is_nothing_else(task, 
         (["--seconds", "nan"], "--seconds"),
         (["--above", "0.2"], "above must be 0 to 0.1 m"),
         (["--above", "nan"], "above must be 0 to 0.1 m"),
+        (["--room-yaw", "nan"], "--room-yaw must be a finite angle"),
+        (["--seed", str(2**63)], "--seed must be below 2^63"),
+        (["--episodes", "1000000000"], "--episodes at most 1,000,000"),
     ],
 )
 def test_what_cannot_work_is_a_sentence_and_makes_no_folder(tmp_path, capsys, arguments, words):
@@ -173,6 +176,14 @@ def test_what_cannot_work_is_a_sentence_and_makes_no_folder(tmp_path, capsys, ar
     assert main(given) == Status.REFUSED
     assert words in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_a_disk_without_room_is_told_before_an_episode_is_run(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("baselines.data.writer.ROOM_SECONDS", 1e9)
+    monkeypatch.setattr("real.teleop.__main__.demonstrate", None)  # it would fail in another way if it were run
+    given = ["--operator", "scripted", "--out", str(tmp_path / "demos"), "--processes", "1"]
+    assert main(given) == Status.CUT_SHORT
+    assert "free some space" in capsys.readouterr().err
 
 
 def test_a_person_has_one_shape_and_a_robot_needs_both_addresses(tmp_path, capsys, monkeypatch):

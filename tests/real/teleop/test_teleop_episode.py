@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +12,7 @@ from robot_fakes import FakeRobot
 from baselines.data.schema import row_dtype, write_row
 from real.env import DexScrewRealEnv
 from real.hand_poses import opened, squeezed
+from real.robot import ArmMode
 from real.teleop.episode import SCENE_POSITION, Episode, Step
 from real.teleop.finger_skill import LEVELS, POSE_SPEED, FingerSkill, Noise, draw_noise
 from real.teleop.operator import Orders
@@ -236,6 +237,50 @@ def test_turns_are_those_of_the_robot():
     robot.turns = 2.0
     rows, ending, _, _ = run(ON, ON, DONE, robot=robot)
     assert stacked(rows, "turns").tolist() == [0.0, 0.0] and ending.outcome.turns == 0.0
+
+
+# -- a robot that is stopped -------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def live(operator, watcher):
+    """An episode of a robot that lives on while nobody commands it."""
+    robot = FakeRobot()
+    with closing(DexScrewRealEnv("nut", robot=robot, action="full")) as env:
+        wrist = Wrist(np.array(env.limits.workspace), np.array(GRIP_POINT))
+        skill = FingerSkill(Half(), env, np.random.default_rng(0))
+        yield robot, Episode(env, operator, skill, wrist, watcher=watcher)
+
+
+def test_a_stop_while_the_robot_waits_is_told_and_what_the_operator_wants_next_is_a_reset():
+    class Waits(Script):
+        def orders(self, scene):
+            robot.lag["hand"] = 0.2 if len(self.scenes) == 1 else 0.0
+            return super().orders(scene)
+
+    operator, seen = Waits(*[Orders()] * 4, ON), Seen()
+    with live(operator, seen) as (robot, episode):
+        episode.reset(3, Noise())
+        assert episode.wait_for_operator().mark == "next"
+        assert seen.steps[0].message == "ready"
+        assert "hand reading is 200 ms old" in seen.steps[-1].message and operator.scenes[-1].trip
+        episode.reset(4, Noise())
+        assert episode.wait_for_operator() is ON and robot.recoveries == 2
+
+
+def test_an_episode_that_the_safety_layer_ended_is_marked():
+    class Presses(Script):
+        def orders(self, scene):
+            if len(self.scenes) == 2:
+                robot.overrides["arm"] = {"mode": ArmMode.PROTECTIVE_STOP}
+            return super().orders(scene)
+
+    operator, rows = Presses(ON, ON, ON, Orders(), Orders(), DONE), []
+    with live(operator, Seen()) as (robot, episode):
+        episode.reset(3, Noise())
+        ending = episode.run(rows.append)
+    assert ending.outcome.mark == "success" and "protective stop" in ending.outcome.reason
+    assert len(rows) == 3 and rows[-1]["safety"] == 2
 
 
 # -- on the twin -------------------------------------------------------------------------------------------------------
