@@ -18,7 +18,7 @@ from tabulate import tabulate
 from tyro.conf import Positional
 
 from baselines.data import checking, editing
-from baselines.data.folder import LOG, FolderError, numbered, numbers_text
+from baselines.data.folder import DROPPED, LOG, FolderError, numbered, numbers_text
 from baselines.data.reader import Demonstrations, Episode
 from baselines.data.schema import TIME, step_fields
 from baselines.progress import Progress
@@ -56,7 +56,8 @@ class Check:
 class Merge:
     """Copy the finished episodes of data sets into one. A merge that was interrupted goes on.
 
-    Fields that a robot adds, such as the scene of a twin, are left out where not all folders have them.
+    Fields that a robot adds, such as the scene of a twin, are left out where not all folders have them. So are episodes
+    that were dropped from the folder to copy to.
     """
 
     folders: Positional[tuple[Path, ...]]
@@ -145,6 +146,9 @@ def _check(args: Check) -> int:
 def _merge(args: Merge) -> int:
     merged = editing.merge(args.folders, args.out, compressed=args.compressed)
     print(f"copied {merged.copied} episodes to {args.out}; {merged.present} were there already")
+    if merged.dropped:
+        dropped = args.out / DROPPED
+        print(f"left out {merged.dropped} episodes that lie in {dropped}; remove those there to copy them again")
     if merged.left_out:
         print(f"left out, since not all folders have it: {', '.join(merged.left_out)}")
     for folder in args.folders:

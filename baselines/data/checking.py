@@ -9,6 +9,8 @@ from pathlib import Path
 from baselines.data.episode_file import About, check_sum, read_about
 from baselines.data.folder import DAMAGED, FINISHED, LOG, FolderError, differences, numbered
 from baselines.data.log import Log, read_log
+from baselines.data.reader import Episode
+from baselines.data.recovery import number_is_taken
 from baselines.progress import Progress
 
 
@@ -27,7 +29,7 @@ def check(folder: Path) -> list[Finding]:
     """Look at every byte of a data set.
 
     Raises:
-        FolderError: there is no such folder, or it holds no episodes.
+        FolderError: there is no such folder, it holds no episodes, or one has a name that no recorder gives.
     """
     paths = [path for ending in (FINISHED, LOG, DAMAGED) for path in numbered(folder, ending).values()]
     if not paths:
@@ -66,16 +68,21 @@ def _read(path: Path) -> About | Log:
     if path.suffix == LOG:
         return read_log(path)
     check_sum(path)
+    episode = Episode(path)
+    for field in episode.fields:  # whoever wrote the file, its checksum may be of what nothing can read
+        episode[field]
     return read_about(path)
 
 
 def _unfinished(path: Path, log: Log) -> Finding:
-    steps = len(log.rows)
+    steps, number = len(log.rows), ""
+    if number_is_taken(path, log):
+        number = f" under another number, since {path.with_suffix(FINISHED).name} is another episode, or damaged"
     if log.damaged:
-        said = f"damaged after {steps} steps; a recorder will keep those, and set the log aside"
+        said = f"damaged after {steps} steps; a recorder will keep those{number}, and set the log aside"
     elif log.outcome is not None:
-        said = f"complete, {steps} steps; a recorder will finish it"
+        said = f"complete, {steps} steps; a recorder will finish it{number}"
     else:
         torn = f", and {log.torn} bytes of one that was cut off" * bool(log.torn)
-        said = f"not finished, {steps} steps{torn}; a recorder will recover it"
+        said = f"not finished, {steps} steps{torn}; a recorder will recover it{number}"
     return Finding(path, not log.damaged, said)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from baselines.data.episode_file import check_sum, sync_folder, write_episode
+from baselines.data.episode_file import check_sum, read_about, sync_folder, write_episode
 from baselines.data.folder import (
     DROPPED,
+    FINISHED,
     FolderError,
     differences,
     episode_path,
@@ -33,12 +35,15 @@ class Merged:
     """Episodes that the data set had already, as after a merge that was interrupted."""
     left_out: tuple[str, ...] = ()
     """Names of the fields that were left out, since not all folders have them."""
+    dropped: int = 0
+    """Episodes that were left out, since they lie in the folder `dropped` of the data set."""
 
 
 def merge(sources: Sequence[Path], out: Path, *, compressed: bool = False) -> Merged:
     """Copy the finished episodes of data sets into one, in their order, with numbers of its own.
 
-    Fields that a robot adds are left out where not all folders have them, such as the scene of a twin.
+    Fields that a robot adds are left out where not all folders have them, such as the scene of a twin. So are episodes
+    that were dropped from `out`.
 
     Args:
         sources: folders of one task, hand and kind of step.
@@ -71,17 +76,27 @@ def merge(sources: Sequence[Path], out: Path, *, compressed: bool = False) -> Me
             f"the episodes in {out} have {', '.join(fixed)}, which not all that are to be copied have; merge all of "
             "them into another folder, which leaves it out"
         )
-    known, copied, present = {episode.header.id for episode in there}, 0, 0
+    known, copied, present, dropped = {episode.header.id for episode in there}, 0, 0, 0
     episodes = [episode for found in sets for episode in found]
     with claimed(out), Progress(episodes, desc="merge", unit="episode", delay=1.0) as bar:
+        unwanted = set(_dropped_ids(out))
         for episode in bar:
             if episode.header.id in known:
                 present += 1
                 continue
+            if episode.header.id in unwanted:
+                dropped += 1
+                continue
             _copy(episode, episode_path(out, take_number(out)), compressed, _without(left_out, episode))
             known.add(episode.header.id)
             copied += 1
-    return Merged(copied, present, left_out)
+    return Merged(copied, present, left_out, dropped)
+
+
+def _dropped_ids(folder: Path) -> Iterator[str]:
+    for path in (folder / DROPPED).glob(f"*{FINISHED}"):
+        with suppress(ValueError):  # a damaged file is a reason to drop an episode, but may not say which it was
+            yield read_about(path).header.id
 
 
 def _not_in_all(episodes: Sequence[Episode]) -> tuple[str, ...]:
@@ -112,7 +127,8 @@ def drop(folder: Path, numbers: Sequence[int]) -> list[Path]:
         Where they are now.
 
     Raises:
-        FolderError: the folder has no such episode; then none is moved.
+        FolderError: the folder has no such episode, or one of the same name was dropped before; then none is moved.
+        ValueError: the folder cannot be written.
         BusyError: another program has the folder.
     """
     found = numbered(folder)
@@ -122,9 +138,15 @@ def drop(folder: Path, numbers: Sequence[int]) -> list[Path]:
             f"no episode {numbers_text(lacking)} in {folder}; there are {numbers_text(found) or 'no episodes'}"
         )
     check_folder(folder / DROPPED)
+    paths = [found[number] for number in dict.fromkeys(numbers)]
     with claimed(folder):
+        for path in paths:
+            if (folder / DROPPED / path.name).exists():
+                raise FolderError(
+                    f"cannot drop {path}: an episode of that name was dropped before; move "
+                    f"{folder / DROPPED / path.name} elsewhere first"
+                )
         (folder / DROPPED).mkdir(exist_ok=True)
-        paths = [found[number] for number in dict.fromkeys(numbers)]
         moved = [path.replace(folder / DROPPED / path.name) for path in paths]
         sync_folder(folder / DROPPED)
         sync_folder(folder)

@@ -141,11 +141,14 @@ def read_about(path: Path) -> About:
     _read_seal(path, line, size)
     try:
         about = json.loads(text)
+        steps = about["steps"]
+        if type(steps) is not int or steps < 1:
+            raise SchemaError(f"steps must be a positive integer, got {steps!r}")
         return About(
             header=record_from_json(Header, about["header"]),
             outcome=record_from_json(Outcome, about["outcome"]),
             fields=fields_from_json(about["fields"]),
-            steps=int(about["steps"]),
+            steps=steps,
             compressed=bool(about["compressed"]),
         )
     except (SchemaError, KeyError, TypeError, ValueError) as error:

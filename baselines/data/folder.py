@@ -16,7 +16,8 @@ FINISHED, LOG, DAMAGED = ".h5", ".partial", ".damaged"
 DROPPED = "dropped"
 """The folder within, to which episodes are moved that are dropped."""
 
-_NAME = re.compile(r"episode_(\d{6,9})(\.\w+)")
+_NAME = re.compile(r"episode_(\d{6,})(\.\w+)")
+_LAST = 999_999_999  # the largest number that a name holds
 _NUMBERING = "numbering.json"
 
 
@@ -33,7 +34,8 @@ def numbered(folder: Path, ending: str = FINISHED) -> dict[int, Path]:
     """Return the files of a folder that have an ending, by number, in that order.
 
     Raises:
-        FolderError: there is no such folder, or it cannot be read.
+        FolderError: there is no such folder, it cannot be read, or one of the files has a name that no recorder gives:
+            then two could have one number.
     """
     if not folder.is_dir():
         raise FolderError(f"{folder} is not a folder" if folder.exists() else f"there is no folder {folder}")
@@ -41,34 +43,55 @@ def numbered(folder: Path, ending: str = FINISHED) -> dict[int, Path]:
         names = [(_NAME.fullmatch(path.name), path) for path in folder.iterdir()]
     except OSError as error:
         raise FolderError(f"cannot read {folder}: {error.strerror}") from error
-    return dict(sorted((int(name[1]), path) for name, path in names if name is not None and name[2] == ending))
+    found = sorted((int(name[1]), path) for name, path in names if name is not None and name[2] == ending)
+    for number, path in found:
+        if number > _LAST or path != episode_path(folder, number, ending):
+            raise FolderError(
+                f"{path} is not named as a recorder names episodes, such as {episode_path(folder, 7, ending).name}: "
+                "rename it, with a free number of at most nine digits, or move it elsewhere"
+            )
+    return dict(found)
 
 
 def is_dataset(folder: Path) -> bool:
-    """Return whether a folder holds episodes, or did."""
+    """Return whether a folder holds episodes, or did.
+
+    Raises:
+        FolderError: it cannot be read, or an episode has a name that no recorder gives.
+    """
     if (folder / _NUMBERING).is_file() or (folder / DROPPED).is_dir():
         return True
     return any(numbered(folder, ending) for ending in (FINISHED, LOG, DAMAGED))
 
 
 def next_number(folder: Path) -> int:
-    """Return a number that no episode of a folder ever had."""
+    """Return a number that no episode of a folder ever had.
+
+    Raises:
+        FolderError: it cannot be read, or an episode has a name that no recorder gives.
+    """
     places = [folder] + [folder / DROPPED] * (folder / DROPPED).is_dir()
     used = [number for place in places for ending in (FINISHED, LOG, DAMAGED) for number in numbered(place, ending)]
     try:
         noted = int(json.loads((folder / _NUMBERING).read_text(encoding="utf-8"))["next"])
-    except (OSError, ValueError, KeyError, TypeError):  # then the names of the files must do
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):  # then the names of the files must do
         noted = 0
-    return max([noted, *(number + 1 for number in used)])
+    return max([0, noted, *(number + 1 for number in used)])
 
 
 def take_number(folder: Path) -> int:
     """Return a new number for an episode, which nobody will be given again.
 
     Raises:
+        FolderError: all numbers that a name holds are used, or an episode has a name that no recorder gives.
         WriteError: the disk is full, or fails.
     """
     number = next_number(folder)
+    if number > _LAST:
+        raise FolderError(
+            f"{folder} has no number left for an episode: the next would be {number}, and a name holds at most nine "
+            "digits; give another folder"
+        )
     write_json({"next": number + 1}, folder / _NUMBERING)
     return number
 

@@ -102,15 +102,23 @@ class Episode:
     def _map(self) -> None:
         """Map the file into memory and find its fields there, if they are not compressed."""
         content = np.memmap(self.path, np.uint8, "r")
+        arrays = {}
         with opened(self.path) as file:
             for name, field in self.fields.items():
-                dataset: h5py.Dataset = file[STEPS][name]
-                if dataset.shape != (len(self), *field.shape) or dataset.dtype != np.dtype(field.dtype):
-                    raise EpisodeFileError(f"{self.path} is damaged: {name} has {dataset.dtype} {dataset.shape}")
+                dataset = file[f"{STEPS}/{name}"]
+                if not isinstance(dataset, h5py.Dataset):
+                    raise EpisodeFileError(f"{self.path} is damaged: {name} is no dataset; move it elsewhere")
+                shape = (len(self), *field.shape)
+                if dataset.shape != shape or dataset.dtype != np.dtype(field.dtype):
+                    raise EpisodeFileError(
+                        f"{self.path} is damaged: {name} has {dataset.dtype} {dataset.shape} instead of {field.dtype} "
+                        f"{shape}; move it elsewhere, or put a copy of it in its place"
+                    )
                 start = dataset.id.get_offset()
                 if start is not None:
                     flat = content[start : start + dataset.nbytes].view(dataset.dtype)
-                    self._arrays[name] = _readonly(flat.reshape(dataset.shape).view(np.ndarray))
+                    arrays[name] = _readonly(flat.reshape(dataset.shape).view(np.ndarray))
+        self._arrays = arrays  # once all are as the file says
 
 
 class Demonstrations(Sequence[Episode]):
@@ -122,7 +130,8 @@ class Demonstrations(Sequence[Episode]):
         folder: of the data set.
 
     Raises:
-        FolderError: there is no such folder, it holds no finished episode, or its episodes do not belong together.
+        FolderError: there is no such folder, it holds no finished episode, its episodes do not belong together, or one
+            has a name that no recorder gives.
         EpisodeFileError: a file is not the whole file of an episode.
     """
 

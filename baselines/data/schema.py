@@ -148,8 +148,7 @@ def fields_from_json(content: Any) -> dict[str, Field]:
     try:
         found = {
             str(name): Field(
-                f["dtype"], tuple(int(size) for size in f["shape"]), str(f["unit"]), str(f["meaning"]),
-                bool(f["optional"]),
+                f["dtype"], tuple(f["shape"]), str(f["unit"]), str(f["meaning"]), bool(f["optional"]),
             )
             for name, f in content.items()
         }  # fmt: skip

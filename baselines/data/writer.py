@@ -51,7 +51,8 @@ class Recorder:
         fields: of the steps.
 
     Raises:
-        FolderError: the folder holds something else, or the data of another task, hand, period or of other fields.
+        FolderError: the folder holds something else, or the data of another task, hand, period or of other fields; or
+            an episode has a name that no recorder gives.
         BusyError: another program has the folder.
         ValueError: the folder cannot be written.
         SchemaError: the fields cannot be recorded.
@@ -97,6 +98,7 @@ class Recorder:
         Raises:
             RecorderError: an episode has begun already, or the recorder is closed.
             SchemaError: a field of the header is unknown, cannot change within a folder, or has a wrong value.
+            FolderError: the folder has no number left, or an episode has a name that no recorder gives.
             WriteError: the disk fails, or has no room for an episode of five minutes.
         """
         if self._log is not None:
@@ -151,10 +153,12 @@ class Recorder:
         """End the episode and make one file of it.
 
         Returns:
-            The path of the file.
+            The path of the file; it has a new number if a file of another episode came to have its own.
 
         Raises:
             RecorderError: no episode has begun, or it has no step.
+            SchemaError: the outcome is no Outcome.
+            FolderError: it needs a new number, and the folder has none.
             WriteError: the disk is full, or fails. All that was recorded is kept: call it again, or let the next
                 recorder of the folder finish it.
         """
@@ -200,12 +204,15 @@ class Recorder:
 
     def _check_folder(self) -> None:
         """Refuse a folder whose newest episode, or one that was cut off, is of another data set."""
-        logs = numbered(self.folder, LOG)
-        finished = [path for number, path in numbered(self.folder).items() if number not in logs]
-        found: list[tuple[Path, About | Log]] = [(path, read_about(path)) for path in finished[-1:]]
+        logs, finished = numbered(self.folder, LOG), numbered(self.folder)
+        newest = [path for number, path in finished.items() if number not in logs][-1:]
+        found: list[tuple[Path, About | Log]] = [(path, read_about(path)) for path in newest]
         for path in logs.values():
             with suppress(ValueError):  # it will be set aside
                 found.append((path, read_log(path)))
+        for path in (finished[number] for number in logs if number in finished):
+            with suppress(ValueError):  # it will be left as it is
+                found.append((path, read_about(path)))
         for path, about in found:
             differing = differences(self.header, self.fields, about.header, about.fields)
             if differing:

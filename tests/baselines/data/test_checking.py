@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import random
+import re
+import zlib
 
+import h5py
 import pytest
 from demos import TINY, cut_off, header, record
 
@@ -47,6 +50,64 @@ def test_an_episode_beside_its_own_log_is_sound(tmp_path):
     Recorder(tmp_path, header(), TINY).close()
     path.write_bytes(data)
     assert [finding.sound for finding in check(tmp_path)] == [True, True]
+
+
+def test_a_log_beside_another_episode_of_its_number_is_told(tmp_path):
+    path = cut_off(tmp_path, 3)
+    record(tmp_path / "other", [2], fields=TINY)
+    (tmp_path / "other" / "episode_000000.h5").rename(path.with_suffix(".h5"))
+    whole, log = check(tmp_path)
+    assert whole.said == "whole, 2 steps" and log.sound
+    assert log.said == (
+        "not finished, 3 steps; a recorder will recover it under another number, since episode_000000.h5 is another "
+        "episode, or damaged"
+    )
+
+
+def seal(path, change):
+    """Change what a file says of its episode, with a checksum that is right."""
+    first, text, rest = path.read_bytes().split(b"\n", 2)
+    changed = change(text)
+    body = changed + b"\n" + rest[len(changed) - len(text) :]
+    first = first.rsplit(b" ", 1)[0] + b" %08x" % zlib.crc32(body)
+    path.write_bytes(first + b"\n" + body)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (b'"steps": 3', b'"steps": 5', r"time has float64 \(3,\) instead of float64 \(5,\)"),
+        (b'"steps": 3', b'"steps": Infinity', "steps must be a positive integer, got inf"),
+        (b'"steps": 3', b'"steps": 3.5', "steps must be a positive integer, got 3.5"),
+        (b'"shape": [2]', b'"shape": [4]', r"x has float32 \(3, 2\) instead of float32 \(3, 4\)"),
+        (b'"shape": [2]', b'"shape": [Infinity]', "a field's shape must be a tuple of positive integers"),
+        (b'"dtype": "int16"', b'"dtype": "uint8"', r"n has int16 \(3,\) instead of uint8 \(3,\)"),
+        (b'"n": {', b'"m": {', "HDF5 cannot read it"),
+    ],
+)
+def test_an_episode_that_nothing_can_read_is_found(tmp_path, old, new, told):
+    record(tmp_path, [3], fields=TINY)
+    path = tmp_path / "episode_000000.h5"
+    seal(path, lambda text: text.replace(old, new))
+    (tmp_path / "episode_000001.h5").write_bytes(b"")  # the others are looked at, too
+    wrong, other = check(tmp_path)
+    assert not wrong.sound and not other.sound
+    assert str(path) in wrong.said and re.search(told, wrong.said)
+
+
+def test_what_lies_in_the_place_of_a_field_is_found(tmp_path):
+    record(tmp_path, [3], fields=TINY)
+    path = tmp_path / "episode_000000.h5"
+    with h5py.File(path, "r+") as file:
+        del file["steps/n"]
+        file.create_group("steps/n")
+    first, rest = path.read_bytes().split(b"\n", 1)
+    words = first.split(b" ")
+    words[3] = b"%012d" % len(rest)
+    path.write_bytes(b" ".join(words) + b"\n" + rest)
+    seal(path, lambda text: text)
+    (finding,) = check(tmp_path)
+    assert not finding.sound and "n is no dataset" in finding.said
 
 
 def test_a_complete_log_is_sound(tmp_path):

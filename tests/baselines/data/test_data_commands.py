@@ -58,6 +58,10 @@ def test_merge_and_drop(folder, capsys):
     assert "copied 2 episodes" in capsys.readouterr().out
     assert main(["drop", str(out), "1"]) == Status.DONE
     assert [episode.number for episode in Demonstrations(out)] == [0]
+    capsys.readouterr()
+    assert main(["merge", str(folder), "--out", str(out)]) == Status.DONE
+    told = f"left out 1 episodes that lie in {out / 'dropped'}; remove those there to copy them again"
+    assert told in capsys.readouterr().out
     assert main(["drop", str(out), "9"]) == Status.REFUSED
     assert "no episode 9" in capsys.readouterr().err
 

@@ -119,6 +119,28 @@ def test_dropped_episodes_can_be_moved_back(sets):
     assert [e.number for e in Demonstrations(folder)] == [0, 1]
 
 
+def test_a_drop_replaces_nothing_that_was_dropped_before(sets):
+    folder = sets[0]
+    copy = (folder / "episode_000000.h5").read_bytes()
+    (moved,) = drop(folder, [1])
+    before = moved.read_bytes()
+    (folder / "episode_000001.h5").write_bytes(copy)
+    with pytest.raises(FolderError, match=r"cannot drop .*episode_000001\.h5: an episode of that name was dropped"):
+        drop(folder, [0, 1])
+    assert moved.read_bytes() == before and [e.number for e in Demonstrations(folder)] == [0, 1]
+
+
+def test_a_merge_brings_no_dropped_episode_back(sets, tmp_path):
+    out = tmp_path / "c"
+    assert merge(sets, out) == Merged(3, 0)
+    (moved,) = drop(out, [1])
+    (moved.parent / "damaged.h5").write_bytes(b"damaged")
+    assert merge(sets, out) == Merged(0, 2, dropped=1)
+    assert [episode.number for episode in Demonstrations(out)] == [0, 2]
+    moved.unlink()
+    assert merge(sets, out) == Merged(1, 2)
+
+
 def test_drops_of_what_is_not_there_move_nothing(sets):
     with pytest.raises(FolderError, match=r"no episode 5, 7 in .*; there are 0 to 1"):
         drop(sets[0], [0, 7, 5])

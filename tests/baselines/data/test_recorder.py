@@ -15,6 +15,7 @@ import pytest
 from demos import FIELDS, TINY, cut_off, header, record, step
 
 from baselines.data import log, writer
+from baselines.data.checking import check
 from baselines.data.episode_file import EpisodeFileError
 from baselines.data.folder import FolderError, numbered
 from baselines.data.header import Outcome
@@ -100,10 +101,112 @@ def test_a_log_beside_its_finished_file_is_removed(tmp_path):
 
 
 def test_a_damaged_file_beside_its_log_is_made_anew(tmp_path):
-    cut_off(tmp_path, 3)
-    (tmp_path / "episode_000000.h5").write_bytes(b"damaged")
+    path = cut_off(tmp_path, 3)
+    data = path.read_bytes()
     Recorder(tmp_path, header(), TINY).close()
-    assert len(Demonstrations(tmp_path)[0]) == 3
+    finished = tmp_path / "episode_000000.h5"
+    whole = finished.read_bytes()
+    finished.write_bytes(whole[:-1] + b"x")
+    path.write_bytes(data)
+    Recorder(tmp_path, header(), TINY).close()
+    assert names(tmp_path) == [finished.name] and finished.read_bytes() == whole
+
+
+def other_episode(folder: Path) -> bytes:
+    """A finished episode of another machine."""
+    record(folder, [2], fields=TINY)
+    return (folder / "episode_000000.h5").read_bytes()
+
+
+@pytest.mark.parametrize("damage", ["", "steps", "header"])
+def test_a_log_is_kept_beside_another_episode_of_its_number(tmp_path, damage):
+    cut_off(tmp_path, 5)
+    other = other_episode(tmp_path / "other")
+    other = {"": other, "steps": other[:-1] + b"x", "header": b"damaged"}[damage]
+    (tmp_path / "episode_000000.h5").write_bytes(other)
+    (tmp_path / "dropped").mkdir()
+    (tmp_path / "dropped" / "episode_000006.h5").touch()  # its number was used, too
+    with Recorder(tmp_path, header(), TINY) as recorder:
+        assert recorder.recovered == (
+            "episode_000000.partial was cut off after 5 steps, which are kept as episode_000007.h5, since "
+            "episode_000000.h5 is another episode, or damaged",
+        )
+        assert recorder.begin() == 8
+        recorder.discard()
+    assert names(tmp_path) == ["episode_000000.h5", "episode_000007.h5"]
+    assert (tmp_path / "episode_000000.h5").read_bytes() == other
+    assert len(Episode(tmp_path / "episode_000007.h5")) == 5
+
+
+def test_a_log_that_was_kept_under_another_number_is_not_kept_twice(tmp_path):
+    path = cut_off(tmp_path, 5)
+    data = path.read_bytes()
+    path.with_suffix(".h5").write_bytes(other_episode(tmp_path / "other"))
+    Recorder(tmp_path, header(), TINY).close()
+    path.write_bytes(data)  # as if its removal had been cut off
+    with Recorder(tmp_path, header(), TINY) as recorder:
+        assert recorder.recovered == ("episode_000001.h5 was finished already",)
+    assert names(tmp_path) == ["episode_000000.h5", "episode_000001.h5"]
+
+
+def test_a_damaged_log_replaces_no_file_with_more_steps(tmp_path):
+    path = cut_off(tmp_path, 6)
+    data = bytearray(path.read_bytes())
+    Recorder(tmp_path, header(), TINY).close()
+    finished = path.with_suffix(".h5")
+    changed = finished.read_bytes()[:-1] + b"x"
+    finished.write_bytes(changed)
+    data[data.index(b"\n") + 1 + 3 * log.record_dtype(TINY).itemsize + 10] ^= 1
+    path.write_bytes(data)
+    Recorder(tmp_path, header(), TINY).close()
+    assert finished.read_bytes() == changed and len(Episode(tmp_path / "episode_000001.h5")) == 3
+
+
+def test_a_log_that_is_set_aside_replaces_no_other(tmp_path):
+    path = cut_off(tmp_path, 2)
+    path.write_bytes(b"nonsense")
+    path.with_suffix(".damaged").write_bytes(b"other nonsense")
+    Recorder(tmp_path, header(), TINY).close()
+    assert names(tmp_path) == ["episode_000000.damaged", "episode_000001.damaged"]
+    assert path.with_suffix(".damaged").read_bytes() == b"other nonsense"
+
+
+def test_an_episode_that_ends_replaces_no_other(tmp_path):
+    with Recorder(tmp_path, header(), TINY) as recorder:
+        recorder.begin()
+        recorder.append(step(0, fields=TINY))
+        other = other_episode(tmp_path / "other")
+        (tmp_path / "episode_000000.h5").write_bytes(other)  # copied in meanwhile
+        assert recorder.finish(Outcome()).name == "episode_000001.h5"
+    assert (tmp_path / "episode_000000.h5").read_bytes() == other
+
+
+def test_another_episode_beside_a_log_must_belong_to_the_folder(tmp_path):
+    path = cut_off(tmp_path, 3)
+    record(tmp_path / "other", [2], fields=TINY, task="screwdriver")
+    (tmp_path / "other" / "episode_000000.h5").rename(path.with_suffix(".h5"))
+    with pytest.raises(FolderError, match=r"episode_000000\.h5 has task \('screwdriver', not 'nut'\)"):
+        Recorder(tmp_path, header(), TINY)
+    assert path.exists()
+
+
+@pytest.mark.parametrize("name", ["episode_0000001.h5", "episode_1000000000.h5"])
+def test_names_that_would_hide_an_episode_are_told(tmp_path, name):
+    record(tmp_path, [2, 2], fields=TINY)
+    (tmp_path / name).write_bytes((tmp_path / "episode_000000.h5").read_bytes())
+    for read in (Demonstrations, check, lambda folder: Recorder(folder, header(), TINY)):
+        with pytest.raises(FolderError, match=f"{name} is not named as a recorder names episodes"):
+            read(tmp_path)
+
+
+def test_a_number_that_no_name_holds_is_not_given(tmp_path):
+    record(tmp_path, [2], fields=TINY)
+    (tmp_path / "episode_000000.h5").rename(tmp_path / "episode_999999999.h5")
+    with Recorder(tmp_path, header(), TINY) as recorder:
+        with pytest.raises(FolderError, match="no number left for an episode: the next would be 1000000000"):
+            recorder.begin()
+        assert recorder.number is None
+    assert names(tmp_path) == ["episode_999999999.h5"]
 
 
 def test_a_log_without_a_step_leaves_nothing(tmp_path):
