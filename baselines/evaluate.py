@@ -27,6 +27,7 @@ from dexscrew_envs.mdp.terminations import TerminationReason
 from dexscrew_envs.program import Status
 from dexscrew_envs.rendering import video_writer
 from dexscrew_envs.tasks import make_task
+from dexscrew_envs.tasks.declare import fixed_fields
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 
 
@@ -157,12 +158,18 @@ def conditions(
 
     Args:
         policy: the policy.
-        randomize: False leaves out noise and pushes altogether.
+        randomize: False leaves out noise and pushes altogether, and collapses every range of its training.
         noise: factor of the noise on observed joint positions and on targets.
         push: factor of the force of the random pushes.
-        fields: fields of the task that differ from those of the policy's training.
+        fields: fields of the task that differ from those of the policy's training; they stay as they are.
+
+    Raises:
+        ValueError: a value is not possible.
     """
     given = dict(fields or {})
+    if not randomize:  # `make_task` would collapse the task's own ranges, and then put those of the training back
+        still = fixed_fields(make_task(policy.task, **policy.task_fields))
+        return {**policy.task_fields, **still, **given}
     trained = {**policy.task_fields, **given}
     task = make_task(policy.task, **trained)
     scaled: dict[str, Any] = {
@@ -170,8 +177,6 @@ def conditions(
         "action_noise": tuple(noise * deviation for deviation in task.action_noise),
         "push_force": push * task.push_force,
     }
-    if not randomize:
-        return {name: value for name, value in trained.items() if name in given or name not in scaled}
     return trained | scaled
 
 

@@ -181,6 +181,8 @@ def _export(args: Args) -> int:
     _check_known(args.policy)
     clone = is_clone(args.policy)
     policy = load_clone(args.policy) if clone else policies.load_actor(args.policy, args.hand)
+    if isinstance(policy, ClonePolicy):
+        policies.check_hand(args.policy, policy.interface["hand"], args.hand)
     with claimed(args.out):  # the three files are of one policy
         differences = export(policy, args.out)
     for name, difference in differences.items():

@@ -23,7 +23,7 @@ from torch import Tensor
 from baselines import policies
 from baselines.evaluate import conditions
 from dexscrew_envs import ambient, program
-from dexscrew_envs.hands import XHAND_LEFT, load_hand
+from dexscrew_envs.hands import load_hand
 from dexscrew_envs.mdp.rewards import TERMS
 from dexscrew_envs.mdp.terminations import TerminationReason
 from dexscrew_envs.program import Status
@@ -81,11 +81,14 @@ class Player:
         seed: of the episodes.
 
     Raises:
-        ValueError: the task has no such shape, or the seed is negative.
+        ValueError: the task has no such shape, the seed is negative, or the policy's actions mean something else in
+            the task.
     """
 
     def __init__(self, policy: policies.Policy, shape: str = "", seed: int = 0) -> None:
         task = make_task(policy.task, **{**policy.task_fields, **({"shape": shape} if shape else {})})
+        if isinstance(policy, policies.StoredPolicy):  # others, such as `Still`, say nothing of what actions mean
+            policy.check_task(task)
         self.policy, self._every_shape = policy, task.shapes
         self.env = DexScrewVectorEnv(
             policy.task, observe=policy.observe, num_threads=1, autoreset=False, **self._fields(noise=True)
@@ -263,16 +266,12 @@ def load(args: Args) -> policies.Policy:
     """
     if args.task:
         make_task(args.task)  # which says what it may be
-    hand = load_hand(args.hand).name if args.hand else ""
     if args.policy == "none":
-        return Still(args.task or "nut", **({"hand": hand} if hand else {}))
+        return Still(args.task or "nut", **({"hand": load_hand(args.hand).name} if args.hand else {}))
     name = args.policy or f"{args.task or 'nut'}-student"
-    policy = policies.load(name)
-    trained = policy.task_fields.get("hand", XHAND_LEFT.name)
+    policy = policies.load(name, args.hand)
     if args.task not in ("", policy.task):
         raise ValueError(f"{name} was trained for the task {policy.task!r}, not {args.task!r}")
-    if hand not in ("", trained):
-        raise ValueError(f"{name} was trained with the hand {trained!r}, not {hand!r}")
     return policy
 
 

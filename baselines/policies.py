@@ -134,12 +134,25 @@ def fingerprint(policy: StoredPolicy) -> str:
     """Return a digest of a policy's weights, or of all of a kind that has none: it tells policies of one name apart."""
     content = policy.content()
     if "state" not in content:
-        return hashlib.sha256(repr(sorted(content.items())).encode()).hexdigest()[:16]
+        return hashlib.sha256(repr(sorted(_in_full(content).items())).encode()).hexdigest()[:16]
     digest = hashlib.sha256()
     for key, value in sorted(content["state"].items()):
         digest.update(key.encode())
         digest.update(value.contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def _in_full(value: Any) -> Any:
+    """Return a value with a digest in the place of each tensor: torch writes only the ends of a large one."""
+    if isinstance(value, Tensor):
+        data = value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+        return str(value.dtype), tuple(value.shape), hashlib.sha256(data).hexdigest()
+    if isinstance(value, dict):
+        return {key: _in_full(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        parts = [_in_full(part) for part in value]
+        return parts if isinstance(value, list) else tuple(parts)
+    return value
 
 
 def shipped() -> tuple[str, ...]:
@@ -186,6 +199,21 @@ def _task_of(content: Mapping[str, Any]) -> Task:
     return make_task(content["task"], **content["task_fields"])
 
 
+def check_hand(name: str | Path, trained: str, hand: str) -> None:
+    """Refuse a hand that is not that of a policy: it would be left aside without a word.
+
+    Args:
+        name: of the policy.
+        trained: name of the hand that it was trained with.
+        hand: the one that was given, by its name or its file; "" if none was.
+
+    Raises:
+        ValueError: they differ.
+    """
+    if hand and (wanted := load_hand(hand).name) != trained:
+        raise ValueError(f"{name} was trained with the hand {trained!r}, not {wanted!r}")
+
+
 @ambient.plain()
 def load(name: str | Path, hand: str = "") -> StoredPolicy:
     """Load a policy by the name of a shipped one, or from a file.
@@ -197,7 +225,8 @@ def load(name: str | Path, hand: str = "") -> StoredPolicy:
 
     Raises:
         TypeError: it is neither a name nor a path.
-        ValueError: there is no such name, or the file is truncated or something else.
+        ValueError: there is no such name, the file is truncated or something else, or the policy was trained with
+            another hand than the one given.
         FileNotFoundError: there is no such file.
     """
     if not isinstance(name, (str, Path)):
@@ -219,11 +248,13 @@ def load(name: str | Path, hand: str = "") -> StoredPolicy:
     try:
         kind = _kind(content)
         check_parts(content, (*_PARTS, *kind.parts), path, f"a {FORMAT} file", _REMEDY)
-        return kind.from_content(content, _task_of(content))
+        policy = kind.from_content(content, _task_of(content))
     except Exception as error:  # a kind of another package may raise anything
         reason = str(error)
         remedy = "" if _REMEDY in reason else f"; {_REMEDY}"
         raise ValueError(f"{name} does not hold a policy that this version can build: {reason}{remedy}") from error
+    check_hand(name, policy.task_fields.get("hand", XHAND_LEFT.name), hand)
+    return policy
 
 
 def load_actor(name: str | Path, hand: str = "") -> ActorPolicy:
@@ -243,6 +274,7 @@ __all__ = [
     "Policy",
     "StoredPolicy",
     "build_actor",
+    "check_hand",
     "load",
     "load_actor",
     "read",

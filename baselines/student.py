@@ -35,7 +35,8 @@ def agent(config: StudentConfig) -> Agent:
     """Return the student, which sees `proprio` and `history`; the oracle sees what it was trained with.
 
     Raises:
-        ValueError: the oracle does not exist, was made for another task, or sees no more than a student.
+        ValueError: the oracle does not exist, was made for another task, or sees no more than a student. Building it
+            raises one where the oracle's actions mean something else than the student's.
     """
     oracle = policies.load_actor(config.oracle or f"{config.task}-oracle")
     given = changes(config.env)
@@ -49,6 +50,7 @@ def agent(config: StudentConfig) -> Agent:
         )
 
     def build(env: TensorVecEnv, config: StudentConfig) -> TensorDAgger:
+        oracle.check_task(env.env.task)  # the student would copy numbers that move its joints otherwise
         return TensorDAgger(
             DexScrewActorCritic, env, oracle=oracle, seed=config.seed, n_steps=config.n_steps,
             batch_size=config.batch_size, n_epochs=config.epochs, learning_rate=config.learning_rate,

@@ -23,7 +23,7 @@ from benchmark.training_statistics import confidence_interval, interquartile_mea
 from dexscrew_envs import program
 from dexscrew_envs.files import claimed, write_json, write_text
 from dexscrew_envs.program import Status
-from dexscrew_envs.tasks import make_task
+from dexscrew_envs.tasks import Task, make_task
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 
 CONDITIONS: dict[str, dict[str, Any]] = {"as trained": {}, "pushes x20": {"push": 20.0}, "noise x2": {"noise": 2.0}}
@@ -48,16 +48,33 @@ class Args:
     """File that makes the policy's hand, if that is one of your own; see docs/extend.md."""
 
 
-def score_all(policy: policies.Policy, args: Args) -> dict[str, Any]:
-    """Return, by shape and condition, the turns (E,) of all episodes, and by shape whether training saw it."""
+def check(policy: policies.StoredPolicy, args: Args) -> Task:
+    """Return the task of a policy's training.
+
+    Raises:
+        ValueError: an argument is not possible, or the policy's actions mean something else in the task.
+    """
+    for name, least in (("episodes", 1), ("seed", 0), ("threads", 0)):
+        if getattr(args, name) < least:
+            raise ValueError(f"--{name} must be at least {least}, got {getattr(args, name)}")
     task = make_task(policy.task, **policy.task_fields)
+    policy.check_task(task)
+    return task
+
+
+def score_all(policy: policies.StoredPolicy, args: Args) -> dict[str, Any]:
+    """Return, by shape and condition, the turns (E,) of all episodes, and by shape whether training saw it.
+
+    Raises:
+        ValueError: see `check`.
+    """
+    task = check(policy, args)
     found: dict[str, Any] = {}
     pairs = [(shape, name) for shape in task.shapes for name in CONDITIONS]
     for shape, name in Progress(pairs, unit="condition", desc=args.policy):
-        fields = conditions(policy, randomize=True, **CONDITIONS[name])
-        env = DexScrewVectorEnv(
-            policy.task, args.episodes, shape=shape, observe=policy.observe, num_threads=args.threads, **fields
-        )
+        # The policy may have been trained with a shape of its own, which is among its fields.
+        fields = conditions(policy, randomize=True, **CONDITIONS[name]) | {"shape": shape}
+        env = DexScrewVectorEnv(policy.task, args.episodes, observe=policy.observe, num_threads=args.threads, **fields)
         score = evaluate(policy, env, seed=args.seed)
         env.close()
         entry = found.setdefault(shape, {"seen": shape in task.sampled_shapes, "turns": {}})
@@ -104,9 +121,8 @@ def draw(summary: dict[str, dict[str, tuple[float, float, float]]], policy: str,
 
 
 def _score(args: Args) -> int:
-    if args.episodes < 1:
-        raise ValueError(f"--episodes must be at least 1, got {args.episodes}")
     policy = policies.load(args.policy, args.hand)
+    check(policy, args)  # before there is a folder
     out = args.out or Path("runs") / f"generalization-{Path(args.policy).stem}"
     with claimed(out):
         print(write_report(score_all(policy, args), args, out))

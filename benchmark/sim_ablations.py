@@ -101,6 +101,9 @@ def conditions(task_name: str, randomization: str = "task", **fields: Any) -> di
         task_name: name of the task.
         randomization: level of it.
         fields: further fields of the task, in all conditions.
+
+    Raises:
+        ValueError: the task is not possible in one of them.
     """
     base = level_fields(task_name, randomization) | fields
     task = make_task(task_name, **base)
@@ -109,11 +112,15 @@ def conditions(task_name: str, randomization: str = "task", **fields: Any) -> di
         "as trained": {},
         "noise x2": {name: tuple(2 * x for x in getattr(task, name)) for name in ("observation_noise", "action_noise")},
         "pushes x20": {"push_force": 20 * task.push_force},
-        "unseen shapes": {"shape": unseen},
     }
+    if unseen:
+        changes["unseen shapes"] = {"shape": unseen}
     if randomization == "none":  # nothing to double, and no pushes
         del changes["noise x2"], changes["pushes x20"]
-    return {name: base | change for name, change in changes.items()}
+    found = {name: base | change for name, change in changes.items()}
+    for condition in found.values():  # refused now, rather than after a training
+        make_task(task_name, **condition)
+    return found
 
 
 def settings(args: Args, method: str, seed: int, out: Path) -> TrainConfig:

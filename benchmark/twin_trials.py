@@ -80,7 +80,8 @@ def run_trial(args: Args, shape: str, stratum: str, seed: int) -> dict[str, Any]
         seed: of the trial: parameters, noise, nudges.
 
     Returns:
-        What happened: turns once a second, the last ones, those needed, the time (s), what ended it, and more.
+        What happened: turns once a second, the last ones, those needed, the time (s), what ended it, and more. A nut
+        that ends behind where it began made no progress, which is 0 to 1 as in `benchmark.trials`.
     """
     torch.set_num_threads(1)
     policy = policies.load(args.policy)
@@ -117,7 +118,7 @@ def run_trial(args: Args, shape: str, stratum: str, seed: int) -> dict[str, Any]
     by = by or ("complete" if info["finished"] else "stalled" if stalled else "time is over")
     return {
         "shape": shape, "stratum": stratum, "seed": seed, "turns": turns, "needed": info["turns_needed"],
-        "progress": min(turns[-1] / info["turns_needed"], 1.0), "complete": bool(info["finished"]),
+        "progress": min(max(turns[-1] / info["turns_needed"], 0.0), 1.0), "complete": bool(info["finished"]),
         "seconds": round(steps * env.task.control_dt, 3), "ended by": by, "released": info["released"],
         "nudges": wrist.nudges if wrist is not None else 0, "parameters": asdict(plant.parameters.object),
     }  # fmt: skip
@@ -142,12 +143,15 @@ def run_all(args: Args, shapes: Sequence[str], out: Path) -> list[dict[str, Any]
 
 
 def summarize(trials: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return one row for each stratum and shape; the interval is of the mean, see `benchmark.statistics`."""
+    """Return one row for each stratum and shape; the interval is of the mean, see `benchmark.statistics`.
+
+    Progress below 0, as in trials of earlier versions, counts as 0, so that the mean lies in its interval.
+    """
     rows = []
     for key in dict.fromkeys((trial["stratum"], trial["shape"]) for trial in trials):
         group = [trial for trial in trials if (trial["stratum"], trial["shape"]) == key]
-        progress = 100 * np.array([trial["progress"] for trial in group])
-        low, high = mean_interval(progress.clip(0) / 100)
+        progress = 100 * np.array([trial["progress"] for trial in group]).clip(0)
+        low, high = mean_interval(progress / 100)
         times = [trial["seconds"] for trial in group if trial["complete"]]
         ends = Counter(_TRIP.sub(" over its limit", trial["ended by"]) for trial in group)
         rows.append({

@@ -81,12 +81,23 @@ def _spheres() -> tuple[Vertices, ...]:
 
 @dataclass(frozen=True)
 class Shape:
-    """A shape of a nut or handle."""
+    """A shape of a nut or handle.
+
+    Raises:
+        ValueError: its symmetry is no integer of at least 1.
+    """
 
     symmetry: int
     """Order of its rotational symmetry: turned by 360 degrees over this, it looks the same."""
     parts: Callable[[], tuple[Vertices, ...]]
     """Makes its convex parts, each (V, 3), in the nut's frame at scale 1 (m)."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.symmetry, int) or isinstance(self.symmetry, bool) or self.symmetry < 1:
+            raise ValueError(
+                "the symmetry of a shape must be an integer of at least 1, which is for one that looks the same only "
+                f"after a whole turn, got {self.symmetry!r}"
+            )
 
 
 SHAPES: dict[str, Shape] = {

@@ -67,11 +67,20 @@ def _sample_poses(task: Task, rng: np.random.Generator) -> tuple[Array, Array, A
 
 
 def joint_limits(task: Task, model: mujoco.MjModel) -> tuple[Array, Array]:
-    """Return the lower and upper limits (A,) of the targets of A joints (rad)."""
+    """Return the lower and upper limits (A,) of the targets of A joints (rad).
+
+    Raises:
+        ValueError: a range of the task lies beyond the joint's own limits.
+    """
     joints = task.hand.joints
     lower, upper = model.jnt_range[: len(joints)].T.copy()
     for name, low, high in task.target_ranges:
         k = joints.index(name)
+        if low > upper[k] or high < lower[k]:
+            raise ValueError(
+                f"{task.name}: target_ranges must overlap the joint's own limits, which are {lower[k]:.4g} to "
+                f"{upper[k]:.4g} rad for {name}, got {low:g} to {high:g}"
+            )
         lower[k], upper[k] = max(lower[k], low), min(upper[k], high)
     return lower, upper
 

@@ -20,7 +20,7 @@ def load(names: Sequence[str]) -> dict[str, RewardTerm]:
         names: each a file or a module, a colon, and the function in it.
 
     Raises:
-        ValueError: there is no such file, module or function, or it fails to load.
+        ValueError: there is no such file, module or function, it fails to load, or the function stands in no file.
     """
     found: dict[str, RewardTerm] = {}
     for name in names:
@@ -33,9 +33,11 @@ def load(names: Sequence[str]) -> dict[str, RewardTerm]:
         if not callable(term):
             raise ValueError(f"--reward: there is no function {function!r} in {where}")
         try:
-            inspect.getfile(inspect.unwrap(term))
+            written = Path(inspect.getfile(inspect.unwrap(term)))
         except TypeError:
             raise ValueError(f"--reward takes functions written in Python, and {name} is not one") from None
+        if not written.is_file():  # as of a module that is frozen into Python
+            raise ValueError(f"--reward takes functions that stand in a file, and {name} stands in {written}")
         found[function] = term
     return found
 

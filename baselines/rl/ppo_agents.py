@@ -9,6 +9,7 @@ from baselines.rl.actor_critic import DexScrewActorCritic
 from baselines.rl.ppo import TensorPPO
 from baselines.rl.sb3_env import TensorVecEnv
 from baselines.rl.training import Agent, TrainConfig
+from dexscrew_envs.tasks.declare import LARGEST
 
 
 @dataclass(kw_only=True)
@@ -40,7 +41,11 @@ class PPOConfig(TrainConfig):
 
 
 def _check(config: PPOConfig) -> None:
-    """Refuse what PPO itself would take."""
+    """Refuse what PPO itself would take.
+
+    Raises:
+        ValueError: a value is not possible.
+    """
     for names, possible, words in (
         (("gamma", "gae_lambda"), lambda value: 0 <= value <= 1, "between 0 and 1"),
         (("clip_range", "reward_scale"), lambda value: 0 < value < math.inf, "positive and finite"),
@@ -49,6 +54,8 @@ def _check(config: PPOConfig) -> None:
         for name in names:
             if not possible(getattr(config, name)):
                 raise ValueError(f"{name} must be {words}, got {getattr(config, name)}")
+            if getattr(config, name) > LARGEST:
+                raise ValueError(f"{name} must be at most {LARGEST:g}, got {getattr(config, name)}")
 
 
 def ppo_agent(name: str, *, actor: tuple[str, ...], critic: tuple[str, ...] | None = None) -> Agent:

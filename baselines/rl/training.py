@@ -34,6 +34,7 @@ from dexscrew_envs.files import WriteError, write_json
 from dexscrew_envs.hands import XHAND_LEFT, load_hand
 from dexscrew_envs.program import Status
 from dexscrew_envs.tasks import make_task
+from dexscrew_envs.tasks.declare import LARGEST
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 
 EVALUATION_SEED_OFFSET = 10_000
@@ -226,7 +227,11 @@ def _set_ranks_apart(model: TensorOnPolicy, env: DexScrewVectorEnv, seed: int) -
 
 
 def _check(config: TrainConfig) -> None:
-    """Refuse impossible values before the run folder is claimed."""
+    """Refuse impossible values before the run folder is claimed.
+
+    Raises:
+        ValueError: a value is not possible.
+    """
     make_task(config.task, **_hand_field(config), **changes(config.env))
     for name in ("steps", "num_envs", "n_steps", "batch_size", "epochs", "checkpoint_every"):
         if getattr(config, name) < 1:
@@ -234,6 +239,8 @@ def _check(config: TrainConfig) -> None:
     for name in ("learning_rate", "max_grad_norm"):
         if not 0 < getattr(config, name) < math.inf:
             raise ValueError(f"{name} must be positive and finite, got {getattr(config, name)}")
+        if getattr(config, name) > LARGEST:
+            raise ValueError(f"{name} must be at most {LARGEST:g}, got {getattr(config, name)}")
     if config.threads > (most := max(_MOST_THREADS, os.cpu_count() or 1)):
         raise ValueError(f"threads must be at most {most}, got {config.threads}")
     for name in ("seed", "threads", "evaluation_episodes"):
@@ -272,6 +279,8 @@ def _finish(
     score, earlier = None, _evaluation_of(folder, model.num_timesteps)
     if earlier is not None:  # of these steps: it stays, unless there is a new one
         policy.card["evaluation"] = results["evaluation"] = earlier
+    if earlier is None or config.evaluation_episodes:  # the video is of an earlier policy, or of other episodes
+        (folder / "video.mp4").unlink(missing_ok=True)
     policies.save(policy, folder / "policy.pt")  # before the evaluation, which may fail or be interrupted
     if config.evaluation_episodes:
         score, note = _evaluate(policy, config, folder / "video.mp4")
@@ -307,7 +316,6 @@ def _evaluate(policy: policies.ActorPolicy, config: TrainConfig, video: Path) ->
         reward_terms=added_rewards.load(config.reward), **policy.task_fields,
     )  # fmt: skip
     seed = config.seed + EVALUATION_SEED_OFFSET
-    video.unlink(missing_ok=True)  # that of an earlier policy
     note = ""
     with closing(env):
         if config.video:

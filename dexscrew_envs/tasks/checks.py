@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from dexscrew_envs.hands import Hand
@@ -72,6 +73,8 @@ def check_joints(name: str, value: Any, task: Task) -> None:
         raise ValueError(f"{name} must be integers, got {value!r}")
     if not all(0 <= joint <= last for joint in value):
         raise ValueError(f"{name} must be between 0 and {last}, got {value!r}")
+    if len(set(value)) > last:
+        raise ValueError(f"{name} must leave at least one joint that moves, got all {last + 1}")
 
 
 def check_target_ranges(name: str, value: Any, task: Task) -> None:
@@ -88,6 +91,30 @@ def check_target_ranges(name: str, value: Any, task: Task) -> None:
     if not all(right) or len({entry[0] for entry in entries}) < len(entries):
         raise ValueError(
             f"{name} must be (joint, low, high) with low <= high, for different joints of the hand, got {value!r}"
+        )
+
+
+def check_together(task: Task) -> None:
+    """Check what fields must be to each other.
+
+    Raises:
+        ValueError: no episode is possible with them.
+    """
+    way = 2 * math.pi * task.joint_turns
+    if task.joint_end_margin >= way:
+        raise ValueError(
+            f"joint_end_margin must be below 2 pi joint_turns = {way:.4g} rad, or every episode ends at once, got "
+            f"{task.joint_end_margin:g}"
+        )
+    if task.scale_noise >= min(task.scales):
+        raise ValueError(
+            f"scale_noise must be below the smallest of scales, {min(task.scales):g}, since a scale is positive, got "
+            f"{task.scale_noise:g}"
+        )
+    if task.bolt_height <= task.bolt_radius:
+        raise ValueError(
+            f"bolt_height must be above bolt_radius = {task.bolt_radius:g} m, since the bolt ends in a half sphere, "
+            f"got {task.bolt_height:g}"
         )
 
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 Range = tuple[float, float]
 Size = int | Literal["joints"]
 
+LARGEST = 1e30
+"""Largest size of a number. Beyond it the products of numbers are infinite in float32, in which tasks are computed."""
+
 Check = Callable[[str, Any, "Task"], None]
 """Raises ValueError unless a value is possible for the field of that name; the rest of the task is there to compare."""
 
@@ -44,7 +47,7 @@ def between(low: float, high: float) -> Bound:
 
 @dataclass(frozen=True)
 class Numbers:
-    """Checks that a value is a finite number, or a tuple of them, within a bound."""
+    """Checks that a value is a number that float32 holds, or a tuple of them, within a bound."""
 
     words: str
     """What the value is."""
@@ -66,6 +69,8 @@ class Numbers:
             raise ValueError(f"{name} must be {self.words}, got {value!r}")
         if self.whole and any(number >= 2**31 for number in numbers):
             raise ValueError(f"{name} must be below 2^31, got {value!r}")
+        if any(abs(number) > LARGEST for number in numbers):
+            raise ValueError(f"{name} must be at most {LARGEST:g} in size, got {value!r}")
         if not all(map(self.bound.holds, numbers)):
             raise ValueError(f"{name} must {self.bound.words}, got {value!r}")
 
@@ -137,4 +142,6 @@ def changeable_fields(task: type[Task] | Task) -> list[Field[Any]]:
 
 def is_number(value: Any, *, whole: bool = False) -> bool:
     """Return whether a value is a finite number, and an integer where a whole one is wanted."""
-    return isinstance(value, Integral if whole else Real) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, Integral if whole else Real) or isinstance(value, bool):
+        return False
+    return isinstance(value, Integral) or math.isfinite(value)  # `isfinite` itself fails for a large integer

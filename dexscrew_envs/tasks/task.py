@@ -24,6 +24,7 @@ from dexscrew_envs.tasks.checks import (
     check_pose,
     check_shape,
     check_target_ranges,
+    check_together,
     check_turn,
 )
 from dexscrew_envs.tasks.declare import (
@@ -212,11 +213,17 @@ class Task:
     release the actor's newest pair is one step old, while the student's history is current."""
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            try:
+        """Check every field, and then what they must be to each other.
+
+        Raises:
+            ValueError: a value is not possible; the message says what would be.
+        """
+        try:
+            for item in fields(self):
                 item.metadata["check"](item.name, getattr(self, item.name), self)
-            except ValueError as error:
-                raise ValueError(f"{self.name}: {error}") from None
+            check_together(self)
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from None
 
     @property
     def sampled_shapes(self) -> tuple[str, ...]:

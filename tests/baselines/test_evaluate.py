@@ -17,6 +17,7 @@ from torch import Tensor
 
 from baselines import evaluate, policies
 from baselines.evaluate import Score, table
+from dexscrew_envs.tasks import make_task
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 
 KEYS = ("proprio", "privileged")
@@ -149,7 +150,21 @@ def test_noise_and_push_are_factors_of_what_the_policy_was_trained_with():
     assert changed == {
         "observation_noise": (0.04, 0.02), "action_noise": (0.02, 0.01), "push_force": 10.0, "reset_distance": 0.12
     }  # fmt: skip
-    assert evaluate.conditions(policy, randomize=False, noise=2.0) == {"reset_distance": 0.12}
+    still = make_task("nut", randomize=False, **evaluate.conditions(policy, randomize=False, noise=2.0))
+    assert still == make_task("nut", randomize=False, reset_distance=0.12)
+
+
+def test_without_randomization_ranges_of_the_training_collapse_and_those_that_are_given_stay():
+    policy = Constant(
+        friction=(0.3, 1.0), scales=(0.8, 1.2), object_position_noise=(0.02, 0.0, 0.0), restitution=(1, 1)
+    )
+    task = make_task("nut", randomize=False, **evaluate.conditions(policy, randomize=False))
+    assert task.friction == (0.65, 0.65) and task.scales == (1.0,) and task.restitution == (0.0, 0.0)
+    assert task.object_position == pytest.approx((0.0275, 0.06, 0.0)), "the middle of where it stood in training"
+    assert task == task.without_randomization()
+    fields = {"friction": (0.5, 2.0), "observation_noise": (0.01, 0.0)}
+    given = make_task("nut", randomize=False, **evaluate.conditions(policy, randomize=False, fields=fields))
+    assert (given.friction, given.observation_noise, given.scales) == ((0.5, 2.0), (0.01, 0.0), (1.0,))
 
 
 @pytest.mark.slow

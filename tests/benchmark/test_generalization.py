@@ -3,10 +3,12 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from baselines.evaluate import Score
 from benchmark import generalization
-from dexscrew_envs.tasks import NUT, TASKS
+from dexscrew_envs.tasks import NUT, TASKS, make_task
 
 
 @pytest.fixture
@@ -35,11 +37,37 @@ def test_every_shape_is_scored_in_every_condition(tmp_path, short_nut, capsys):
     [
         (["--policy", "nut-orcale"], "did you mean 'nut-oracle'"),
         (["--policy", "nut-oracle", "--episodes", "0"], "at least 1"),
+        (["--policy", "nut-oracle", "--seed", "-1"], "--seed must be at least 0, got -1"),
+        (["--policy", "nut-oracle", "--threads", "-1"], "--threads must be at least 0, got -1"),
     ],
 )
 def test_bad_arguments_are_refused(arguments, words, tmp_path, capsys):
-    assert generalization.main([*arguments, "--out", str(tmp_path)]) == 2
-    assert words in capsys.readouterr().err
+    assert generalization.main([*arguments, "--out", str(tmp_path / "out")]) == 2
+    assert words in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_a_policy_of_one_shape_is_scored_on_all(monkeypatch):
+    scored = []
+
+    class Env:
+        def __init__(self, task, num_envs, *, observe, num_threads, **fields):
+            scored.append(make_task(task, **fields).sampled_shapes)
+
+        def close(self):
+            pass
+
+    class Policy:
+        task, observe, task_fields = "nut", ("proprio",), {"shape": ("square",)}
+
+        def check_task(self, task):
+            pass
+
+    monkeypatch.setattr(generalization, "DexScrewVectorEnv", Env)
+    score = Score(np.ones(2), np.ones(2), np.ones(2), {})
+    monkeypatch.setattr(generalization, "evaluate", lambda policy, env, seed: score)
+    found = generalization.score_all(Policy(), generalization.Args(policy="", episodes=2))
+    assert scored == [(shape,) for shape in NUT.shapes for _ in generalization.CONDITIONS]
+    assert [shape for shape, entry in found.items() if entry["seen"]] == ["square"]
 
 
 def test_the_results_hold_no_path_of_the_machine(tmp_path):

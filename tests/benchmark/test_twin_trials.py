@@ -48,7 +48,7 @@ def test_a_trial_says_what_happened_and_is_repeatable(short, policy, shape, wris
     assert first == again and first["parameters"] != other["parameters"]
     task = policy.split("-")[0]
     assert first["seconds"] == SHORT[task] and first["ended by"] == "time is over"
-    assert first["turns"][0] == 0.0 and first["progress"] == first["turns"][-1] / first["needed"]
+    assert first["turns"][0] == 0.0 and first["progress"] == max(first["turns"][-1] / first["needed"], 0.0)
     assert not first["complete"]
 
 
@@ -154,6 +154,19 @@ def test_a_row_counts_what_ended_trials():
     assert low < 40 and high > 95  # three trials decide nothing
     assert row["time of complete ones, median (s)"] == "70"
     assert row["ended by"] == "complete 2, time is over 1"
+
+
+def test_the_mean_lies_in_its_interval_where_nuts_turned_back():
+    trial = {"stratum": "hard", "shape": "cross", "complete": False, "seconds": 9.0, "ended by": "stalled"}
+    (row,) = summarize([trial | {"progress": progress} for progress in (-0.5, -0.4, -0.3, 0.0)])
+    low, high = map(float, row["95 % interval"].split(" to "))
+    assert row["progress (%)"] == "0.0 ± 0.0" and low <= 0.0 <= high
+
+
+def test_a_nut_that_ends_behind_its_start_made_no_progress(short, monkeypatch):
+    monkeypatch.setattr(Plant, "turns", property(lambda plant: -plant.time))
+    trial = run_trial(Args(policy="nut-student"), "triangle", "easy", 0)
+    assert trial["turns"][-1] < 0 and trial["progress"] == 0.0
 
 
 def test_every_stratum_is_drawn(tmp_path):

@@ -69,6 +69,7 @@ def test_training_logs_terms_and_goes_on_only_with_the_same_file(tmp_path, train
         ("{broken}:gentle", "cannot be loaded: ZeroDivisionError"),
         ("{ends}:gentle", "cannot be loaded: SystemExit"),
         ("math:sin", "takes functions written in Python, and math:sin is not one"),
+        ("os.path:join", "takes functions that stand in a file, and os.path:join stands in <frozen"),
     ],
 )
 def test_what_cannot_be_loaded_is_refused_before_any_work(tmp_path, train, terms, capsys, name, words):

@@ -193,6 +193,16 @@ def test_a_run_without_a_video_leaves_none_of_an_earlier_policy(run, tmp_path, t
     assert not (folder / "video.mp4").exists()
 
 
+@pytest.mark.slow
+def test_a_video_stays_as_long_as_its_policy(run, tmp_path, train):
+    folder = copy_of(run, tmp_path)
+    (folder / "video.mp4").write_bytes(b"old")
+    assert train(folder, "--steps", str(5 * UPDATE), "--evaluation-episodes", "0") == 0
+    assert (folder / "video.mp4").exists(), "nothing was learned"
+    assert train(folder, "--steps", str(6 * UPDATE), "--evaluation-episodes", "0") == 0
+    assert not (folder / "video.mp4").exists()
+
+
 # -- values that are not possible --------------------------------------------------------------------------------------
 
 
@@ -211,10 +221,12 @@ def test_a_run_without_a_video_leaves_none_of_an_earlier_policy(run, tmp_path, t
         (("--evaluation-episodes", "-1"), "evaluation_episodes"),
         (("--seed", "-1"), "eed"),
         (("--learning-rate", "0"), "learning_rate must be positive and finite"),
+        (("--learning-rate", "1e39"), "learning_rate must be at most 1e+30, got 1e+39"),
         (("--max-grad-norm", "-1"), "max_grad_norm must be positive and finite"),
         (("--gamma", "5"), "gamma must be between 0 and 1, got 5.0"),
         (("--gae-lambda", "nan"), "gae_lambda must be between 0 and 1"),
         (("--clip-range", "-1"), "clip_range must be positive and finite"),
+        (("--clip-range", "1e39"), "clip_range must be at most 1e+30, got 1e+39"),
         (("--reward-scale", "nan"), "reward_scale must be positive and finite"),
         (("--value-coef", "-3"), "value_coef must be finite and not negative"),
         (("--final-kl", "0.5"), "final_kl must be at most target_kl = 0.02"),
