@@ -178,6 +178,7 @@ def test_trials_run_in_processes_of_their_own(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.network
+@pytest.mark.real_time
 def test_over_the_network(in_this_process, tmp_path, capsys):
     pytest.importorskip("rtde_control")
     call = ["--policies", "direct", "--robot", "server", "--json", "--out", str(tmp_path)]

@@ -180,7 +180,7 @@ def test_what_cannot_work_is_a_sentence_and_makes_no_folder(tmp_path, capsys, ar
 
 def test_a_disk_without_room_is_told_before_an_episode_is_run(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("baselines.data.writer.ROOM_SECONDS", 1e9)
-    monkeypatch.setattr("real.teleop.__main__.demonstrate", None)  # it would fail in another way if it were run
+    monkeypatch.setattr("real.teleop.__main__.demonstrate", print)  # it would fail in another way if it were run
     given = ["--operator", "scripted", "--out", str(tmp_path / "demos"), "--processes", "1"]
     assert main(given) == Status.CUT_SHORT
     assert "free some space" in capsys.readouterr().err
