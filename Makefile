@@ -38,7 +38,7 @@ teleop: $(TELEOP_STAMP)
 
 test: check
 	$(BIN)/python -m pytest tests --ignore tests/test_readme.py -m "not real_time" -n 2 --dist loadfile --no-loadscope-reorder
-	$(BIN)/python -m pytest tests/real -m real_time
+	$(BIN)/python -m pytest tests/real tests/benchmark -m real_time
 	# The benchmarks work; how fast, nobody asserts.
 	$(BIN)/python -m pytest benchmark/test_throughput.py benchmark/test_throughput_warp.py -k 64
 
