@@ -89,11 +89,15 @@ async def hear(page, kind):
 
 
 async def closing(page):
-    """Return code and reason with which the server closes a page."""
+    """Return code and reason with which the server closes a page.
+
+    Both are of its last message: where the client's answer comes too late, `page.close_code` becomes 1006.
+    """
     while True:
         received = await page.receive(timeout=5)
-        if received.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED):
-            return page.close_code, received.extra
+        assert received.type is not aiohttp.WSMsgType.CLOSED, "the connection ended without a reason"
+        if received.type is aiohttp.WSMsgType.CLOSE:
+            return received.data, received.extra
 
 
 def test_the_page_is_served_with_a_strict_policy(operator):
