@@ -252,9 +252,14 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
             self.safety.check(reading)
         return self._observe(reading)
 
-    def skill_targets(self, action: np.ndarray) -> Vector:
-        """Return the joint targets (12,) (rad) that a skill's action (12,), each between -1 and 1, asks for now."""
-        moved = self._target + self._step_size * np.clip(np.asarray(action, float), -1.0, 1.0)
+    def skill_targets(self, action: np.ndarray, added: Vector | float = 0.0) -> Vector:
+        """Return the joint targets (12,) (rad) that a skill's action (12,), each between -1 and 1, asks for now.
+
+        Args:
+            action: of the skill.
+            added: (12,) what the targets sent last have besides the skill's own (rad).
+        """
+        moved = self._target - added + self._step_size * np.clip(np.asarray(action, float), -1.0, 1.0)
         return np.clip(moved, self._lower, self._upper)
 
     def render(self) -> np.ndarray | None:

@@ -24,9 +24,14 @@ def squeezed(hand: Hand, pose: Vector) -> Vector:
     return _moved(hand, pose, -SQUEEZE)
 
 
-def _moved(hand: Hand, pose: Vector, away: float) -> Vector:
-    pose = np.array(pose, float)
+def inward(hand: Hand) -> Vector:
+    """Return how much of a radian each joint (J,) turns where the fingers close by one, towards the object."""
+    moved = np.zeros(len(hand.joints))
     for finger in hand.fingers:
         for joint, direction in finger.opening.items():
-            pose[hand.joints.index(joint)] += away * direction
-    return pose.clip(*hand.joint_range)
+            moved[hand.joints.index(joint)] -= direction
+    return moved
+
+
+def _moved(hand: Hand, pose: Vector, away: float) -> Vector:
+    return (np.array(pose, float) - away * inward(hand)).clip(*hand.joint_range)

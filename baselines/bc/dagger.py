@@ -77,10 +77,11 @@ def train_in_rounds(
     episodes, first = data.episodes, data.episodes[0].header
     relabel = _find(_shared("robot", episodes))
     skill, stratum = relabelling.skill or _skill(episodes), _shared("stratum", episodes)
+    press = _press(episodes)
     _check_skill(skill, first.task)
     shapes = sorted({episode.header.shape for episode in episodes})
     if check := getattr(relabel, "check", None):
-        check(first, episodes[0].fields, skill=skill, stratum=stratum, shapes=shapes)
+        check(first, episodes[0].fields, skill=skill, stratum=stratum, shapes=shapes, press=press)
     wanted = configuration(design, training, episodes) | {
         "rounds": relabelling.dagger, "episodes a round": relabelling.dagger_episodes,
         "skill": policies.without_paths(skill),
@@ -101,7 +102,7 @@ def train_in_rounds(
                 program.say(f"the clone of round {number} acts; its labels go to {labels[-1]}")
                 relabel(
                     inner / "policy.pt", labels[-1], task=first.task, skill=skill, stratum=stratum, shapes=shapes,
-                    episodes=relabelling.dagger_episodes, seed=seed,
+                    episodes=relabelling.dagger_episodes, seed=seed, press=press,
                 )  # fmt: skip
         for name in ("policy.pt", "metrics.json", "curve.png"):
             shutil.copyfile(inner / name, folder / name)
@@ -122,6 +123,24 @@ def _shared(name: str, episodes: Sequence[Episode]) -> str:
             "sets of one of them"
         )
     return first
+
+
+def _press(episodes: Sequence[Episode]) -> float:
+    """Return how much further than the skill wanted the fingers closed in the demonstrations (rad).
+
+    Raises:
+        ValueError: they differ, or one has no number.
+    """
+    found = [episode.header.extras.get("press", 0.0) for episode in episodes]
+    if any(isinstance(press, bool) or not isinstance(press, (int, float)) for press in found):
+        raise ValueError(f"the demonstrations' headers must give press as a number (rad), got {found[0]!r}")
+    first, *others = sorted(set(found))
+    if others:
+        raise ValueError(
+            "--dagger labels as the demonstrations were made, and these were with a press of "
+            f"{', '.join(f'{press:g} rad' for press in (first, *others))}; give data sets of one of them"
+        )
+    return float(first)
 
 
 def _find(robot: str) -> Callable[..., None]:

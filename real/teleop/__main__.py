@@ -72,6 +72,8 @@ class Args:
     """Longest time of an episode (s); by default 600, which is longer than a trial, since nobody scores it."""
     above: float = 0.0
     """How far above the object the open hand begins on a twin (m), so that the operator has to come to it; 0: at it."""
+    press: float = 0.0
+    """How much further than the skill wants the fingers close while it runs (rad), for a firmer grip; at most 0.2."""
     addresses: AddressOptions = NO_ADDRESSES
     """With --robot config."""
     room_yaw: float = 0.0
@@ -125,7 +127,7 @@ def _setup(args: Args) -> Setup:
     setup = Setup(
         task=args.task, policy=policy, robot=args.robot, shape=args.shape[0] if args.shape else None,
         stratum=args.stratum, addresses=args.addresses, seconds=args.seconds,
-        above=args.above, room_yaw=float(np.radians(args.room_yaw)),
+        above=args.above, room_yaw=float(np.radians(args.room_yaw)), press=args.press,
     )  # fmt: skip
     setup.robot_config()  # a missing address is told before a page opens
     return setup
@@ -179,9 +181,8 @@ def _run_person(args: Args, setup: Setup, out: Path) -> int:
                 orders = episode.wait_for_operator()
                 if orders.mark:
                     continue  # nothing has happened yet: another trial
-                extras = {"above": args.above} if args.above else {}
                 drawn_from = seed if args.robot == "twin" else None
-                number = recorder.begin(**episode_header(drawn_from, noise, episode.tactile_bias, extras))
+                number = recorder.begin(**episode_header(drawn_from, noise, episode.tactile_bias, setup.extras))
                 ending = episode.run(recorder.append)
                 if ending.discard or not ending.steps:
                     recorder.discard()

@@ -60,8 +60,7 @@ def demonstrate(setup: Setup, seed: int, *, noisy: bool = True, strokes: bool = 
         operator = StrokesOperator(seed, hold=hold)
     else:
         operator = ScriptedOperator(seed, stays=OBJECTS[setup.task].stays, hold=hold)
-    found = run_episode(setup, seed, operator, noise)
-    return replace(found, extras={"above": setup.above}) if setup.above else found
+    return replace(run_episode(setup, seed, operator, noise), extras=setup.extras)
 
 
 @lru_cache

@@ -94,7 +94,7 @@ def _episode(policy: str, about: dict[str, Any], setup: Setup, seed: int) -> Col
     else:
         actor = Shared(policy, setup.task, seed, drift=DRIFT if stays else 0.0)
     found = run_episode(setup, seed, Tutor(stays=stays), Noise(), actor)
-    return replace(found, extras=about)
+    return replace(found, extras=about | setup.extras)
 
 
 def _check_actor(folder: Path, about: dict[str, Any]) -> None:
@@ -118,7 +118,9 @@ def _recorded(setup: Setup) -> tuple[Header, Fields]:
         env.close()
 
 
-def check(header: Header, fields: Fields, *, skill: str, stratum: str, shapes: Sequence[str]) -> None:
+def check(
+    header: Header, fields: Fields, *, skill: str, stratum: str, shapes: Sequence[str], press: float = 0.0
+) -> None:
     """Refuse demonstrations that `relabel` cannot label, before a clone is trained on them.
 
     Args:
@@ -127,6 +129,7 @@ def check(header: Header, fields: Fields, *, skill: str, stratum: str, shapes: S
         skill: policy that labels the fingers: a name or a file.
         stratum: of the demonstrations.
         shapes: of all of them.
+        press: as `relabel` takes it.
 
     Raises:
         ValueError: the twin has no such task, shape or stratum, there is no such skill, or labels of the twin would
@@ -141,7 +144,7 @@ def check(header: Header, fields: Fields, *, skill: str, stratum: str, shapes: S
             f"the twin has no {header.task} of the shape {unknown}, as these data have; it knows {', '.join(known)}"
         )
     load_skill(skill)
-    ours = _recorded(Setup(task=header.task, policy=skill, stratum=stratum, shape=shapes[0]))
+    ours = _recorded(Setup(task=header.task, policy=skill, stratum=stratum, shape=shapes[0], press=press))
     if differing := differences(header, fields, *ours):
         raise ValueError(
             f"a clone cannot learn from these data and from labels of the twin together, which differ: "
@@ -151,7 +154,7 @@ def check(header: Header, fields: Fields, *, skill: str, stratum: str, shapes: S
 
 def relabel(
     clone: Path, out: Path, *, task: str, skill: str, stratum: str, shapes: Sequence[str], episodes: int, seed: int,
-    processes: int = 0,
+    processes: int = 0, press: float = 0.0,
 ) -> None:  # fmt: skip
     """Record a clone's episodes with the right answers, but for those that the folder has already.
 
@@ -165,13 +168,14 @@ def relabel(
         episodes: how many the folder should have in the end.
         seed: of the first; the others follow.
         processes: that run side by side; 0 takes all CPUs.
+        press: how much further than the skill wants the fingers close while it runs (rad), as in the demonstrations.
 
     Raises:
         FolderError: the folder has labels of another clone, or of another version.
         ValueError: there is no such skill, shape or stratum, or the clone does not fit.
     """
     seconds = OBJECTS[task].seconds if task in OBJECTS else None  # what a clone does after a trial's time nobody asks
-    setup = Setup(task=task, policy=skill, stratum=stratum, shape=shapes[0], seconds=seconds)
+    setup = Setup(task=task, policy=skill, stratum=stratum, shape=shapes[0], seconds=seconds, press=press)
     header, fields = _recorded(setup)
     jobs = [(shapes[k % len(shapes)], seed + k) for k in range(episodes)]
     about = {

@@ -115,6 +115,8 @@ def _differing(episode: Episode, header: Header, setup: Setup, noise: Noise | No
         found.append(f"policy ({_policy(there)}, not {_policy(header)})")
     if noise is not None and (drawn := there.extras.get("noise")) is not None and drawn != asdict(noise):
         found.append(f"noise ({drawn}, not {asdict(noise)})")
+    if (press := there.extras.get("press", 0.0)) != setup.press:
+        found.append(f"press ({press:g}, not {setup.press:g} rad)")
     over = episode.outcome.reason == TIME_IS_OVER
     if len(episode) > setup.steps or (over and len(episode) < setup.steps):
         at_least = "" if over else "at least "

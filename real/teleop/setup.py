@@ -31,6 +31,9 @@ hand: that of either task within 7 mm."""
 EPISODE_SECONDS = 600.0
 """Longest time of an episode (s). Nobody scores it, so it is longer than a trial."""
 
+PRESS_LIMIT = 0.2
+"""Largest `press` (rad): fingers that close further no longer turn what they hold."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
@@ -48,6 +51,13 @@ class Setup:
     above: float = 0.0
     """How far above the object the open hand begins on a twin (m); 0 begins at the object."""
     room_yaw: float = 0.0
+    press: float = 0.0
+    """How much further than the skill wants the fingers close while it runs (rad)."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError if `press` is not possible."""
+        if not 0.0 <= self.press <= PRESS_LIMIT:
+            raise ValueError(f"--press must be between 0 and {PRESS_LIMIT:g} rad, got {self.press!r}")
 
     def robot_config(self) -> Any:
         """Return the configuration of the robot.
@@ -87,7 +97,7 @@ class Setup:
         paced: bool = False,
     ) -> Episode:  # fmt: skip
         """Return what runs episodes on an environment that was reset once, so that the robot has a pose."""
-        skill = FingerSkill(load_skill(self.policy), env, np.random.default_rng(0))
+        skill = FingerSkill(load_skill(self.policy), env, np.random.default_rng(0), self.press)
         wrist = Wrist(np.array(env.limits.workspace), np.array(GRIP_POINT), self.room_yaw)
         return Episode(env, operator, skill, wrist, watcher=watcher, actor=actor, paced=paced)
 
@@ -101,6 +111,11 @@ class Setup:
             stratum=self.stratum if self.robot == "twin" else "", operator=operator,
             policy=policies.without_paths(self.policy), policy_sha256=policy_digest(self.policy),
         )  # fmt: skip
+
+    @property
+    def extras(self) -> dict[str, float]:
+        """What an episode's header says of the setup besides, where it is not zero."""
+        return {name: value for name, value in (("above", self.above), ("press", self.press)) if value}
 
     @property
     def steps(self) -> int:

@@ -29,7 +29,7 @@ def record_waves(folder, episodes=4, steps=80, *, seed=0, turns=4.0, fields=FIEL
     rng = np.random.default_rng(seed)
     with Recorder(folder, replace(HEADER, **changes), fields) as recorder:
         for k in range(episodes):
-            recorder.begin(seed=seed + k, extras={"noise": {"action": 0.0, "wrist": noise}})
+            recorder.begin(seed=seed + k, extras=changes.get("extras", {}) | {"noise": {"action": 0.0, "wrist": noise}})
             for row in waves(steps, rng, fields, noise):
                 recorder.append(row)
             recorder.finish(Outcome(mark="success", turns=turns, needed=4.0))

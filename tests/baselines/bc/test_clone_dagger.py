@@ -125,11 +125,26 @@ def test_data_of_several_robots_or_strata_are_refused(tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
+def test_labels_are_pressed_as_the_demonstrations_were(asked, tmp_path, capsys):
+    for name, press in (("firm", 0.05), ("loose", 0.0)):
+        record_waves(tmp_path / name, 3, extras={"press": press} if press else {})
+        assert clone(tmp_path / name, tmp_path / f"run-{name}", *ROUNDS) == 0
+    assert [call[2]["press"] for call in asked] == [0.05, 0.05, 0.0, 0.0]
+    capsys.readouterr()
+    run = ["--folder", str(tmp_path / "run"), *SMALL, *ROUNDS]
+    assert command.main(["--data", str(tmp_path / "firm"), str(tmp_path / "loose"), *run]) == 2
+    assert "these were with a press of 0 rad, 0.05 rad" in " ".join(capsys.readouterr().err.split())
+    record_waves(tmp_path / "strange", 3, extras={"press": "hard"})
+    assert clone(tmp_path / "strange", tmp_path / "run", *ROUNDS) == 2
+    assert "press as a number (rad), got 'hard'" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "run").exists()
+
+
 def test_what_labels_is_asked_before_anything_is_trained(demos, tmp_path, monkeypatch, capsys):
     def relabel(clone, out, **options):
         raise AssertionError("nothing should have been trained")
 
-    def check(header, fields, *, skill, stratum, shapes):
+    def check(header, fields, *, skill, stratum, shapes, press):
         assert header.joints == ("a", "b", "c") and "tactile" in fields
         raise ValueError(f"cannot label {shapes} with {skill} in {stratum or 'no stratum'}")
 

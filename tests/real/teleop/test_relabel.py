@@ -94,7 +94,7 @@ def test_labels_are_a_data_set_that_goes_on_where_it_stopped(clone, tmp_path, mo
     short = Setup
     monkeypatch.setattr(relabelling, "Setup", lambda **options: short(**(options | {"seconds": 1.0})))
     options = {"task": "nut", "skill": "nut-student", "stratum": "easy", "shapes": ["square", "cross"], "seed": 50,
-               "processes": 1}  # fmt: skip
+               "processes": 1, "press": 0.03}  # fmt: skip
     relabelling.relabel(clone, tmp_path / "labels", episodes=2, **options)
     first = {episode.name: episode.header.id for episode in Demonstrations(tmp_path / "labels")}
     relabelling.relabel(clone, tmp_path / "labels", episodes=3, **options)
@@ -104,6 +104,7 @@ def test_labels_are_a_data_set_that_goes_on_where_it_stopped(clone, tmp_path, mo
     assert first.items() <= {episode.name: episode.header.id for episode in demos}.items()
     header = demos[0].header
     assert header.operator == "tutor" and header.policy == "nut-student" and header.stratum == "easy"
+    assert header.extras["press"] == 0.03
     assert header.extras["actor"] == "sideways" and len(header.extras["actor_sha256"]) == 64
     monkeypatch.setattr(relabelling, "DRIFT", 0.001)
     with pytest.raises(FolderError, match="rules of another version"):
@@ -121,6 +122,7 @@ def test_data_like_its_own_can_be_labelled_and_others_are_told_by_what_differs()
         ((header, fields), {"shapes": ["", "cross"]}, "no nut of the shape '', as"),
         ((header, fields), {"stratum": ""}, "unknown stratum ''"),
         ((header, fields), {"skill": "nut-oracle"}, "run a student"),
+        ((header, fields), {"press": 0.5}, "--press must be between 0 and 0.2 rad, got 0.5"),
         ((replace(header, joints=joints), fields), {}, "differ: joints"),
         ((replace(header, period=0.1), fields), {}, "differ: period (0.05, not 0.1)"),
         ((replace(header, task="cap"), fields), {}, "the twin has no task 'cap'"),

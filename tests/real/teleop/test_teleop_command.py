@@ -73,6 +73,7 @@ def test_the_same_command_runs_nothing_again_and_a_larger_one_the_rest(folder, t
     ("arguments", "told"),
     [
         (["--stratum", "hard"], "stratum ('nominal', not 'hard')"),
+        (["--press", "0.05"], "press (0, not 0.05 rad)"),
         (["--seconds", "9"], "seconds (1.5, not 9)"),
         (["--seconds", "1"], "seconds (1.5, not 1)"),
         (["--policy", "{0}"], "policy ('nut-student' with SHA-256 "),

@@ -11,7 +11,7 @@ from robot_fakes import FakeRobot
 
 from baselines.data.schema import row_dtype, write_row
 from real.env import DexScrewRealEnv
-from real.hand_poses import opened, squeezed
+from real.hand_poses import inward, opened, squeezed
 from real.robot import ArmMode
 from real.teleop.episode import SCENE_POSITION, Episode, Step
 from real.teleop.finger_skill import LEVELS, POSE_SPEED, FingerSkill, Noise, draw_noise
@@ -72,13 +72,13 @@ ON = Orders(skill=True)
 DONE = Orders(mark="success")
 
 
-def run(*orders, noise=None, robot=None, policy=None, watcher=None, prepare=None, seed=3):
+def run(*orders, noise=None, robot=None, policy=None, watcher=None, prepare=None, seed=3, press=0.0):
     robot = robot or FakeRobot()
     robot.real_time = False
     env = DexScrewRealEnv("nut", robot=robot, action="full")
     with closing(env):
         operator = Script(*orders)
-        skill = FingerSkill(policy or Half(), env, np.random.default_rng(0))
+        skill = FingerSkill(policy or Half(), env, np.random.default_rng(0), press)
         wrist = Wrist(np.array(env.limits.workspace), np.array(GRIP_POINT))
         episode = Episode(env, operator, skill, wrist, watcher=watcher)
         episode.reset(seed, noise or Noise())
@@ -111,6 +111,47 @@ def test_the_skill_moves_the_targets_that_stood_and_off_holds_them():
     assert stacked(rows, "skill").tolist() == [1, 1, 1, 0, 0, 0]
     np.testing.assert_array_equal(stacked(rows, "skill_action")[:3], 0.5)
     assert np.isnan(stacked(rows, "skill_action")[3:]).all()
+
+
+def test_a_firmer_grip_is_sent_and_recorded_and_the_skill_does_not_see_it():
+    class Looks(Half):
+        observe = ("proprio", "history")
+
+        def __init__(self):
+            super().__init__()
+            self.targets = {key: [] for key in self.observe}
+
+        def act(self, batch):
+            for key in self.observe:
+                self.targets[key].append(batch[key][0, :, JOINTS:].numpy())
+            return super().act(batch)
+
+    policy, orders = Looks(), [*[ON] * 3, *[Orders()] * 2, *[ON] * 3]
+    rows, _, _, env = run(*orders, DONE, policy=policy, press=0.05)
+    press = 0.05 * inward(env.task.hand)
+    assert press.min() == 0.0 and press.max() == 0.05
+    pressed = np.array([order.skill for order in orders])[:, None] * press
+    skills = stacked(rows, "sent_hand") - pressed
+    for name in ("asked_hand", "sent_hand"):
+        moved = stacked(rows, name) - stacked(rows, "held_hand") - np.diff(pressed, axis=0, prepend=0.0)
+        free = [k for k in range(JOINTS) if k not in env.task.locked_joints]
+        np.testing.assert_allclose(moved[[0, 1, 2, 5, 6, 7]][:, free], env.task.action_scale / 2, atol=1e-9)
+    assert not (stacked(rows, "sent_hand") - stacked(rows, "held_hand"))[4].any()  # off, it stays where it is
+    on = [k for k, order in enumerate(orders) if order.skill]
+    for before, history, proprio in zip(on, policy.targets["history"], policy.targets["proprio"], strict=True):
+        if before:
+            np.testing.assert_allclose(history[-before:], skills[:before], atol=1e-6)
+        np.testing.assert_allclose(
+            history[: len(history) - before], np.tile(rows[0]["held_hand"], (30 - before, 1)), atol=1e-6
+        )
+        end = 30 - env.task.proprio_delay
+        np.testing.assert_array_equal(proprio, history[end - len(proprio) : end])
+
+
+@pytest.mark.parametrize("press", [-0.01, 0.21, float("nan")])
+def test_a_grip_that_is_not_possible_is_refused(press):
+    with pytest.raises(ValueError, match=r"--press must be between 0 and 0\.2 rad"):
+        Setup(task="nut", policy="nut-student", press=press)
 
 
 def test_the_wrist_is_moved_by_the_clutch_and_by_keys_and_sticks():
