@@ -116,7 +116,8 @@ def load_labels(folders: Sequence[Path], design: Design, demonstrations: Sequenc
         differing = differences(like.header, like.fields, demos.header, demos.fields)
         if differing:
             raise ValueError(f"{folder} does not belong to {like.path.parent}: {'; '.join(differing)}")
-        if not known.isdisjoint(here := {episode.header.id for episode in demos}):
+        here = {episode.header.id for episode in demos}
+        if len(here) < len(demos) or not known.isdisjoint(here):
             raise ValueError(
                 f"{folder} has episodes that were given before; --labels takes labels-1, labels-2, ... of a run "
                 "with --dagger, each once"

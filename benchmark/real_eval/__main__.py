@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from baselines.progress import Progress
 from benchmark.real_eval.entrants import Entrant, check_where, parse_entrants
-from benchmark.real_eval.on_robot import RobotTrials, plan
+from benchmark.real_eval.on_robot import RobotTrials, in_order, plan
 from benchmark.real_eval.on_twin import TwinTrials
 from benchmark.real_eval.recovery import TIME_ALLOWED
 from benchmark.real_eval.report import Records, draw_recordings, report, write_videos
@@ -83,7 +83,7 @@ class Args:
     turns_needed: float | None = None
     """Turns that complete a trial, with --robot config; by default 8 for a nut, 25 for a screwdriver."""
     dry_run: bool = False
-    """Print the order of the trials and what would be asked, and do nothing."""
+    """Print the order of the trials, and with --robot config what would be asked, and do nothing."""
 
 
 def _run(args: Args) -> int:
@@ -102,7 +102,7 @@ def _run(args: Args) -> int:
     if args.videos and (not logged or args.robot != "twin"):
         raise ValueError("videos are drawn from recordings on the twin; add --logs yes, and leave --robot out")
     if args.dry_run:
-        print(plan(jobs, args.task, _needed(args)))
+        print(plan(jobs, args.task, _needed(args)) if args.robot == "config" else in_order(jobs))
         return Status.DONE
     if args.robot == "config":
         return _on_robot(args, rules, entrants, jobs, out, logged)

@@ -38,13 +38,18 @@ def checklist(task: str, shape: str, needed: float) -> list[str]:
     ]
 
 
-def plan(jobs: Sequence[Job], task: str, needed: float) -> str:
-    """Return the order of trials and what will be asked, as text; nothing is connected for it."""
+def in_order(jobs: Sequence[Job]) -> str:
+    """Return the order of trials as a table in text; a round has one trial of each policy and shape, of one seed."""
     rows = [{"trial": k + 1, "shape": job.shape, "policy": job.entrant.label, "round": job.seed + 1}
             for k, job in enumerate(jobs)]  # fmt: skip
+    return tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)
+
+
+def plan(jobs: Sequence[Job], task: str, needed: float) -> str:
+    """Return the order of trials on a robot and what will be asked, as text; nothing is connected for it."""
     steps = "\n".join(f"- {item}" for item in checklist(task, "next", needed))
     return (
-        f"{tabulate(rows, headers='keys', tablefmt='github', disable_numparse=True)}\n\nBefore each trial:\n{steps}\n"
+        f"{in_order(jobs)}\n\nBefore each trial:\n{steps}\n"
         f"Nothing moves until you enter 'go'. Enter ends a trial that runs. Afterwards: turns made, of {needed:g}; how "
         f"it ended ({', '.join(_ASKED_KINDS)}); and whether to keep it."
     )

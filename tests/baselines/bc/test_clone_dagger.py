@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -70,7 +71,10 @@ def test_labels_of_an_earlier_training_are_learned_from(demos, asked, tmp_path, 
     record_waves(tmp_path / "other", 2, task="screwdriver")
     assert clone(demos, tmp_path / "third", "--labels", str(tmp_path / "other")) == 2
     assert "does not belong to" in capsys.readouterr().err
-    for given in ([str(demos)], [labels[0], labels[0]]):
+    doubled = tmp_path / "doubled"
+    shutil.copytree(labels[0], doubled)
+    shutil.copyfile(doubled / "episode_000000.h5", doubled / "episode_000099.h5")
+    for given in ([str(demos)], [labels[0], labels[0]], [str(doubled)]):
         assert clone(demos, tmp_path / "third", "--labels", *given) == 2
         assert "has episodes that were given before" in capsys.readouterr().err
     assert not (tmp_path / "third").exists()

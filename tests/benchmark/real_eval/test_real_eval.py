@@ -241,6 +241,10 @@ def test_a_dry_run_connects_nothing(tmp_path, capsys):
     call = ["--policies", "direct", "mine=nut-student", *ROBOT, "--dry-run", "--shapes", "square", "--trials", "2"]
     assert main([*call, "--out", str(tmp_path / "out")]) == 0
     assert capsys.readouterr().out.count("| square") == 4
+    call = ["--policies", "direct", "--dry-run", "--shapes", "square", "--trials", "3", "--out", str(tmp_path / "out")]
+    assert main(call) == 0
+    told = capsys.readouterr().out
+    assert told.count("| square") == 3 and "enter 'go'" not in told
     assert not (tmp_path / "out").exists()
 
 
