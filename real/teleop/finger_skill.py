@@ -95,7 +95,7 @@ class FingerSkill:
         """Begin an episode with the skill off."""
         self.noise, self._rng, self._was_on = noise, rng, False
         self._was_pressed = deque([False] * HISTORY_STEPS, HISTORY_STEPS)
-        """Of the steps in the observation's history, the oldest first."""
+        """Whether the targets of each step in the observation's history have the press in them, the oldest first."""
 
     def act(self, observation: Observation, held: Vector, *, on: bool, pose: str) -> Fingers:
         """Return what the fingers are asked for.
@@ -112,7 +112,7 @@ class FingerSkill:
         self._was_on = on
         pressed = self._was_pressed[-1]
         batch = self._without_press(observation) if on else {}
-        self._was_pressed.append(on)
+        self._was_pressed.append(on or (pressed and pose == "hold"))
         if not on:
             reach = POSE_SPEED * self._env.task.control_dt
             asked = held if pose == "hold" else held + np.clip(self._poses[pose] - held, -reach, reach)

@@ -126,24 +126,23 @@ def test_a_firmer_grip_is_sent_and_recorded_and_the_skill_does_not_see_it():
                 self.targets[key].append(batch[key][0, :, JOINTS:].numpy())
             return super().act(batch)
 
-    policy, orders = Looks(), [*[ON] * 3, *[Orders()] * 2, *[ON] * 3]
+    opens = Orders(hand="release")
+    policy, orders = Looks(), [Orders(), *[ON] * 3, *[Orders()] * 2, *[ON] * 3, *[opens] * 2, Orders(), *[ON] * 2]
+    has_press = np.array([0, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 1, 1])  # it stays in the targets until they go to a pose
     rows, _, _, env = run(*orders, DONE, policy=policy, press=0.05)
     press = 0.05 * inward(env.task.hand)
     assert press.min() == 0.0 and press.max() == 0.05
-    pressed = np.array([order.skill for order in orders])[:, None] * press
+    pressed = has_press[:, None] * press
     skills = stacked(rows, "sent_hand") - pressed
+    on = [k for k, order in enumerate(orders) if order.skill]
+    free = [k for k in range(JOINTS) if k not in env.task.locked_joints]
     for name in ("asked_hand", "sent_hand"):
         moved = stacked(rows, name) - stacked(rows, "held_hand") - np.diff(pressed, axis=0, prepend=0.0)
-        free = [k for k in range(JOINTS) if k not in env.task.locked_joints]
-        np.testing.assert_allclose(moved[[0, 1, 2, 5, 6, 7]][:, free], env.task.action_scale / 2, atol=1e-9)
-    assert not (stacked(rows, "sent_hand") - stacked(rows, "held_hand"))[4].any()  # off, it stays where it is
-    on = [k for k, order in enumerate(orders) if order.skill]
+        np.testing.assert_allclose(moved[np.ix_(on, free)], env.task.action_scale / 2, atol=1e-9)
+    assert not (stacked(rows, "sent_hand") - stacked(rows, "held_hand"))[[0, 4, 5, 11]].any()  # off, it stays
     for before, history, proprio in zip(on, policy.targets["history"], policy.targets["proprio"], strict=True):
-        if before:
-            np.testing.assert_allclose(history[-before:], skills[:before], atol=1e-6)
-        np.testing.assert_allclose(
-            history[: len(history) - before], np.tile(rows[0]["held_hand"], (30 - before, 1)), atol=1e-6
-        )
+        expected = np.concatenate([np.tile(rows[0]["held_hand"], (30 - before, 1)), skills[:before]])
+        np.testing.assert_allclose(history, expected, atol=1e-6)
         end = 30 - env.task.proprio_delay
         np.testing.assert_array_equal(proprio, history[end - len(proprio) : end])
 
