@@ -100,6 +100,15 @@ async def closing(page):
             return received.data, received.extra
 
 
+async def orders_once(operator, condition):
+    """Return the operator's orders as soon as they meet a condition."""
+    until = time.monotonic() + 5
+    while not condition(orders := operator.orders(SCENE)):
+        assert time.monotonic() < until, orders
+        await asyncio.sleep(0.005)
+    return orders
+
+
 def test_the_page_is_served_with_a_strict_policy(operator):
     async def body(client):
         async with client.get(url(operator)) as answer:
@@ -140,11 +149,8 @@ def test_what_the_page_sends_becomes_orders(operator):
         async with client.ws_connect(live(operator), headers=origin(operator)) as page:
             for seq, keys in enumerate(([], ["KeyW"])):
                 await page.send_str(raw(seq, keys=keys, t_ms=20 * seq))
-            await asyncio.sleep(0.1)
-            orders = operator.orders(SCENE)
-            assert orders.fresh and orders.nudge[1] > 0
-        await asyncio.sleep(0.1)
-        assert "disconnected" in operator.orders(SCENE).note
+            await orders_once(operator, lambda orders: orders.fresh and orders.nudge[1] > 0)
+        await orders_once(operator, lambda orders: "disconnected" in orders.note)
 
     ask(body)
 
@@ -155,8 +161,7 @@ def test_the_skill_does_not_outlive_the_episode(operator, why):
         async with client.ws_connect(live(operator), headers=origin(operator)) as page:
             for seq, keys in enumerate(([], ["Space"], [])):
                 await page.send_str(raw(seq, keys=keys, t_ms=20 * seq))
-            await asyncio.sleep(0.1)
-            assert operator.orders(SCENE).skill
+            await orders_once(operator, lambda orders: orders.skill)
             over = replace(SCENE, **{why: True if why == "finished" else "in words"})
             assert not operator.orders(over).skill
             assert operator.orders(SCENE).fresh and not operator.orders(SCENE).skill
@@ -175,7 +180,7 @@ def test_a_second_operator_may_only_watch(operator):
                 assert not operator.orders(SCENE).fresh
                 assert (await hear(second, "state"))["drives"] is False
             await first.close()
-        await asyncio.sleep(0.1)
+        await orders_once(operator, lambda orders: "disconnected" in orders.note)
         async with client.ws_connect(live(operator, "second-page"), headers=origin(operator)) as second:
             assert (await hear(second, "hello"))["drives"]
 
@@ -191,8 +196,7 @@ def test_a_page_that_connects_anew_replaces_itself(operator):
         assert code == 1001 and "anew" in reason
         for seq in range(2):
             await new.send_str(raw(seq, t_ms=20 * seq))
-        await asyncio.sleep(0.1)
-        assert operator.orders(SCENE).fresh
+        await orders_once(operator, lambda orders: orders.fresh)
 
     ask(body)
 
