@@ -25,13 +25,13 @@ def squeezed(hand: Hand, pose: Vector) -> Vector:
 
 
 def inward(hand: Hand) -> Vector:
-    """Return how much of a radian each joint (J,) turns where the fingers close by one, towards the object."""
-    moved = np.zeros(len(hand.joints))
-    for finger in hand.fingers:
+    """Return how each finger closes on the object (F, J): how far its joints turn for a radian."""
+    moved = np.zeros((len(hand.fingers), len(hand.joints)))
+    for finger, row in zip(hand.fingers, moved, strict=True):
         for joint, direction in finger.opening.items():
-            moved[hand.joints.index(joint)] -= direction
+            row[hand.joints.index(joint)] = -direction
     return moved
 
 
 def _moved(hand: Hand, pose: Vector, away: float) -> Vector:
-    return (np.array(pose, float) - away * inward(hand)).clip(*hand.joint_range)
+    return (np.array(pose, float) - away * inward(hand).sum(0)).clip(*hand.joint_range)

@@ -73,7 +73,8 @@ class Args:
     above: float = 0.0
     """How far above the object the open hand begins on a twin (m), so that the operator has to come to it; 0: at it."""
     press: float = 0.0
-    """How much further than the skill wants the fingers close while it runs (rad), for a firmer grip; at most 0.2."""
+    """How much further than the skill wants the fingers close while it runs (rad), at most 0.2: a firmer grip, which
+    gives way where a fingertip is pressed hard. See docs/teleoperation.md."""
     addresses: AddressOptions = NO_ADDRESSES
     """With --robot config."""
     room_yaw: float = 0.0

@@ -6,17 +6,17 @@ on the skill's action; what is recorded as the label is the action without it.
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from baselines import policies
-from dexscrew_envs.mdp.observations import HISTORY_STEPS, PROPRIO_STEPS
 from real.env import DexScrewRealEnv, Observation
-from real.hand_poses import inward, opened, squeezed
+from real.hand_poses import opened, squeezed
 from real.robot import Vector
+from real.safety import fingertip_forces
+from real.teleop.grip import Grip
 
 POSE_SPEED = 1.5
 """Speed at which the fingers go to a pose of the operator's (rad/s)."""
@@ -73,15 +73,14 @@ class FingerSkill:
         policy: what acts while the skill is on.
         env: of the robot, with `action="full"`.
         rng: draws the noise.
-        press: how much further than the policy wants the fingers close while it is on (rad). The policy does not see
-            it, or it would ease the grip again.
+        press: how much further than the policy wants the fingers close while it is on (rad); see `Grip`.
     """
 
     def __init__(
         self, policy: policies.Policy, env: DexScrewRealEnv, rng: np.random.Generator, press: float = 0.0
     ) -> None:
         self._policy, self._env, self._rng = policy, env, rng
-        self._press = press * inward(env.task.hand)
+        self._grip = Grip(env.task.hand, press)
         self.noise = Noise()
         """Of this episode."""
         lower, upper = self._limits = np.array(env.limits.hand_lower), np.array(env.limits.hand_upper)
@@ -94,8 +93,7 @@ class FingerSkill:
     def reset(self, noise: Noise, rng: np.random.Generator) -> None:
         """Begin an episode with the skill off."""
         self.noise, self._rng, self._was_on = noise, rng, False
-        self._was_pressed = deque([False] * HISTORY_STEPS, HISTORY_STEPS)
-        """Whether the targets of each step in the observation's history have the press in them, the oldest first."""
+        self._grip.reset()
 
     def act(self, observation: Observation, held: Vector, *, on: bool, pose: str) -> Fingers:
         """Return what the fingers are asked for.
@@ -110,30 +108,26 @@ class FingerSkill:
         if on and not self._was_on:
             self._policy.reset()
         self._was_on = on
-        pressed = self._was_pressed[-1]
-        batch = self._without_press(observation) if on else {}
-        self._was_pressed.append(on or (pressed and pose == "hold"))
+        batch = self._observed(observation) if on else {}
+        own = held - (added := self._grip.added)
+        forces = fingertip_forces(self._env.reading.hand)[: len(self._env.task.hand.fingers)]
+        adds = self._grip.step(forces, on=on, pose=pose)
         if not on:
             reach = POSE_SPEED * self._env.task.control_dt
-            asked = held if pose == "hold" else held + np.clip(self._poses[pose] - held, -reach, reach)
-            return Fingers(asked.copy(), asked.copy(), nothing)
+            asked = held.copy()
+            if pose != "hold":
+                asked = (own + np.clip(self._poses[pose] - own, -reach, reach) + adds).clip(*self._limits)
+            return Fingers(asked, asked.copy(), nothing)
         action = self._policy.act(batch)[0].numpy().astype(float)
         noisy = action
         if self.noise.action:
             noisy = action + self.noise.action * self._rng.standard_normal(len(action))
-        added = pressed * self._press
-        asked, shaken = (self._env.skill_targets(wanted, added) + self._press for wanted in (action, noisy))
+        asked, shaken = (self._env.skill_targets(wanted, added) + adds for wanted in (action, noisy))
         return Fingers(asked.clip(*self._limits), shaken.clip(*self._limits), action)
 
-    def _without_press(self, observation: Observation) -> dict[str, torch.Tensor]:
-        """Return what the policy observes: targets as if nobody had pressed."""
-        seen = {key: torch.from_numpy(observation[key])[None] for key in self._policy.observe}
-        if not self._press.any():
-            return seen
-        pressed = torch.from_numpy(np.outer(self._was_pressed, self._press).astype(np.float32))
-        end = HISTORY_STEPS - self._env.task.proprio_delay
-        for key, rows in (("history", slice(None)), ("proprio", slice(end - PROPRIO_STEPS, end))):
-            if key in seen:
-                seen[key] = seen[key].clone()
-                seen[key][..., len(self._press) :] -= pressed[rows]
-        return seen
+    def _observed(self, observation: Observation) -> dict[str, torch.Tensor]:
+        """Return what the policy observes: targets as if the grip were its own."""
+        delay = self._env.task.proprio_delay
+        seen = {key: observation[key] for key in self._policy.observe}
+        changed = {key: self._grip.without(key, seen[key], delay) for key in ("proprio", "history") if key in seen}
+        return {key: torch.from_numpy(value)[None] for key, value in (seen | changed).items()}

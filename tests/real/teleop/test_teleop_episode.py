@@ -130,7 +130,7 @@ def test_a_firmer_grip_is_sent_and_recorded_and_the_skill_does_not_see_it():
     policy, orders = Looks(), [Orders(), *[ON] * 3, *[Orders()] * 2, *[ON] * 3, *[opens] * 2, Orders(), *[ON] * 2]
     has_press = np.array([0, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 1, 1])  # it stays in the targets until they go to a pose
     rows, _, _, env = run(*orders, DONE, policy=policy, press=0.05)
-    press = 0.05 * inward(env.task.hand)
+    press = 0.05 * inward(env.task.hand).sum(0)
     assert press.min() == 0.0 and press.max() == 0.05
     pressed = has_press[:, None] * press
     skills = stacked(rows, "sent_hand") - pressed

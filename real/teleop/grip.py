@@ -1,0 +1,80 @@
+"""A firmer grip than the skill's: the fingers close further, and each gives way where its tip is pressed hard.
+
+A skill eases a grip that is firmer than it wants, so it must not see what is added here.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+from dexscrew_envs.hands.hand import Hand
+from dexscrew_envs.mdp.observations import HISTORY_STEPS, PROPRIO_STEPS
+from real.hand_poses import inward
+from real.robot import Vector
+
+GIVES_WAY = 8.0
+"""Force on a fingertip from which its finger gives way (N). A finger is rated at 12 N, the safety layer allows 15."""
+_YIELD = 0.01
+"""How much further it opens in a control step for each newton more (rad/N)."""
+_FASTEST_OPENING, _FASTEST_CLOSING = 0.05, 0.01
+"""Largest changes in a control step (rad)."""
+_FARTHEST = 0.3
+"""How far a finger gives way at most (rad)."""
+
+
+class Grip:
+    """What is added to the fingers' targets.
+
+    Args:
+        hand: whose fingers they are.
+        press: how much further each finger closes while the skill runs (rad); with 0 nothing is ever added.
+    """
+
+    def __init__(self, hand: Hand, press: float) -> None:
+        self._press, self._inward = press, inward(hand)
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin an episode: nothing is added."""
+        self._yielded = np.zeros(len(self._inward))
+        self._added = deque([np.zeros(self._inward.shape[1])] * HISTORY_STEPS, HISTORY_STEPS)
+
+    @property
+    def added(self) -> Vector:
+        """What the targets sent last have of it (J,) (rad)."""
+        return self._added[-1]
+
+    def step(self, forces: Vector, *, on: bool, pose: str) -> Vector:
+        """Return what the targets of the step that begins should have of it (J,) (rad).
+
+        Args:
+            forces: (F,) on the fingertips (N).
+            on: whether the skill runs.
+            pose: what the fingers do if not: with "hold" their targets stay as they are.
+        """
+        if not self._press or (not on and pose == "hold"):
+            self._added.append(self.added)
+            return self.added
+        change = (_YIELD * (forces - GIVES_WAY)).clip(-_FASTEST_CLOSING, _FASTEST_OPENING)
+        if not on and pose == "release":  # a tip that is pressed as it leaves is caught, and pulled all the more
+            change[:] = -_FASTEST_CLOSING
+        self._yielded = (self._yielded + change).clip(0.0, _FARTHEST)
+        self._added.append(((self._press if on else 0.0) - self._yielded) @ self._inward)
+        return self.added
+
+    def without(self, key: str, pairs: Vector, delay: int) -> Vector:
+        """Return what a skill observes (rows, 2 J) as if nothing had been added before this step.
+
+        Args:
+            key: `proprio` or `history`.
+            pairs: positions and targets (rad), the oldest first.
+            delay: of `proprio`, in control steps.
+        """
+        if not self._press:
+            return pairs
+        rows = np.array(self._added)
+        if key == "proprio":
+            rows = rows[len(rows) - delay - PROPRIO_STEPS : len(rows) - delay]
+        return pairs - np.pad(rows, ((0, 0), (pairs.shape[1] - rows.shape[1], 0))).astype(pairs.dtype)
