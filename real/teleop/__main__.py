@@ -17,7 +17,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast, get_args
 
 import numpy as np
 from tabulate import tabulate
@@ -30,7 +30,7 @@ from dexscrew_envs.tasks import make_task
 from real.addresses import NO_ADDRESSES, AddressOptions
 from real.env import DexScrewRealEnv
 from real.skill import load_skill
-from real.teleop.collect import collect, demonstrate
+from real.teleop.collect import Program, collect, demonstrate
 from real.teleop.episode import Watcher
 from real.teleop.finger_skill import draw_noise
 from real.teleop.operator import Operator
@@ -40,7 +40,7 @@ from real.teleop.status_line import StatusLine
 from real.twin.objects import OBJECTS
 
 _LONGEST, _MOST_EPISODES = 3600, 1_000_000
-_SCRIPTED = ("scripted", "strokes")
+_PROGRAMS = get_args(Program)
 
 
 @dataclass(kw_only=True)
@@ -49,9 +49,9 @@ class Args:
 
     task: str = "nut"
     """Task, such as nut or screwdriver."""
-    operator: Literal["web", "keyboard", "scripted", "strokes"] = "web"
-    """Who steers: a person at a page in the browser, a person at this terminal, or one of two programs, the second of
-    which works by strokes. See docs/teleoperation.md."""
+    operator: Literal["web", "keyboard", "scripted", "strokes", "tutor"] = "web"
+    """Who steers: a person at a page in the browser, a person at this terminal, or one of three programs. The second
+    works by strokes, and the third, who labels what clones do, sees at once and exactly. See docs/teleoperation.md."""
     robot: Literal["twin", "config"] = "twin"
     """A twin in this process, or the robot (or a twin's server) at --arm and --hand."""
     out: Path | None = None
@@ -102,7 +102,7 @@ def _run(args: Args) -> int:
     if args.seconds is not None and not 0 < args.seconds <= _LONGEST:
         raise ValueError(f"--seconds must be positive and at most {_LONGEST} (an hour), got {args.seconds}")
     out = args.out or Path("runs") / f"demos-{args.task}"
-    if args.operator in _SCRIPTED:
+    if args.operator in _PROGRAMS:
         return _run_scripted(args, setup, out)
     if len(args.shape) > 1:
         raise ValueError("a person fastens one shape at a time: give one --shape")
@@ -119,12 +119,14 @@ def _setup(args: Args) -> Setup:
     task = load_skill(policy).task
     if task != args.task:
         raise ValueError(f"{policy} was trained for the task {task!r}, not {args.task!r}; give another --policy")
-    if args.operator in _SCRIPTED and args.robot == "config":
+    if args.operator in _PROGRAMS and args.robot == "config":
         raise ValueError("a scripted operator sees the twin in this process only; give --operator web or keyboard")
     if args.operator == "strokes" and not OBJECTS[args.task].stays:
         raise ValueError(
             f"working by strokes lets go of the object, and a {args.task} would fall; give --operator scripted"
         )
+    if args.operator == "tutor" and args.above:
+        raise ValueError("--above: the tutor begins where the hand holds the object; give another --operator")
     setup = Setup(
         task=args.task, policy=policy, robot=args.robot, shape=args.shape[0] if args.shape else None,
         stratum=args.stratum, addresses=args.addresses, seconds=args.seconds,
@@ -143,7 +145,7 @@ def _run_scripted(args: Args, setup: Setup, out: Path) -> int:
         _tell_recovered(recorder)
         for _ in collect(
             setup, recorder, [(shape, seed) for shape in shapes for seed in seeds],
-            partial(demonstrate, noisy=args.noise, strokes=args.operator == "strokes"),
+            partial(demonstrate, noisy=args.noise, operator=cast(Program, args.operator)),
             noise=partial(draw_noise, noisy=args.noise), processes=args.processes,
         ):  # fmt: skip
             pass

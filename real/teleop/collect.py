@@ -11,7 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -28,8 +28,12 @@ from real.teleop.resuming import Job, lacking
 from real.teleop.scripted import ScriptedOperator
 from real.teleop.setup import Setup, episode_header
 from real.teleop.strokes import StrokesOperator
+from real.teleop.tutor import Tutor
 from real.twin.objects import OBJECTS
 from real.twin.plant import Plant, PlantParameters
+
+Program = Literal["scripted", "strokes", "tutor"]
+"""An operator that is a program."""
 
 
 @dataclass(frozen=True)
@@ -44,23 +48,28 @@ class Collected:
     """What else the header says."""
 
 
-def demonstrate(setup: Setup, seed: int, *, noisy: bool = True, strokes: bool = False) -> Collected:
-    """Let a scripted operator do one episode on a twin in this process.
+def demonstrate(setup: Setup, seed: int, *, noisy: bool = True, operator: Program = "scripted") -> Collected:
+    """Let a program do one episode on a twin in this process.
 
     Args:
         setup: of the session, with the twin's shape.
         seed: of the episode.
         noisy: whether noise is drawn; without, the episode is clean.
-        strokes: whether the operator works by strokes.
+        operator: the program.
     """
     noise = draw_noise(seed, noisy=noisy)
+    found = run_episode(setup, seed, _operator(operator, setup, seed), noise)
+    return replace(found, extras=setup.extras)
+
+
+def _operator(name: Program, setup: Setup, seed: int) -> Operator:
+    stays = OBJECTS[setup.task].stays
+    if name == "tutor":
+        return Tutor(stays=stays)
     hold = held_from(setup.task) if setup.above else None
-    operator: Operator
-    if strokes:
-        operator = StrokesOperator(seed, hold=hold)
-    else:
-        operator = ScriptedOperator(seed, stays=OBJECTS[setup.task].stays, hold=hold)
-    return replace(run_episode(setup, seed, operator, noise), extras=setup.extras)
+    if name == "strokes":
+        return StrokesOperator(seed, hold=hold)
+    return ScriptedOperator(seed, stays=stays, hold=hold)
 
 
 @lru_cache

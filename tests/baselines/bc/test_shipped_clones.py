@@ -33,7 +33,7 @@ def test_there_is_a_clone_of_each_task_with_a_card():
 def test_it_asks_for_what_the_teachers_asked_for(name):
     clone, task = clones.load(name), TASKS[name]
     setup = Setup(task=task, policy=f"{task}-student", seconds=15.0)
-    rows = demonstrate(setup, 5000, noisy=False, strokes=task == "nut").rows
+    rows = demonstrate(setup, 5000, noisy=False, operator="strokes" if task == "nut" else "scripted").rows
     asked = np.array([row["asked_hand"] - row["held_hand"] for row in rows])
     found = np.array([clone.act({key: row[key] for key in clone.shapes})[0] - row["held_hand"] for row in rows])
     error = np.mean((found - asked)[60:] ** 2) / np.var(asked[60:])
@@ -43,7 +43,9 @@ def test_it_asks_for_what_the_teachers_asked_for(name):
 @pytest.mark.slow
 def test_the_nuts_clone_feels_contact_and_answers_it():
     clone, blind = clones.load("nut-bc"), clones.load("nut-bc")
-    rows = demonstrate(Setup(task="nut", policy="nut-student", seconds=15.0), 5000, noisy=False, strokes=True).rows
+    rows = demonstrate(
+        Setup(task="nut", policy="nut-student", seconds=15.0), 5000, noisy=False, operator="strokes"
+    ).rows
     force = np.array([row["resultant"] for row in rows], np.float32)
     index = contact(torch.from_numpy(force) - rest(force))[:, 1]
     assert (index > 0.3).float().mean() > 0.05 and (index < 0.1).float().mean() > 0.5

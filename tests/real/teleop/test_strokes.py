@@ -54,7 +54,7 @@ def test_it_goes_on_from_where_something_else_has_led_the_hand():
 @pytest.mark.slow
 def test_the_operator_turns_a_nut_and_is_fixed_by_its_seed():
     setup = Setup(task="nut", policy="nut-student", shape="square", seconds=12.0)
-    first, again = (demonstrate(setup, 3, noisy=False, strokes=True) for _ in range(2))
+    first, again = (demonstrate(setup, 3, noisy=False, operator="strokes") for _ in range(2))
     assert first.outcome.turns > 0.5
     skill = np.array([row["skill"] for row in first.rows])
     assert 0.4 < skill.mean() < 0.9 and (np.diff(skill) == -1).sum() >= 3

@@ -121,6 +121,16 @@ def test_a_hand_that_begins_above_comes_down_and_turns_the_nut(operator, tmp_pat
     assert len(Demonstrations(tmp_path / "demos")) == 2
 
 
+@pytest.mark.parametrize("task", ["nut", "screwdriver"])
+def test_the_tutor_works_as_any_program_does(task, tmp_path, capsys):
+    given = ["--operator", "tutor", "--task", task, "--press", "0.05", "--no-noise", "--processes", "1"]
+    assert main([*given, "--seconds", "4", "--out", str(tmp_path / "demos")]) == Status.DONE
+    (episode,) = Demonstrations(tmp_path / "demos")
+    assert episode.header.operator == "tutor" and episode.header.extras["press"] == 0.05
+    assert episode["skill"].any() and episode.outcome.turns > 0.1
+    assert "| failure" in capsys.readouterr().out.replace("  ", " ")
+
+
 def test_recorded_episodes_are_replayed_on_the_page(folder, opengl):
     replay = RecordedEpisodes(folder)
     listed = replay.episodes()
@@ -161,6 +171,9 @@ def test_samples_are_whole_small_and_replayed_where_there_is_nothing_else(task, 
         (["--episodes", "-1"], "must not be negative"),
         (["--robot", "config"], "a scripted operator sees the twin in this process only"),
         (["--operator", "strokes", "--task", "screwdriver"], "a screwdriver would fall; give --operator scripted"),
+        (["--operator", "tutor", "--above", "0.02"], "the tutor begins where the hand holds the object"),
+        (["--press", "0.3"], "--press must be between 0 and 0.2 rad, got 0.3"),
+        (["--press", "nan"], "--press must be between 0 and 0.2 rad"),
         (["--arm", "192.0.2.1"], "only with --robot config"),
         (["--seconds", "0"], "--seconds"),
         (["--seconds", "nan"], "--seconds"),
