@@ -48,9 +48,9 @@ class Args:
     """What it predicts: motion from the targets that stand, or targets; by default the preset's."""
     held: bool | None = None
     """Whether it sees the targets that stand; by default the preset's."""
-    touch: Literal["contact", "statistics", "taxels"] | None = None
-    """What it feels: how firmly each fingertip touches, a few numbers of each, or all taxels; by default the
-    preset's."""
+    touch: Literal["contact", "pressure", "statistics", "taxels"] | None = None
+    """What it feels: how firmly each fingertip touches, that and how hard it is pressed, a few numbers of each, or all
+    taxels; by default the preset's."""
     decay: float | None = None
     """The loss weighs the target h steps ahead by decay^h; by default the preset's."""
     execute: int | None = None

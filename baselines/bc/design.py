@@ -35,9 +35,9 @@ class Design:
     over each, beside what `history` shows; 0: none."""
     touch_memory: int = 0
     """Likewise of touch."""
-    touch: Literal["contact", "statistics", "taxels"] = "contact"
-    """What it feels: how firmly each fingertip touches, by the resultant force on it; six numbers a fingertip, of that
-    force and of the taxels; or all taxels."""
+    touch: Literal["contact", "pressure", "statistics", "taxels"] = "contact"
+    """What it feels: how firmly each fingertip touches, by the resultant force on it; that, and how hard it is pressed
+    beyond; six numbers a fingertip, of that force and of the taxels; or all taxels."""
     held: bool = True
     """Whether it sees the targets that stand beside the joint positions."""
     targets: Literal["increments", "absolute"] = "increments"
@@ -101,13 +101,14 @@ class Design:
     @property
     def fields(self) -> tuple[str, ...]:
         """Fields of a step that the clone needs when it acts."""
-        touch = {"contact": ("resultant",), "statistics": ("tactile", "resultant"), "taxels": ("tactile",)}
+        force = ("resultant",)
+        touch = {"contact": force, "pressure": force, "statistics": ("tactile", "resultant"), "taxels": ("tactile",)}
         return ("hand_q", "arm_q", "held_hand", "held_arm", *(touch[self.touch] if self.tactile else ()))
 
     @property
     def rests(self) -> str:
         """Field of touch from which a clone that feels takes off what it reads at rest."""
-        return "resultant" if self.touch == "contact" else "tactile"
+        return "resultant" if self.touch in ("contact", "pressure") else "tactile"
 
     def steps_seen(self, modality: str) -> int:
         """Return how many steps it sees one by one of a modality: hand, arm or touch."""

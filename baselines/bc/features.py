@@ -28,6 +28,8 @@ _THRESHOLD = 8.0
 _LIGHT, _FIRM = 5.0, 20.0
 """Counts of the force on a fingertip above rest that are not yet contact, and that tell a firm one from a light one
 (half a newton and two)."""
+_HARD = 50.0
+"""Counts above which a fingertip is pressed hard, and by how much more the number of it grows by one (five newtons)."""
 _FAINT = 30.0
 """Normal counts of a fingertip below which its place of contact fades to zero, since it would be that of noise."""
 
@@ -73,6 +75,15 @@ def contact(force: Tensor) -> Tensor:
     return ((force.norm(dim=-1) - _LIGHT).clamp(min=0.0) / _FIRM).tanh()
 
 
+def pressure(force: Tensor) -> Tensor:
+    """Return two numbers of each fingertip (..., F, 2): how firmly it touches, and how hard it is pressed, from 0 on.
+
+    Args:
+        force: (..., F, 3) counts as of `contact`, whose number hardly grows any more where this second one begins.
+    """
+    return torch.stack([contact(force), (force.norm(dim=-1) / _HARD - 1.0).clamp(min=0.0)], -1)
+
+
 def observe(design: Design, steps: Mapping[str, Tensor], start: Tensor, resting: Tensor | None) -> dict[str, Tensor]:
     """Return the modalities (..., steps, numbers) of some steps of an episode.
 
@@ -97,6 +108,8 @@ def observe(design: Design, steps: Mapping[str, Tensor], start: Tensor, resting:
         counts = steps[design.rests] - resting.unsqueeze(-4 if design.rests == "tactile" else -3)
         if design.touch == "contact":
             found["touch"] = contact(counts)
+        elif design.touch == "pressure":
+            found["touch"] = pressure(counts).flatten(-2)
         elif design.touch == "statistics":
             found["touch"] = touch_statistics(counts, steps["resultant"]).flatten(-2)
         else:
@@ -121,5 +134,7 @@ def sizes(design: Design, joints: int, pads: tuple[int, int]) -> dict[str, int]:
     found = {"hand": both * joints, "arm": both * ARM_JOINTS}
     if design.tactile:
         fingers, taxels = pads
-        found["touch"] = fingers * {"contact": 1, "statistics": STATISTICS, "taxels": 3 * taxels}[design.touch]
+        found["touch"] = (
+            fingers * {"contact": 1, "pressure": 2, "statistics": STATISTICS, "taxels": 3 * taxels}[design.touch]
+        )
     return found

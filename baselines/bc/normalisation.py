@@ -16,7 +16,10 @@ from baselines.bc.windows import Samples
 _MOST_ROWS = 20_000
 _LEAST_ANGLE = 1e-6
 """Spans of joint angles below this are none (rad)."""
-_LEAST_HALF = {"contact": (0.5,), "statistics": (10.0, 10.0, 10.0, 50.0, 0.1, 0.1), "taxels": (10.0, 10.0, 10.0)}
+_LEAST_HALF = {
+    "contact": (0.5,), "pressure": (0.5, 0.5), "statistics": (10.0, 10.0, 10.0, 50.0, 0.1, 0.1),
+    "taxels": (10.0, 10.0, 10.0),
+}  # fmt: skip
 """Smallest half spans of the numbers of a fingertip, and of a taxel's axes (counts). A finger that did not touch in
 training has a span of noise, and must not be amplified."""
 

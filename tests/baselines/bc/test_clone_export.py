@@ -67,7 +67,7 @@ class Driver:
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"tactile": False}, {"touch": "contact", "touch_memory": 1},
+    [{}, {"tactile": False}, {"touch": "contact", "touch_memory": 1}, {"touch": "pressure"},
      {"targets": "absolute", "held": False, "touch": "taxels", "shared_encoder": True, "memory": 0},
      {"decoder": "hourglass", "widths": (16, 32)}],  # a norm over the four numbers of narrower ones rounds coarsely
 )  # fmt: skip

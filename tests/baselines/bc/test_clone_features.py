@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from baselines.bc.design import Design
-from baselines.bc.features import STATISTICS, as_tensors, contact, observe, rest, sizes, touch_statistics
+from baselines.bc.features import STATISTICS, as_tensors, contact, observe, pressure, rest, sizes, touch_statistics
 
 
 def frames(steps=20, fingers=2, taxels=10):
@@ -40,6 +40,14 @@ def test_contact_says_how_firmly_and_nothing_of_noise():
     assert 0.2 < found[1, 0] < 0.3 and found[1, 1] > 0.99
 
 
+def test_pressure_tells_how_hard_where_contact_hardly_does():
+    force = torch.tensor([[[0.0, 0.0, 40.0], [0.0, 60.0, 80.0], [0.0, 0.0, 150.0]]])
+    found = pressure(force)
+    assert found.shape == (1, 3, 2)
+    torch.testing.assert_close(found[..., 0], contact(force))
+    assert found[0, :, 1].tolist() == [0.0, 1.0, 2.0] and found[0, 2, 0] - found[0, 1, 0] < 0.001
+
+
 def test_noise_and_drift_of_a_few_counts_are_no_contact():
     counts = 2 * torch.randn(50, 2, 10, 3, generator=torch.Generator().manual_seed(0)).clamp(-4, 4)
     assert not touch_statistics(counts, torch.zeros(50, 2, 3))[..., 3:].any()
@@ -47,7 +55,7 @@ def test_noise_and_drift_of_a_few_counts_are_no_contact():
 
 @pytest.mark.parametrize("held", [True, False])
 @pytest.mark.parametrize("targets", ["increments", "absolute"])
-@pytest.mark.parametrize("touch", ["contact", "taxels"])
+@pytest.mark.parametrize("touch", ["contact", "pressure", "taxels"])
 def test_what_is_seen_has_the_sizes_that_the_network_is_built_for(held, targets, touch):
     tactile, _ = frames()
     design = Design(held=held, targets=targets, touch=touch)

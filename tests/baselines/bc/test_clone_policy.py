@@ -45,6 +45,7 @@ def rows(episode, design):
 @pytest.mark.parametrize(
     "changes",
     [{}, {"targets": "absolute", "held": False}, {"touch": "taxels"}, {"touch": "contact", "touch_memory": 1},
+     {"touch": "pressure"},
      {"tactile": False}, {"history": 1},
      {"decoder": "hourglass", "widths": (8, 16)}, {"shared_encoder": True, "memory": 0}],
 )  # fmt: skip

@@ -26,7 +26,7 @@ def fitted(folder, design):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("touch", ["contact", "statistics", "taxels"])
+@pytest.mark.parametrize("touch", ["contact", "pressure", "statistics", "taxels"])
 def test_what_never_moved_tells_nothing(tmp_path, touch):
     record_waves(tmp_path / "demos")
     design = replace(DESIGN, touch=touch)
