@@ -132,13 +132,14 @@ def _press(episodes: Sequence[Episode]) -> float:
         ValueError: they differ, or one has no number.
     """
     found = [episode.header.extras.get("press", 0.0) for episode in episodes]
-    if any(isinstance(press, bool) or not isinstance(press, (int, float)) for press in found):
-        raise ValueError(f"the demonstrations' headers must give press as a number (rad), got {found[0]!r}")
+    for press in found:
+        if isinstance(press, bool) or not isinstance(press, (int, float)):
+            raise ValueError(f"the demonstrations' headers must give press as a number (rad), got {press!r}")
     first, *others = sorted(set(found))
     if others:
         raise ValueError(
             "--dagger labels as the demonstrations were made, and these were with a press of "
-            f"{', '.join(f'{press:g} rad' for press in (first, *others))}; give data sets of one of them"
+            f"{', '.join(f'{press} rad' for press in (first, *others))}; give episodes of one of them"
         )
     return float(first)
 

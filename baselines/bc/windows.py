@@ -110,12 +110,19 @@ def load_labels(folders: Sequence[Path], design: Design, demonstrations: Sequenc
         ValueError: a data set does not belong to the demonstrations, or an episode is given twice.
     """
     found: list[Episode] = []
+    presses = [episode.header.extras.get("press", 0.0) for episode in demonstrations]
     like, known = demonstrations[0], {episode.header.id for episode in demonstrations}
     for folder in folders:
         demos = Demonstrations(folder)
         differing = differences(like.header, like.fields, demos.header, demos.fields)
         if differing:
             raise ValueError(f"{folder} does not belong to {like.path.parent}: {'; '.join(differing)}")
+        for episode in demos:
+            if (press := episode.header.extras.get("press", 0.0)) not in presses:
+                raise ValueError(
+                    f"{folder} does not belong to {like.path.parent}: its labels are those of a press of {press} rad, "
+                    f"and the demonstrations had {', '.join(dict.fromkeys(map(str, presses)))}"
+                )
         here = {episode.header.id for episode in demos}
         if len(here) < len(demos) or not known.isdisjoint(here):
             raise ValueError(

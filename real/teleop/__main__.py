@@ -34,7 +34,7 @@ from real.teleop.collect import Program, collect, demonstrate
 from real.teleop.episode import Watcher
 from real.teleop.finger_skill import draw_noise
 from real.teleop.operator import Operator
-from real.teleop.resuming import kept_before, next_seed
+from real.teleop.resuming import check_press, kept_before, next_seed
 from real.teleop.setup import Setup, episode_header, recorded_fields
 from real.teleop.status_line import StatusLine
 from real.twin.objects import OBJECTS
@@ -73,8 +73,8 @@ class Args:
     above: float = 0.0
     """How far above the object the open hand begins on a twin (m), so that the operator has to come to it; 0: at it."""
     press: float = 0.0
-    """How much further than the skill wants the fingers close while it runs (rad), at most 0.2: a firmer grip, which
-    gives way where a fingertip is pressed hard. See docs/teleoperation.md."""
+    """How much further than the skill wants the fingers close (rad), at most 0.2: a firmer grip. It gives way where a
+    fingertip is pressed hard, and stays until the fingers go to a pose. See docs/teleoperation.md."""
     addresses: AddressOptions = NO_ADDRESSES
     """With --robot config."""
     room_yaw: float = 0.0
@@ -156,6 +156,7 @@ def _run_scripted(args: Args, setup: Setup, out: Path) -> int:
 def _run_person(args: Args, setup: Setup, out: Path) -> int:
     """Let a person record episodes until there are enough, or until Ctrl-C."""
     check_recordable(out)  # before a page opens, or a robot moves
+    check_press(out, setup)
     kept = kept_before(out, setup)
     if args.episodes and kept >= args.episodes:
         program.say(f"{out} has {kept} of {args.episodes} episodes already; raise --episodes to record more")

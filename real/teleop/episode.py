@@ -190,6 +190,8 @@ class Episode:
         after, _, terminated, truncated, now = env.step(goal)
         if self._actor is not None:  # the operator goes on from where the wrist was put
             self._wrist.reset(now["sent_arm"])
+        if acted is not None:
+            self._skill.overruled()
         limited = not np.allclose(np.concatenate([now["sent_hand"], now["sent_arm"]]), goal, rtol=0, atol=1e-9)
         row |= {"sent_hand": now["sent_hand"], "sent_arm": now["sent_arm"]}
         row["safety"] = 2 if now["trip"] else int(limited)

@@ -113,17 +113,28 @@ class FingerSkill:
         forces = fingertip_forces(self._env.reading.hand)[: len(self._env.task.hand.fingers)]
         adds = self._grip.step(forces, on=on, pose=pose)
         if not on:
-            reach = POSE_SPEED * self._env.task.control_dt
             asked = held.copy()
             if pose != "hold":
-                asked = (own + np.clip(self._poses[pose] - own, -reach, reach) + adds).clip(*self._limits)
+                reach = POSE_SPEED * self._env.task.control_dt
+                own = own + np.clip(self._poses[pose] - own, -reach, reach)
+                asked = self._added_to(own, adds)
             return Fingers(asked, asked.copy(), nothing)
         action = self._policy.act(batch)[0].numpy().astype(float)
         noisy = action
         if self.noise.action:
             noisy = action + self.noise.action * self._rng.standard_normal(len(action))
-        asked, shaken = (self._env.skill_targets(wanted, added) + adds for wanted in (action, noisy))
-        return Fingers(asked.clip(*self._limits), shaken.clip(*self._limits), action)
+        asked = self._added_to(self._env.skill_targets(action, added), adds)
+        return Fingers(asked, self._added_to(self._env.skill_targets(noisy, added), adds), action)
+
+    def overruled(self) -> None:
+        """Say that something else has moved the fingers in the step that `act` was called for."""
+        self._grip.forget()
+
+    def _added_to(self, own: Vector, adds: Vector) -> Vector:
+        """Return the joint targets (J,) of some without the grip (J,), within the limits (rad)."""
+        targets = (own + adds).clip(*self._limits)
+        self._grip.correct(targets - own)
+        return targets
 
     def _observed(self, observation: Observation) -> dict[str, torch.Tensor]:
         """Return what the policy observes: targets as if the grip were its own."""

@@ -18,8 +18,9 @@ GIVES_WAY = 8.0
 """Force on a fingertip from which its finger gives way (N). A finger is rated at 12 N, the safety layer allows 15."""
 _YIELD = 0.01
 """How much further it opens in a control step for each newton more (rad/N)."""
-_FASTEST_OPENING, _FASTEST_CLOSING = 0.05, 0.01
-"""Largest changes in a control step (rad)."""
+_FASTEST, _FASTEST_CLOSING = 0.05, 0.01
+"""Largest change in a control step, and that of a finger that closes again after it gave way (rad). The first, with the
+skill's own motion, stays within what the safety layer lets through."""
 _FARTHEST = 0.3
 """How far a finger gives way at most (rad)."""
 
@@ -38,7 +39,7 @@ class Grip:
 
     def reset(self) -> None:
         """Begin an episode: nothing is added."""
-        self._yielded = np.zeros(len(self._inward))
+        self._closed, self._yielded = 0.0, np.zeros(len(self._inward))
         self._added = deque([np.zeros(self._inward.shape[1])] * HISTORY_STEPS, HISTORY_STEPS)
 
     @property
@@ -57,12 +58,23 @@ class Grip:
         if not self._press or (not on and pose == "hold"):
             self._added.append(self.added)
             return self.added
-        change = (_YIELD * (forces - GIVES_WAY)).clip(-_FASTEST_CLOSING, _FASTEST_OPENING)
+        self._closed += float(np.clip((self._press if on else 0.0) - self._closed, -_FASTEST, _FASTEST))
+        change = (_YIELD * (forces - GIVES_WAY)).clip(-_FASTEST_CLOSING, _FASTEST)
         if not on and pose == "release":  # a tip that is pressed as it leaves is caught, and pulled all the more
             change[:] = -_FASTEST_CLOSING
         self._yielded = (self._yielded + change).clip(0.0, _FARTHEST)
-        self._added.append(((self._press if on else 0.0) - self._yielded) @ self._inward)
+        self._added.append((self._closed - self._yielded) @ self._inward)
         return self.added
+
+    def correct(self, added: Vector) -> None:
+        """Say what the newest targets really have of it (J,) (rad), where a joint's limit took something."""
+        if self._press:
+            self._added[-1] = added
+
+    def forget(self) -> None:
+        """Say that something else moved the fingers in the newest step, which did not give way."""
+        self._yielded[:] = 0.0
+        self._added[-1] = np.full(len(self._inward), self._closed) @ self._inward
 
     def without(self, key: str, pairs: Vector, delay: int) -> Vector:
         """Return what a skill observes (rows, 2 J) as if nothing had been added before this step.

@@ -40,8 +40,9 @@ def lacking(
         noise: gives that of a seed, where it matters.
 
     Raises:
-        FolderError: the folder has one of them, recorded with other settings.
+        FolderError: the folder has one of them, recorded with other settings, or any with another `press`.
     """
+    check_press(recorder.folder, setup)
     there: dict[Job, list[Episode]] = {}
     for episode in _finished(recorder):
         header = episode.header
@@ -70,6 +71,16 @@ def kept_before(folder: Path, setup: Setup) -> int:
         header.shape == setup.object_shape and header.extras.get("above", 0.0) == setup.above
         for header in _headers(folder)
     )
+
+
+def check_press(folder: Path, setup: Setup) -> None:
+    """Raise FolderError if a folder has episodes with another grip than a setup's: a clone cannot learn from both."""
+    for header in _headers(folder):
+        if (press := header.extras.get("press", 0.0)) != setup.press:
+            raise FolderError(
+                f"{folder} has episodes with --press {press}, and this session has {setup.press}; give the same, or "
+                "another folder with --out"
+            )
 
 
 def next_seed(folder: Path, first: int) -> int:
@@ -115,8 +126,6 @@ def _differing(episode: Episode, header: Header, setup: Setup, noise: Noise | No
         found.append(f"policy ({_policy(there)}, not {_policy(header)})")
     if noise is not None and (drawn := there.extras.get("noise")) is not None and drawn != asdict(noise):
         found.append(f"noise ({drawn}, not {asdict(noise)})")
-    if (press := there.extras.get("press", 0.0)) != setup.press:
-        found.append(f"press ({press:g}, not {setup.press:g} rad)")
     over = episode.outcome.reason == TIME_IS_OVER
     if len(episode) > setup.steps or (over and len(episode) < setup.steps):
         at_least = "" if over else "at least "

@@ -31,8 +31,9 @@ def asked(monkeypatch):
     def relabel(clone, out, **options):
         calls.append((load(clone).name, out.name, options))
         if not out.exists():
-            record_waves(out, options["episodes"] - 1, seed=options["seed"], turns=0.5, operator="tutor")
-            record_waves(out, 1, steps=5, seed=7, turns=0.0, operator="tutor")
+            told = {"operator": "tutor", "extras": {"press": press} if (press := options["press"]) else {}}
+            record_waves(out, options["episodes"] - 1, seed=options["seed"], turns=0.5, **told)
+            record_waves(out, 1, steps=5, seed=7, turns=0.0, **told)
 
     monkeypatch.setattr(dagger, "_find", lambda robot: relabel)
     return calls
@@ -137,10 +138,14 @@ def test_labels_are_pressed_as_the_demonstrations_were(asked, tmp_path, capsys):
     capsys.readouterr()
     run = ["--folder", str(tmp_path / "run"), *SMALL, *ROUNDS]
     assert command.main(["--data", str(tmp_path / "firm"), str(tmp_path / "loose"), *run]) == 2
-    assert "these were with a press of 0 rad, 0.05 rad" in " ".join(capsys.readouterr().err.split())
+    assert "these were with a press of 0.0 rad, 0.05 rad" in " ".join(capsys.readouterr().err.split())
     record_waves(tmp_path / "strange", 3, extras={"press": "hard"})
     assert clone(tmp_path / "strange", tmp_path / "run", *ROUNDS) == 2
     assert "press as a number (rad), got 'hard'" in " ".join(capsys.readouterr().err.split())
+    labels = ["--labels", str(tmp_path / "run-loose" / "labels-1")]
+    assert clone(tmp_path / "firm", tmp_path / "run", *labels) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert "its labels are those of a press of 0.0 rad, and the demonstrations had 0.05" in told
     assert not (tmp_path / "run").exists()
 
 

@@ -29,11 +29,14 @@ def hard(number, force):
 def test_the_fingers_close_further_while_the_skill_runs_and_no_longer():
     grip = Grip(HAND, PRESS)
     assert not grip.added.any() and not grip.step(LIGHT, on=False, pose="grasp").any()
+    first = of_finger(grip.step(LIGHT, on=True, pose="hold"), 0)
     added = grip.step(LIGHT, on=True, pose="hold")
+    assert first == pytest.approx(0.05)  # no faster than the safety layer lets it
     assert [of_finger(added, k) for k in range(FINGERS)] == pytest.approx([PRESS] * FINGERS)
     moved = {joint for finger in HAND.fingers for joint in finger.opening}
     assert {joint for joint, value in zip(HAND.joints, added, strict=True) if value} == moved
     np.testing.assert_array_equal(grip.step(LIGHT, on=False, pose="hold"), added)  # off, the targets stay as they are
+    assert of_finger(grip.step(LIGHT, on=False, pose="squeeze"), 0) == pytest.approx(PRESS - 0.05)
     assert not grip.step(LIGHT, on=False, pose="squeeze").any()
     grip.step(LIGHT, on=True, pose="hold")
     grip.reset()
@@ -42,7 +45,8 @@ def test_the_fingers_close_further_while_the_skill_runs_and_no_longer():
 
 def test_a_finger_gives_way_where_its_tip_is_pressed_hard_and_comes_back():
     grip = Grip(HAND, PRESS)
-    grip.step(LIGHT, on=True, pose="hold")
+    for _ in range(2):
+        grip.step(LIGHT, on=True, pose="hold")
     way = [of_finger(grip.step(hard(1, GIVES_WAY + 3), on=True, pose="hold"), 1) for _ in range(3)]
     assert way == pytest.approx([PRESS - 0.03, PRESS - 0.06, PRESS - 0.09])
     assert of_finger(grip.added, 0) == pytest.approx(PRESS)  # the others hold on

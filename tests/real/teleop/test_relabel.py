@@ -122,7 +122,7 @@ def test_data_like_its_own_can_be_labelled_and_others_are_told_by_what_differs()
         ((header, fields), {"shapes": ["", "cross"]}, "no nut of the shape '', as"),
         ((header, fields), {"stratum": ""}, "unknown stratum ''"),
         ((header, fields), {"skill": "nut-oracle"}, "run a student"),
-        ((header, fields), {"press": 0.5}, "--press must be between 0 and 0.2 rad, got 0.5"),
+        ((header, fields), {"press": 0.5}, "press must be between 0 and 0.2 rad, got 0.5"),
         ((replace(header, joints=joints), fields), {}, "differ: joints"),
         ((replace(header, period=0.1), fields), {}, "differ: period (0.05, not 0.1)"),
         ((replace(header, task="cap"), fields), {}, "the twin has no task 'cap'"),

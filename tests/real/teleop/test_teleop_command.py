@@ -73,7 +73,6 @@ def test_the_same_command_runs_nothing_again_and_a_larger_one_the_rest(folder, t
     ("arguments", "told"),
     [
         (["--stratum", "hard"], "stratum ('nominal', not 'hard')"),
-        (["--press", "0.05"], "press (0, not 0.05 rad)"),
         (["--seconds", "9"], "seconds (1.5, not 9)"),
         (["--seconds", "1"], "seconds (1.5, not 1)"),
         (["--policy", "{0}"], "policy ('nut-student' with SHA-256 "),
@@ -91,6 +90,15 @@ def test_other_settings_are_told_before_anything_is_recorded(folder, tmp_path, c
     error = capsys.readouterr().err
     assert "the cross with seed 1000" in error and told in error and error.count("\n") == 1
     assert {path.name: path.stat().st_mtime_ns for path in folder.glob("episode*")} == before
+
+
+@pytest.mark.parametrize("who", [["--operator", "keyboard"], ["--operator", "scripted", "--seed", "1001"]])
+def test_a_folder_has_episodes_of_one_press(who, folder, capsys):
+    before = sorted(path.name for path in folder.glob("episode*"))
+    given = ["--shape", "cross", "--press", "0.05", "--episodes", "1", "--out", str(folder), *who]
+    assert main(given) == Status.REFUSED
+    assert "has episodes with --press 0.0, and this session has 0.05" in " ".join(capsys.readouterr().err.split())
+    assert sorted(path.name for path in folder.glob("episode*")) == before
 
 
 def test_episodes_that_other_settings_would_not_change_are_those_asked_for(folder):
@@ -172,8 +180,8 @@ def test_samples_are_whole_small_and_replayed_where_there_is_nothing_else(task, 
         (["--robot", "config"], "a scripted operator sees the twin in this process only"),
         (["--operator", "strokes", "--task", "screwdriver"], "a screwdriver would fall; give --operator scripted"),
         (["--operator", "tutor", "--above", "0.02"], "the tutor begins where the hand holds the object"),
-        (["--press", "0.3"], "--press must be between 0 and 0.2 rad, got 0.3"),
-        (["--press", "nan"], "--press must be between 0 and 0.2 rad"),
+        (["--press", "0.3"], "press must be between 0 and 0.2 rad, got 0.3"),
+        (["--press", "nan"], "press must be between 0 and 0.2 rad"),
         (["--arm", "192.0.2.1"], "only with --robot config"),
         (["--seconds", "0"], "--seconds"),
         (["--seconds", "nan"], "--seconds"),
