@@ -32,7 +32,7 @@ EPISODE_SECONDS = 600.0
 """Longest time of an episode (s). Nobody scores it, so it is longer than a trial."""
 
 PRESS_LIMIT = 0.2
-"""Largest `press` (rad): with 0.15 the tutor hardly turned a square any more."""
+"""Largest `press` (rad): with 0.15 the tutor hardly turned a square (docs/teleoperation.md)."""
 
 
 @dataclass(frozen=True, kw_only=True)
