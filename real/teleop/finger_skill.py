@@ -131,7 +131,7 @@ class FingerSkill:
         self._grip.forget()
 
     def _added_to(self, own: Vector, adds: Vector) -> Vector:
-        """Return the joint targets (J,) of some without the grip (J,), within the limits (rad)."""
+        """Return joint targets (J,) with the grip, of those without (J,), and note what of it the limits left (rad)."""
         targets = (own + adds).clip(*self._limits)
         self._grip.correct(targets - own)
         return targets

@@ -37,7 +37,11 @@ PRESS_LIMIT = 0.2
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """What is the same for all episodes of a session."""
+    """What is the same for all episodes of a session.
+
+    Raises:
+        ValueError: `press` is not possible.
+    """
 
     task: str
     policy: str
@@ -55,7 +59,6 @@ class Setup:
     """How much further than the skill wants the fingers close (rad); see `Grip`."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError if `press` is not possible."""
         if not 0.0 <= self.press <= PRESS_LIMIT:
             raise ValueError(f"press must be between 0 and {PRESS_LIMIT:g} rad, got {self.press!r}")
 
