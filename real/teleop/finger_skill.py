@@ -131,8 +131,8 @@ class FingerSkill:
         self._grip.forget()
 
     def _added_to(self, own: Vector, adds: Vector) -> Vector:
-        """Return joint targets (J,) with the grip, of those without (J,), and note what of it the limits left (rad)."""
-        targets = (own + adds).clip(*self._limits)
+        """Return joint targets (J,) with the grip, of those without (J,), and note what of it is left (rad)."""
+        targets = self._grip.unwound(own + adds, self._env.reading.hand.q).clip(*self._limits)
         self._grip.correct(targets - own)
         return targets
 

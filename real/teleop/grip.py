@@ -1,6 +1,7 @@
 """A firmer grip than the skill's: the fingers close further, and each gives way where its tip is pressed hard.
 
-A skill eases a grip that is firmer than it wants, so it must not see what is added here.
+A skill eases a grip that is firmer than it wants, so it must not see what is added here. A thumb that the object holds
+back is not wound up: let go by the fingers, it would spring to its target, and be caught there.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ _FASTEST, _FASTEST_CLOSING = 0.05, 0.01
 skill's own motion, stays within what the safety layer lets through."""
 _FARTHEST = 0.3
 """How far a finger gives way at most (rad)."""
+THUMB_AHEAD = 0.4
+"""How far the targets of the thumb's joints are ahead of them at most (rad)."""
 
 
 class Grip:
@@ -35,6 +38,7 @@ class Grip:
 
     def __init__(self, hand: Hand, press: float) -> None:
         self._press, self._inward = press, inward(hand)
+        self._thumb = [hand.joints.index(joint) for joint in hand.thumb]
         self.reset()
 
     def reset(self) -> None:
@@ -66,8 +70,16 @@ class Grip:
         self._added.append((self._closed - self._yielded) @ self._inward)
         return self.added
 
+    def unwound(self, targets: Vector, q: Vector) -> Vector:
+        """Return targets (J,) with those of the thumb near its joints' positions, `q` (J,) (rad)."""
+        if not self._press:
+            return targets
+        near = targets.copy()
+        near[self._thumb] = near[self._thumb].clip(q[self._thumb] - THUMB_AHEAD, q[self._thumb] + THUMB_AHEAD)
+        return near
+
     def correct(self, added: Vector) -> None:
-        """Say what the newest targets really have of it (J,) (rad), where a joint's limit took something."""
+        """Say what the newest targets really have of it (J,) (rad), where something was taken from them."""
         if self._press:
             self._added[-1] = added
 

@@ -16,7 +16,7 @@ from real.hand_poses import inward, opened
 from real.safety import NEWTON_PER_COUNT
 from real.teleop.episode import Episode
 from real.teleop.finger_skill import POSE_SPEED, FingerSkill, Noise
-from real.teleop.grip import GIVES_WAY, Grip
+from real.teleop.grip import GIVES_WAY, THUMB_AHEAD, Grip
 from real.teleop.operator import Orders
 from real.teleop.setup import GRIP_POINT, Setup
 from real.teleop.wrist import Wrist
@@ -82,6 +82,7 @@ def test_without_a_press_nothing_is_ever_added():
     for on in (True, False):
         assert not grip.step(hard(0, 20.0), on=on, pose="squeeze").any()
     assert grip.without("history", pairs, 1) is pairs
+    np.testing.assert_array_equal(grip.unwound(np.ones(JOINTS), np.zeros(JOINTS)), np.ones(JOINTS))
 
 
 @pytest.mark.parametrize("delay", [0, 1])
@@ -206,6 +207,28 @@ def test_a_finger_that_gives_way_at_its_joints_limits_comes_back_to_where_it_was
     assert (sent >= np.array(env.limits.hand_lower)).all()
     assert sent[:, joint].min() == pytest.approx(env.limits.hand_lower[joint])
     np.testing.assert_allclose(sent[-1], sent[4], atol=1e-9)
+
+
+def stuck(robot):
+    """What holds all joints where they are."""
+    robot.overrides["hand"] = {"q": robot.q.copy()}
+
+
+@pytest.mark.parametrize("press", [0.0, PRESS])
+def test_a_thumb_that_is_held_back_is_not_wound_up_and_the_skill_does_not_see_it(press):
+    policy, orders = Looks(1.0), [*[ON] * 24, *[Orders(hand="release")] * 12]
+    rows, _, _, env = run(*orders, DONE, policy=policy, press=press, prepare=stuck)
+    thumb, finger = [HAND.joints.index(joint) for joint in HAND.thumb[1:]], HAND.joints.index("index_1")
+    sent, start, moved = stacked(rows, "sent_hand"), rows[0]["held_hand"], 24 * env.task.action_scale
+    near = rows[0]["hand_q"][thumb] + np.array([[-THUMB_AHEAD], [THUMB_AHEAD]])
+    skills = start[thumb] + moved
+    assert (skills > near[1]).all() and sent[12, finger] == pytest.approx(start[finger] + moved * 13 / 24 + press)
+    np.testing.assert_allclose(policy.targets["history"][-1][-1, thumb], skills - env.task.action_scale, atol=1e-5)
+    np.testing.assert_allclose(sent[23, thumb], near[1] if press else skills)
+    pose = np.clip(opened(HAND, np.array(env.task.start_pose)), env.limits.hand_lower, env.limits.hand_upper)[thumb]
+    for step in range(24, 36):  # it goes to the pose from where the skill wanted it
+        skills += (pose - skills).clip(-POSE_SPEED * 0.05, POSE_SPEED * 0.05)
+        np.testing.assert_allclose(sent[step, thumb], skills.clip(*near) if press else skills, atol=1e-6)
 
 
 def test_labels_say_give_way_while_a_finger_is_pressed_and_forget_what_a_clone_did_not_do():
