@@ -125,26 +125,25 @@ def _other(folder: Path, _: str, path: Path) -> None:
 
 
 def _gpu(folder: Path, name: str, path: Path) -> None:
-    """Draw the reward for turning over time: that of all environments, where few of them end an episode together."""
+    """Draw the reward for turning over control steps: that of all environments, where few of them end an episode."""
     found = _read(folder / "gpu.json")
-    alone = [(task, task, run) for task, run in found["trainings"].items()]
-    shared = found["h100"]["side_by_side"]
-    together = [(name[:-2], f"{name[:-2]}, seed {name[-1]}", run) for name, run in shared.items()]
     panels = (
-        ("8,192 environments, alone on an H200", alone),
-        ("2,048 environments, four at once on an H100", together),
+        ("8,192 environments, alone", found["trainings"]),
+        ("2,048 environments, four at once", found["h100"]["side_by_side"]),
+        ("1,024 environments, six at once", found["three_seeds"]["side_by_side"]),
     )
-    with picture(path, (11, 3.8), "Training an oracle on a GPU, with exploration noise", 2) as (_, axes):
+    with picture(path, (13, 3.8), "Training an oracle on a GPU, with exploration noise", 3) as (_, axes):
         for axis, (title, runs) in zip(axes, panels, strict=True):
-            for task, label, run in runs:
-                rows = run["curve"]
+            for name, run in runs.items():
+                task, _, seed = name.partition("-")
                 axis.plot(
-                    [row["seconds"] for row in rows], [row["reward/rotate"] for row in rows], label=label,
-                    color=CONDITION_COLORS[1 if task == "nut" else 3], linestyle="--" if label.endswith("1") else "-",
+                    [row["steps"] / 1e6 for row in run["curve"]], [row["reward/rotate"] for row in run["curve"]],
+                    label=f"{task}, seed {seed or 0}", color=CONDITION_COLORS[1 if task == "nut" else 3],
+                    linestyle=("-", "--", ":")[int(seed or 0)],
                 )  # fmt: skip
-            axis.set(title=title, xlabel="time (s)", ylabel="reward for turning per control step")
-            axis.set_ylim(bottom=0)
-            axis.legend(loc="upper left", fontsize=8, frameon=False)
+            axis.set(title=title, xlabel="control steps (millions)", ylabel="reward for turning per control step")
+            axis.set_ylim(0, 24)
+            axis.legend(loc="upper left", ncols=2, fontsize=8, frameon=False)
             axis.grid(alpha=0.3)
 
 
