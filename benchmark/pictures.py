@@ -124,25 +124,26 @@ def _other(folder: Path, _: str, path: Path) -> None:
     draw_learning(path, "another hand and another task, seed 0", curves, CONDITION_COLORS[:3], [])
 
 
-def _gpu(folder: Path, name: str, path: Path) -> None:
-    """Draw the reward for turning over control steps: that of all environments, where few of them end an episode."""
+def _gpu(folder: Path, _: str, path: Path) -> None:
+    """Draw the reward for turning over control steps: that of all environments, also when few end an episode."""
     found = _read(folder / "gpu.json")
     panels = (
-        ("8,192 environments, alone", found["trainings"]),
-        ("2,048 environments, four at once", found["h100"]["side_by_side"]),
-        ("1,024 environments, six at once", found["three_seeds"]["side_by_side"]),
+        ("8,192 environments, alone on an H200", found["trainings"]),
+        ("2,048 environments, four on an H100", found["h100"]["side_by_side"]),
+        ("1,024 environments, six on an H200", found["three_seeds"]["side_by_side"]),
     )
     with picture(path, (13, 3.8), "Training an oracle on a GPU, with exploration noise", 3) as (_, axes):
         for axis, (title, runs) in zip(axes, panels, strict=True):
             for name, run in runs.items():
-                task, _, seed = name.partition("-")
+                task, *seeds = name.split("-")
+                seed = int(seeds[0]) if seeds else 0
                 axis.plot(
                     [row["steps"] / 1e6 for row in run["curve"]], [row["reward/rotate"] for row in run["curve"]],
-                    label=f"{task}, seed {seed or 0}", color=CONDITION_COLORS[1 if task == "nut" else 3],
-                    linestyle=("-", "--", ":")[int(seed or 0)],
+                    label=f"{task}, seed {seed}", color=CONDITION_COLORS[1 if task == "nut" else 3],
+                    linestyle=("-", "--", ":")[seed],
                 )  # fmt: skip
             axis.set(title=title, xlabel="control steps (millions)", ylabel="reward for turning per control step")
-            axis.set_ylim(0, 24)
+            axis.set_ylim(0, 24)  # with room for the legend
             axis.legend(loc="upper left", ncols=2, fontsize=8, frameon=False)
             axis.grid(alpha=0.3)
 
