@@ -50,13 +50,18 @@ class RunningNorm(nn.Module):
         return values * torch.sqrt(self.var + self.epsilon).float() + self.mean.float()
 
 
-def mlp(sizes: Sequence[int], activation: type[nn.Module] = nn.ELU, last: bool = True) -> nn.Sequential:
-    """Return linear layers of these sizes with activations between them, and after the last one if `last`."""
+def mlp(
+    sizes: Sequence[int], activation: type[nn.Module] = nn.ELU, last: bool = True, *, norm: bool = False
+) -> nn.Sequential:
+    """Return linear layers of these sizes with activations between them, and after the last one if `last`.
+
+    With `norm` a layer normalisation goes before each activation.
+    """
     layers: list[nn.Module] = []
     for k, (inputs, outputs) in enumerate(pairwise(sizes)):
         layers.append(nn.Linear(inputs, outputs))
         if last or k < len(sizes) - 2:
-            layers.append(activation())
+            layers += [*([nn.LayerNorm(outputs)] if norm else []), activation()]
     return nn.Sequential(*layers)
 
 
@@ -140,7 +145,7 @@ class Trunk(nn.Module):
         return torch.tanh(self.encoder(inputs))
 
     def features(self, proprio: Tensor, latent: Tensor | None) -> Tensor:
-        """Return the features (N, trunk[-1]) of proprioception (N, 3, 24), not yet normalised, and a latent."""
+        """Return the features (N, trunk[-1]) of proprioception (N, 3, 2A), not yet normalised, and a latent."""
         parts = [self.norms["proprio"](proprio).flatten(1)]
         return self.trunk(torch.cat(parts if latent is None else [*parts, latent], dim=1))
 
@@ -158,11 +163,11 @@ class Actor(nn.Module):
         self.head = head
 
     def forward(self, observations: Mapping[str, Tensor]) -> Tensor:
-        """Return the mean action (N, 12); the environment clips it to between -1 and 1."""
+        """Return the mean action (N, A); the environment clips it to between -1 and 1."""
         return self.head(self.body(observations))
 
     def act_and_latent(self, observations: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Return the mean action (N, 12) and the latent that it came from."""
+        """Return the mean action (N, A) and the latent that it came from."""
         latent = self.body.latent(observations)
         return self.head(self.body.features(observations["proprio"], latent)), latent
 

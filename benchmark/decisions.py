@@ -9,7 +9,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import norm
 
-from benchmark.statistics import LEVEL, Sample, Values, check_level, independent_test, paired_test, strata_of
+from benchmark.statistics import (
+    LEVEL,
+    Sample,
+    Values,
+    check_level,
+    independent_test,
+    paired_differences,
+    paired_test,
+    strata_of,
+)
 from dexscrew_envs import arguments
 
 MOST_TRIALS = 2000
@@ -29,9 +38,9 @@ class Comparison:
     p: float
     """Two-sided p-value, not adjusted."""
     trials: int
-    """Trials in each stratum, at least."""
+    """Trials in each stratum, at least; if paired, seeds."""
     needed: int | None
-    """Trials in each stratum with which four of five such tests would decide; None if more than `MOST_TRIALS`."""
+    """How many of them four of five such tests would need to decide; None if more than `MOST_TRIALS`."""
 
     def verdict(self, p: float | None = None, level: float = LEVEL) -> str:
         """Return "better", "worse" or "cannot tell ...", said of the first policy; never "equal".
@@ -52,8 +61,8 @@ def compare(first: Sample, second: Sample, *, paired: bool = True, tests: int = 
     Fewer than six differing pairs never decide: five give p = 2 / 2^5 = 0.06 at best.
 
     Args:
-        first: values of one policy.
-        second: values of the other; if paired, in the same order of seeds.
+        first: values of one policy; if paired, in each stratum in the same order of the same seeds.
+        second: values of the other, likewise.
         paired: whether the trials share their seeds.
         tests: number of such tests. The trials needed are those for a level divided by it.
         seed: of random draws.
@@ -65,15 +74,14 @@ def compare(first: Sample, second: Sample, *, paired: bool = True, tests: int = 
     p = test(first, second, seed=seed)
     strata = strata_of(first, second)
     generator = np.random.default_rng(seed)
-    pairs = strata if paired else [tuple(generator.choice(side, _RESAMPLES) for side in sides) for sides in strata]
     trials = min(len(side) for sides in strata for side in sides)
-    needed = _trials_needed(
-        np.concatenate([x - y for x, y in pairs]),
-        len(strata),
-        trials + 1,
-        LEVEL / arguments.integer("tests", tests, 1),
-        generator,
-    )
+    if paired:
+        differences, parts = paired_differences(first, second), 1
+    else:
+        drawn = [[generator.choice(side, _RESAMPLES) for side in sides] for sides in strata]
+        differences, parts = np.concatenate([x - y for x, y in drawn]), len(strata)
+    level = LEVEL / arguments.integer("tests", tests, 1)
+    needed = _trials_needed(differences, parts, trials + 1, level, generator)
     difference = float(np.mean([x.mean() - y.mean() for x, y in strata]))
     return Comparison(difference, p, trials, needed)
 

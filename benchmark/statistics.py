@@ -1,7 +1,8 @@
 """Statistics of few trials whose results lie in [0, 1]: intervals, tests of two policies, and many of them at once.
 
-Near full progress the bootstrap and Student's t cover far less than they claim at ten trials. What is here holds for
-any distribution on [0, 1]; its tests measure that. `benchmark.decisions` turns p-values into verdicts.
+Near full progress the bootstrap and Student's t cover far less than they claim at ten trials. The tests here hold for
+any distribution on [0, 1], and the interval is conjectured to; our own tests measure both. `benchmark.decisions` turns
+p-values into verdicts.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def mean_interval(
     """Return an interval for the mean of a distribution on [0, 1] (Gaffke's bound).
 
     On zeros and ones it is the Clopper-Pearson interval. Source: Learned-Miller and Thomas, "A new confidence interval
-    for the mean of a bounded random variable", 2019.
+    for the mean of a bounded random variable", 2019, who conjecture that it holds for every distribution.
 
     Args:
         values: (n,) one for each trial, 0 to 1.
@@ -94,25 +95,32 @@ def strata_of(first: Sample, second: Sample) -> list[tuple[Values, Values]]:
     return [(unit_values("first", first[key]), unit_values("second", second[key])) for key in first]
 
 
+def paired_differences(first: Sample, second: Sample) -> Values:
+    """Return first minus second of trials that share their seeds, (n,), in each stratum in the same order.
+
+    Averaged over strata, since trials of one seed are not independent: on the twin they share all that it fixes.
+
+    Raises:
+        ValueError: values outside [0, 1], or sides or strata that do not pair up.
+    """
+    strata = strata_of(first, second)
+    lengths = {len(side) for pair in strata for side in pair}
+    if len(lengths) > 1:
+        raise ValueError(f"pairs need as many values on both sides and in all strata, got {sorted(lengths)}")
+    return np.mean([x - y for x, y in strata], axis=0)
+
+
 def paired_test(first: Sample, second: Sample, *, seed: int = 0) -> float:
     """Return the two-sided p-value of the sign-flip test, for trials that share their seeds.
 
-    The statistic is the mean difference, added up over strata. The test is exact where at most 20 pairs differ; beyond,
-    signs are drawn.
+    Exact where at most 20 of the `paired_differences` are not zero, which raises its errors; beyond, signs are drawn.
 
     Args:
         first: values of one policy.
-        second: values of another, in the same order of seeds.
+        second: values of another.
         seed: of the draws.
-
-    Raises:
-        ValueError: values outside [0, 1], or sides that do not pair up.
     """
-    strata = strata_of(first, second)
-    for x, y in strata:
-        if len(x) != len(y):
-            raise ValueError(f"pairs need as many values on both sides, got {len(x)} and {len(y)}")
-    differences = np.concatenate([(x - y) / len(x) for x, y in strata])
+    differences = paired_differences(first, second)
     differences = differences[differences != 0]  # flipping a zero changes nothing
     if len(differences) <= _EXACT_PAIRS:  # scipy's permutation_test takes seconds for these
         flipped = np.zeros(1)

@@ -156,12 +156,12 @@ def contrasts_table(compared: Sequence[Contrast], *, paired: bool = True) -> str
             "adjusted p": p_text(one.adjusted_p),
             "verdict": one.verdict,
             "p of time": p_text(one.time_p),
-            "log-rank p": p_text(one.logrank_p),
+            "log-rank p": "" if one.logrank_p is None else p_text(one.logrank_p),
         }
         for one in compared
     ]
     table = tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)
-    test = "sign-flip tests of trials with the same seed" if paired else "permutation tests"
+    test = "sign-flip tests of seeds, over several shapes of their means" if paired else "permutation tests"
     note = (
         f"p-values are two-sided, from {test}; `adjusted` is for all pairs on a shape (Holm), and gives the verdict. "
         "Times count failures at the limit; their p-values are not adjusted."

@@ -54,11 +54,13 @@ def check_results(results: Results, limit: float, *, paired: bool = True) -> Non
 
     Raises:
         ValueError: no policy, policies with different shapes, no trials, a seed twice, a complete trial beyond the
-            limit or, where paired, different seeds.
+            limit or, where paired, different seeds of policies or shapes.
     """
     if not results or not all(results.values()):
         raise ValueError("results need at least one policy, and one shape of each")
-    shapes = list(next(iter(results.values())))
+    one = next(iter(results))
+    shapes = list(results[one])
+    reference = sorted(trial.seed for trial in results[one][shapes[0]])
     for policy, by_shape in results.items():
         if set(by_shape) != set(shapes):
             raise ValueError(f"every policy needs the shapes {', '.join(shapes)}; {policy} has {', '.join(by_shape)}")
@@ -69,8 +71,8 @@ def check_results(results: Results, limit: float, *, paired: bool = True) -> Non
             seeds = sorted(trial.seed for trial in trials)
             if len(set(seeds)) < len(seeds):
                 raise ValueError(f"{policy} has two trials of one seed on the {shape}")
-            if paired and seeds != sorted(trial.seed for trial in results[next(iter(results))][shape]):
-                raise ValueError(f"{policy} has other seeds on the {shape} than {next(iter(results))}")
+            if paired and seeds != reference:
+                raise ValueError(f"{policy} has other seeds on the {shape} than {one} on the {shapes[0]}")
 
 
 def times(trials: Sequence[Trial], limit: float) -> CompletionTimes:
@@ -137,8 +139,8 @@ class Contrast:
     """About the first policy's progress."""
     time_p: float
     """Of the times, with failures at the limit; same test as for the progress, not adjusted."""
-    logrank_p: float
-    """Of the times, log-rank test; it ignores pairs and shapes."""
+    logrank_p: float | None
+    """Of the times, log-rank test, which ignores pairs; None on several shapes, whose trials share their seeds."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as plain values for JSON."""
@@ -161,7 +163,8 @@ def contrasts(
         paired: whether trials share their seeds.
 
     Returns:
-        One for each pair and shape, and where there are several shapes one for each pair on all of them.
+        One for each pair and shape, and where there are several shapes one for each pair on all of them. Paired trials
+        of one seed then count as one, by their mean: a seed fixes the same twin for every shape.
 
     Raises:
         ValueError: results as in `check_results`, or a pair of policies that there are not.
@@ -187,10 +190,20 @@ def _contrasts(
     when = {p: times([t for trials in ordered[p].values() for t in trials], limit) for p in ordered}
     restricted = {p: {s: times(trials, limit).restricted / limit for s, trials in ordered[p].items()} for p in ordered}
     test = paired_test if paired else independent_test
+    several = paired and len(shapes) > 1
     found = [compare(progress[a], progress[b], paired=paired, tests=len(pairs)) for a, b in pairs]
     adjusted = holm([one.p for one in found]) if found else []
     return [
-        Contrast(a, b, name, one, p, one.verdict(p), test(restricted[a], restricted[b]), logrank_test(when[a], when[b]))
+        Contrast(
+            first=a,
+            second=b,
+            shape=name,
+            progress=one,
+            adjusted_p=p,
+            verdict=one.verdict(p),
+            time_p=test(restricted[a], restricted[b]),
+            logrank_p=None if several else logrank_test(when[a], when[b]),
+        )
         for (a, b), one, p in zip(pairs, found, adjusted, strict=True)
     ]
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines.bc.design import BLOCK, Design
+from baselines.networks import mlp
 
 CLIP = 3.0
 """Largest normalised observation; half of the range of training is 1."""
@@ -44,12 +45,12 @@ class CloneNetwork(nn.Module):
             steps = design.steps_seen(name) + design.blocks_seen(name)
             self.register_buffer(f"{name}_center", torch.zeros(size))
             self.register_buffer(f"{name}_factor", torch.ones(size))
-            encoders[name] = _mlp([size if design.shared_encoder else steps * size, *design.encoder])
+            encoders[name] = mlp([size if design.shared_encoder else steps * size, *design.encoder], nn.ReLU)
             features += design.encoder[-1] * (steps if design.shared_encoder else 1)
         self.encoders = nn.ModuleDict(encoders)
         self.decoder: nn.Module
         if design.decoder == "mlp":
-            layers = _mlp([features, *design.widths], norm=True)
+            layers = mlp([features, *design.widths], nn.ReLU, norm=True)
             last = nn.Linear(design.widths[-1], design.horizon * actions)
             self.decoder = nn.Sequential(layers, last, nn.Unflatten(-1, shape))
         else:
@@ -143,10 +144,3 @@ class _Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.blocks(x) + self.skip(x)
-
-
-def _mlp(widths: Sequence[int], *, norm: bool = False) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for before, after in pairwise(widths):
-        layers += [nn.Linear(before, after), *([nn.LayerNorm(after)] if norm else []), nn.ReLU()]
-    return nn.Sequential(*layers)

@@ -70,7 +70,7 @@ class DexScrewActorCritic(MultiInputActorCriticPolicy):
             self.vf_features_extractor.update_norms(observations)
 
     def distribution_and_value(self, observations: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the mean (N, 12) and standard deviation (12,) of the action, and the normalised value (N,)."""
+        """Return the mean (N, A) and standard deviation (A,) of the action, and the normalised value (N,)."""
         features = self.pi_features_extractor(observations)
         mean = self.action_net(features)
         if not self.share_features_extractor:

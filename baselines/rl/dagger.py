@@ -1,4 +1,7 @@
-"""DAgger (Ross et al., 2011): a student acts, and learns what its oracle would have done there."""
+"""DAgger (Ross et al., 2011) online: a student acts, and learns what its oracle would have done there.
+
+Rollouts are not aggregated: each is learned from once, since new ones cost little.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ def distillation_losses(
     Args:
         student: what learns.
         observations: a batch of N.
-        actions: (N, 12) actions of the oracle.
+        actions: (N, A) actions of the oracle.
         latents: (N, L) the oracle's latents.
     """
     mean, latent = student.act_and_latent(observations)

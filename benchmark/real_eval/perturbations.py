@@ -60,7 +60,7 @@ class Drag:
     def __init__(self, plant: Plant, rng: np.random.Generator) -> None:
         grip, axis = plant.object.grip()
         self._forces = []
-        for finger in _turning_fingers(plant):
+        for finger in _turning_fingers():
             body = int(plant.model.site(HAND + finger).bodyid[0])
             away = plant.data.site(HAND + finger).xpos - grip
             away -= axis * (away @ axis)
@@ -124,7 +124,7 @@ PERTURBATIONS: Mapping[str, type[Drag] | type[TurnBack] | type[Bump]] = MappingP
 """Perturbations by name."""
 
 
-def _turning_fingers(plant: Plant) -> list[str]:
+def _turning_fingers() -> list[str]:
     """Return the sites of the fingertips that turn the object: the thumb's, and that of the finger opposite."""
     return [finger.tip for finger in XHAND_LEFT.fingers[:2]]
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from benchmark.decisions import decided_after
-from benchmark.statistics import LEVEL
+from benchmark.statistics import LEVEL, paired_differences
 from benchmark.trials import Results, Trial
 
 
@@ -20,16 +18,19 @@ def decisions(results: Results) -> dict[str, int | None]:
         results: trials with the same seeds for all policies, at least two.
     """
     first, *others = results
-    reference = _by_seed(results[first])
+    reference = _progress(results[first])
     return {
-        other: decided_after(reference - _by_seed(results[other]), level=LEVEL / len(others)) for other in others
-    }  # fmt: skip
+        other: decided_after(paired_differences(reference, _progress(results[other])), level=LEVEL / len(others))
+        for other in others
+    }
 
 
-def _by_seed(by_shape: Mapping[str, Sequence[Trial]]) -> np.ndarray:
-    """Return the mean progress over shapes (seeds,), in the order of the seeds."""
-    ordered = [sorted(trials, key=lambda trial: trial.seed) for trials in by_shape.values()]
-    return np.mean([[trial.progress for trial in trials] for trials in ordered], axis=0)
+def _progress(by_shape: Mapping[str, Sequence[Trial]]) -> dict[str, list[float]]:
+    """Return progress by shape, in the order of the seeds."""
+    return {
+        shape: [trial.progress for trial in sorted(trials, key=lambda trial: trial.seed)]
+        for shape, trials in by_shape.items()
+    }
 
 
 def decisions_text(found: Mapping[str, int | None], first: str, trials: int) -> str:

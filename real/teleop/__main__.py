@@ -59,7 +59,8 @@ class Args:
     episodes: int = 0
     """Episodes of a shape to keep, those that the folder has included; 0: until Ctrl-C, with a scripted operator 1."""
     shape: tuple[str, ...] = ()
-    """Of the nut or handle, by default the task's first on a twin; several with a scripted operator, each so often."""
+    """Of the nut or handle, by default the task's first on a twin. A scripted operator takes several, and records
+    `--episodes` of each."""
     policy: str = ""
     """The finger skill: name of a shipped policy or path of a policy file; by default the task's student."""
     stratum: str = "nominal"

@@ -16,6 +16,8 @@ from real.robot import Sight, Vector
 HandPose = Literal["hold", "grasp", "squeeze", "release"]
 Mark = Literal["", "success", "failure", "discard", "next"]
 
+PERIOD = 0.05
+"""Time between orders (s): the tasks' control step."""
 _ROTATION_ERROR = 1e-3
 
 

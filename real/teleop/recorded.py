@@ -33,11 +33,10 @@ class RecordedEpisodes:
     Args:
         folder: of the data set; it may be empty, and grow.
         samples: data set to show as long as the folder has no episode.
-        limits: of the safety layer, to show forces beside.
     """
 
-    def __init__(self, folder: Path, samples: Path | None = None, limits: SafetyLimits | None = None) -> None:
-        self._folder, self._samples, self._limits = folder, samples, limits or SafetyLimits()
+    def __init__(self, folder: Path, samples: Path | None = None) -> None:
+        self._folder, self._samples = folder, samples
         self._recordings: list[Recording] = []
         self._files: dict[Path, int] = {}
         self._scene: tuple[Any, FrameRenderer] | None = None
@@ -72,7 +71,7 @@ class RecordedEpisodes:
         forces = NEWTON_PER_COUNT * np.linalg.norm(recording["resultant"][step].astype(float), axis=1)
         above = recording["tactile"][step, ..., 2].astype(int) - header.tactile_bias[..., 2]
         safety = int(recording["safety"][step])
-        state = physical_state(recording["tcp_pose"][step], recording["tcp_force"][step], forces, self._limits)
+        state = physical_state(recording["tcp_pose"][step], recording["tcp_force"][step], forces, SafetyLimits())
         state |= State(
             tactile=above.clip(0, 255).astype(np.uint8), fingers=list(header.fingers), turns=known,
             needed=outcome.needed, progress=progress(known, outcome.needed),

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from real.robot import Vector
-from real.teleop.operator import HandPose, Orders, Scene
+from real.teleop.operator import PERIOD, HandPose, Orders, Scene
 
 TAP = 0.02
 """Speed of the wrist while a key is tapped (m/s): 1 mm in a control step."""
@@ -222,7 +222,7 @@ class ScriptedOperator:
 
     def _go_aside(self, aside: Vector, *, skill: bool) -> Iterator[Orders]:
         offset, self._aside = aside - self._aside, aside
-        if np.linalg.norm(offset) > TAP * 0.05 / 2:
+        if np.linalg.norm(offset) > TAP * PERIOD / 2:
             yield from self._move(offset, skill=skill)
 
     def _reach_back(self) -> Iterator[Orders]:
@@ -249,15 +249,15 @@ class ScriptedOperator:
     def _move(self, offset: Vector, *, skill: bool) -> Iterator[Orders]:
         """Tap the wrist by an offset (3,) in the room frame (m); now and then a tap goes the wrong way."""
         length = float(np.linalg.norm(offset))
-        taps = max(1, round(length / (TAP * 0.05)))
+        taps = max(1, round(length / (TAP * PERIOD)))
         nudge = np.concatenate([TAP * offset / max(length, 1e-9), np.zeros(3)])
         for _ in range(taps):
             yield Orders(skill=skill, nudge=-nudge if self._rng.random() < self.person.slip else nudge)
 
     def _turn(self, angle: float, *, skill: bool, hand: HandPose = "hold", least: float = 0.0) -> Iterator[Orders]:
         """Turn the wrist about the vertical (rad), for at least some time (s)."""
-        steps = max(1, round(max(abs(angle) / TWIST_SPEED, least) / 0.05))
-        nudge = np.array([0.0, 0.0, 0.0, 0.0, 0.0, angle / (steps * 0.05)])
+        steps = max(1, round(max(abs(angle) / TWIST_SPEED, least) / PERIOD))
+        nudge = np.array([0.0, 0.0, 0.0, 0.0, 0.0, angle / (steps * PERIOD)])
         for _ in range(steps):
             yield Orders(skill=skill, hand=hand, nudge=nudge)
 

@@ -13,7 +13,7 @@ import numpy as np
 from baselines.bc.features import REST_STEPS
 from real.kinematics import matrix_to_pose, pose_to_matrix
 from real.robot import Vector
-from real.teleop.operator import Orders, Scene
+from real.teleop.operator import PERIOD, Orders, Scene
 from real.teleop.strokes import MIDDLE, SWEEP, Strokes, opening
 
 LATE = 6
@@ -74,7 +74,7 @@ class Tutor:
         """See `Operator.orders`."""
         if scene.ended:
             return Orders(mark="success" if scene.finished else "failure")
-        skill = scene.time >= REST_STEPS * 0.05
+        skill = scene.time >= REST_STEPS * PERIOD
         if scene.sight is None:
             return Orders(skill=skill)
         # Over the object as it goes down, but not to where a driver leans: that would make it lean further.

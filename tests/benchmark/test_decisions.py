@@ -101,10 +101,21 @@ def test_other_bad_input_is_an_error():
         decided_after([0.1], level=0)
 
 
-def test_trials_needed_are_those_of_each_stratum():
+def test_strata_of_the_same_seeds_save_no_trials_unless_they_differ():
     first, second = [1.0, 1.0, 0.5, 1.0, 0.75, 1.0], [0.75, 1.0, 0.75, 0.5, 0.75, 1.0]
     one = compare(first, second)
-    four = compare(dict.fromkeys("abcd", first), dict.fromkeys("abcd", second))
+    copies = compare(dict.fromkeys("abcd", first), dict.fromkeys("abcd", second))
+    assert copies == one
+    turned = [(first[k:] + first[:k], second[k:] + second[:k]) for k in range(4)]
+    other = compare(*({str(k): pair[side] for k, pair in enumerate(turned)} for side in (0, 1)))
+    assert one.needed is not None and other.needed is not None
+    assert other.needed < 0.6 * one.needed
+
+
+def test_independent_trials_needed_are_those_of_each_stratum():
+    first, second = [1.0, 1.0, 0.5, 1.0, 0.75, 1.0], [0.75, 1.0, 0.75, 0.5, 0.75, 1.0]
+    one = compare(first, second, paired=False)
+    four = compare(dict.fromkeys("abcd", first), dict.fromkeys("abcd", second), paired=False)
     assert one.needed is not None and four.needed is not None
     assert four.needed < 0.45 * one.needed
 

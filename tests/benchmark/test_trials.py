@@ -51,7 +51,10 @@ def test_pairs_are_compared_on_each_shape_and_on_all():
     assert one.adjusted_p == pytest.approx(3 * 2 / 2**7)
     assert one.verdict == "better"
     assert one.time_p == pytest.approx(2 / 2**7)
-    assert found["good", "bad", ALL_SHAPES].progress.p == pytest.approx(2 / 2**14)
+    together = found["good", "bad", ALL_SHAPES]
+    assert together.progress.p == pytest.approx(2 / 2**7) and together.progress.trials == 8  # seeds, not trials
+    assert together.time_p == pytest.approx(2 / 2**7) and together.logrank_p is None
+    assert one.logrank_p is not None and one.logrank_p < 0.01
     assert found["good", "as good", "cross"].verdict.startswith("cannot tell at n = 8")
     assert found["good", "as good", "cross"].time_p == pytest.approx(2 / 2**8)
     assert found["bad", "as good", "square"].verdict == "worse"
@@ -80,7 +83,7 @@ def test_letters_group_what_was_not_told_apart():
 
 def test_other_seeds_are_compared_only_as_independent():
     other = {"a": {"x": trials(GOOD)}, "b": {"x": trials(BAD, first_seed=8)}}
-    with pytest.raises(ValueError, match="b has other seeds on the x than a"):
+    with pytest.raises(ValueError, match="b has other seeds on the x than a on the x"):
         contrasts(other, LIMIT)
     assert contrasts(other, LIMIT, paired=False)[0].verdict == "better"
 
@@ -91,6 +94,7 @@ def test_other_seeds_are_compared_only_as_independent():
         ({}, "at least one policy"),
         ({"a": {}}, "at least one policy"),
         ({"a": {"x": []}}, "a has no trials of the x"),
+        ({"a": {"x": trials([1]), "y": trials([1], first_seed=1)}}, "a has other seeds on the y than a on the x"),
         ({"a": {"x": trials([1])}, "b": {"y": trials([1])}}, "every policy needs the shapes x; b has y"),
         ({"a": {"x": trials([1]) * 2}}, "two trials of one seed"),
         ({"a": {"x": trials([1], LIMIT + 1)}}, "within 0 to 100 s"),
