@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import sys
@@ -26,28 +27,30 @@ from baselines import policies
 from baselines.plots import CONDITION_COLORS, legend, picture
 from baselines.progress import Progress
 from baselines.run_folder import versions
+from benchmark.real_eval.entrants import FollowingWrist
 from benchmark.statistics import mean_interval
 from dexscrew_envs import program
 from dexscrew_envs.files import claimed, to_json, write_json, write_text
 from dexscrew_envs.mdp.observations import MEASURED
 from dexscrew_envs.program import Status
 from dexscrew_envs.workers import pool
+from real import autonomous
 from real.env import DexScrewRealEnv
+from real.robot_policies import Direct
 from real.safety import SafetyLimits
 from real.skill import load_skill
 from real.twin.objects import OBJECTS
 from real.twin.parameters import STRATA
 from real.twin.plant import EDITION, SHAPES
 from real.twin.robot import TwinConfig, TwinRobot
-from real.wrist import ScriptedWrist
 
 TRIAL_SECONDS = {kind.task: kind.seconds for kind in OBJECTS.values()}
 """Longest time of a trial (s)."""
 STALL_SECONDS = 60.0
 """With the arm still, a trial also ends when nothing has turned for so long (s): the nut sank away, out of reach."""
-_STALL_TURNS = 0.02
+_ENDS = {"complete": "complete", "stagnation": "stalled", "time": "time is over"}
+"""Words for what ended a trial; all else has a reason of its own."""
 _TRIP = re.compile(r" is \S+ \w+( old)?, limit .*")  # of the safety layer; every one has a value of its own
-_SAMPLE = 20  # control steps between recorded turns: a second
 
 
 @dataclass(kw_only=True)
@@ -80,48 +83,25 @@ def run_trial(args: Args, shape: str, stratum: str, seed: int) -> dict[str, Any]
         seed: of the trial: parameters, noise, nudges.
 
     Returns:
-        What happened: turns once a second, the last ones, those needed, the time (s), what ended it, and more. A nut
-        that ends behind where it began made no progress, which is 0 to 1 as in `benchmark.trials`.
+        What happened: turns once a second, the last ones, those needed, the time (s), what ended it, and more. Progress
+        is 0 to 1, as in `benchmark.trials`.
     """
     torch.set_num_threads(1)
-    policy = policies.load(args.policy)
-    env = DexScrewRealEnv(
-        policy.task, robot=TwinConfig(stratum=stratum), shape=shape, action="full", observe=MEASURED,
-    )  # fmt: skip
+    skill, still = load_skill(args.policy), args.wrist == "still"
+    policy = Direct(skill) if still else FollowingWrist(skill)
+    env = DexScrewRealEnv(skill.task, robot=TwinConfig(stratum=stratum), shape=shape, action="full", observe=MEASURED)
     with closing(env):
-        env.episode_steps = round(TRIAL_SECONDS[policy.task] / env.task.control_dt)
-        observation, info = env.reset(seed=seed)
+        env.episode_steps = round(TRIAL_SECONDS[skill.task] / env.task.control_dt)
+        found = autonomous.run_trial(env, policy, seed, stagnation=STALL_SECONDS if still else math.inf)
         assert isinstance(env.robot, TwinRobot)
         plant = env.robot.plant
-        arm = plant.start_arm_q.copy()
-        wrist = ScriptedWrist(arm, np.random.default_rng([seed, 1])) if args.wrist == "scripted" else None
-        policy.reset()
-        turns, steps, ended, stalled = [0.0], 0, False, False
-        best, since, by = 0.0, 0.0, ""
-        while not ended:
-            hand = policy.act({key: torch.from_numpy(observation[key])[None] for key in policy.observe})[0].numpy()
-            try:
-                if wrist is not None:
-                    arm = wrist.act(plant.time, plant.turns, plant.depth)
-                observation, _, terminated, truncated, info = env.step(np.concatenate([env.skill_targets(hand), arm]))
-            except RuntimeError as error:  # the physics diverged, or nothing reaches; other trials are not concerned
-                by = str(error)
-                break
-            steps += 1
-            if info["rotations"] > best + _STALL_TURNS:
-                best, since = info["rotations"], steps * env.task.control_dt
-            stalled = wrist is None and steps * env.task.control_dt - since >= STALL_SECONDS
-            ended = terminated or truncated or stalled
-            if ended or steps % _SAMPLE == 0:
-                turns.append(round(info["rotations"], 3))
-    by = by or info["trip"] or info["lost"]
-    by = by or ("complete" if info["finished"] else "stalled" if stalled else "time is over")
-    return {
-        "shape": shape, "stratum": stratum, "seed": seed, "turns": turns, "needed": info["turns_needed"],
-        "progress": min(max(turns[-1] / info["turns_needed"], 0.0), 1.0), "complete": bool(info["finished"]),
-        "seconds": round(steps * env.task.control_dt, 3), "ended by": by, "released": info["released"],
-        "nudges": wrist.nudges if wrist is not None else 0, "parameters": asdict(plant.parameters.object),
-    }  # fmt: skip
+        return {
+            "shape": shape, "stratum": stratum, "seed": seed, "turns": found.turns, "needed": found.needed,
+            "progress": found.progress, "complete": found.complete, "seconds": found.seconds,
+            "ended by": _ENDS.get(found.ended_by, found.reason), "released": plant.released,
+            "nudges": 0 if isinstance(policy, Direct) else policy.nudges,
+            "parameters": asdict(plant.parameters.object),
+        }  # fmt: skip
 
 
 def _run_and_keep(args: Args, shape: str, stratum: str, seed: int, path: Path) -> None:
@@ -143,14 +123,11 @@ def run_all(args: Args, shapes: Sequence[str], out: Path) -> list[dict[str, Any]
 
 
 def summarize(trials: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return one row for each stratum and shape; the interval is of the mean, see `benchmark.statistics`.
-
-    Progress below 0, as in trials of earlier versions, counts as 0, so that the mean lies in its interval.
-    """
+    """Return one row for each stratum and shape; the interval is of the mean, see `benchmark.statistics`."""
     rows = []
     for key in dict.fromkeys((trial["stratum"], trial["shape"]) for trial in trials):
         group = [trial for trial in trials if (trial["stratum"], trial["shape"]) == key]
-        progress = 100 * np.array([trial["progress"] for trial in group]).clip(0)
+        progress = 100 * np.array([trial["progress"] for trial in group])
         low, high = mean_interval(progress / 100)
         times = [trial["seconds"] for trial in group if trial["complete"]]
         ends = Counter(_TRIP.sub(" over its limit", trial["ended by"]) for trial in group)

@@ -148,22 +148,27 @@ def make_policy(source: str, task: str) -> RobotPolicy:
         FileNotFoundError: there is no such file.
     """
     if source == SCRIPTED_WRIST:
-        return FollowingWrist(task)
+        return FollowingWrist(load_skill(f"{task}-student"))
     return load_robot_policy(source, task)
 
 
 class FollowingWrist:
-    """The task's student with `real.wrist`: it sees more than a robot measures, so it runs on a twin only.
+    """A finger skill with `real.wrist`: it sees more than a robot measures, so it runs on a twin only.
 
     Args:
-        task: name of the task.
+        skill: a policy that needs only what a robot measures.
     """
 
     name = SCRIPTED_WRIST
 
-    def __init__(self, task: str) -> None:
-        self.task = task
-        self._fingers = Direct(load_skill(f"{task}-student"))
+    def __init__(self, skill: policies.StoredPolicy) -> None:
+        self.task = skill.task
+        self._fingers = Direct(skill)
+
+    @property
+    def nudges(self) -> int:
+        """How often the wrist nudged the hand in this trial."""
+        return self._wrist.nudges
 
     def reset(self, env: DexScrewRealEnv) -> None:
         """See `RobotPolicy.reset`."""
@@ -173,7 +178,7 @@ class FollowingWrist:
             raise ValueError(_ONLY_TWIN.format(self.name))
         self._fingers.reset(env)
         self._plant = env.robot.plant
-        self._wrist = ScriptedWrist(self._plant.start_arm_q.copy(), np.random.default_rng(env.np_random_seed))
+        self._wrist = ScriptedWrist(self._plant.start_arm_q.copy(), np.random.default_rng([env.np_random_seed, 1]))
 
     def act(self, env: DexScrewRealEnv, observation: Observation) -> tuple[Vector, Vector]:
         """See `RobotPolicy.act`."""

@@ -48,7 +48,9 @@ def test_a_trial_says_what_happened_and_is_repeatable(short, policy, shape, wris
     assert first == again and first["parameters"] != other["parameters"]
     task = policy.split("-")[0]
     assert first["seconds"] == SHORT[task] and first["ended by"] == "time is over"
-    assert first["turns"][0] == 0.0 and first["progress"] == max(first["turns"][-1] / first["needed"], 0.0)
+    assert first["turns"][0] == 0.0 and first["progress"] == pytest.approx(
+        max(first["turns"][-1] / first["needed"], 0.0), abs=1e-4
+    )
     assert not first["complete"]
 
 
@@ -154,13 +156,6 @@ def test_a_row_counts_what_ended_trials():
     assert low < 40 and high > 95  # three trials decide nothing
     assert row["time of complete ones, median (s)"] == "70"
     assert row["ended by"] == "complete 2, time is over 1"
-
-
-def test_the_mean_lies_in_its_interval_where_nuts_turned_back():
-    trial = {"stratum": "hard", "shape": "cross", "complete": False, "seconds": 9.0, "ended by": "stalled"}
-    (row,) = summarize([trial | {"progress": progress} for progress in (-0.5, -0.4, -0.3, 0.0)])
-    low, high = map(float, row["95 % interval"].split(" to "))
-    assert row["progress (%)"] == "0.0 ± 0.0" and low <= 0.0 <= high
 
 
 def test_a_nut_that_ends_behind_its_start_made_no_progress(short, monkeypatch):
