@@ -88,6 +88,8 @@ class ActorPolicy(StoredPolicy):
         except (KeyError, TypeError, AttributeError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise ValueError(f"another version of DexScrew built its networks otherwise ({reason})") from error
+        if not all(value.isfinite().all() for value in actor.state_dict().values()):
+            raise ValueError("it has weights that are not finite")
         return cls(actor, content["task"], content["card"], content["task_fields"], content.get("interface"))
 
     @ambient.plain(deterministic=None)

@@ -17,6 +17,7 @@ from baselines.rl.training import Agent, TrainConfig, run_command
 from baselines.task_options import changes
 from dexscrew_envs.mdp.observations import MEASURED
 from dexscrew_envs.tasks import make_task
+from dexscrew_envs.tasks.declare import fixed_fields
 
 
 @dataclass(kw_only=True)
@@ -59,8 +60,11 @@ def agent(config: StudentConfig) -> Agent:
         )  # fmt: skip
 
     keys = tuple(dict.fromkeys((*student, *oracle.observe)))
-    task = make_task(config.task, randomize=config.randomize, **{**oracle.task_fields, **given})
-    fields = {**oracle.task_fields, **task.student_fields}
+    fields = dict(oracle.task_fields)
+    if not config.randomize:  # `make_task` would collapse the task's own ranges, and then put the oracle's back
+        fields |= fixed_fields(make_task(config.task, **fields))
+    task = make_task(config.task, randomize=config.randomize, **{**fields, **given})
+    fields |= task.student_fields
     return Agent("student", keys, build, fields, {"oracle_weights": policies.fingerprint(oracle)})
 
 

@@ -18,8 +18,11 @@ from baselines.plots import COLORS, legend, picture
 from baselines.stored import read_json
 from benchmark.randomization_levels import LEVELS
 from dexscrew_envs import program
-from dexscrew_envs.files import claimed, write_json, write_text
+from dexscrew_envs.files import claimed, holds_nothing, write_json, write_text
 from dexscrew_envs.program import Status
+
+FILES = ("dependence.md", "dependence.json", "dependence.png")
+"""What it leaves."""
 
 
 @dataclass(kw_only=True)
@@ -103,6 +106,8 @@ def draw(task: str, levels: dict[str, Any], path: Path) -> None:
 def _compare(args: Args) -> int:
     task, levels = read(args.folders)
     text = table(levels)
+    if not holds_nothing(args.out, besides=FILES):
+        raise ValueError(f"{args.out} is not empty and holds no such comparison; give another --out")
     with claimed(args.out):
         write_json({"task": task, "levels": levels}, args.out / "dependence.json")
         write_text(text + "\n", args.out / "dependence.md")

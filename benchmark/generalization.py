@@ -19,15 +19,18 @@ from baselines.evaluate import conditions, evaluate
 from baselines.plots import CONDITION_COLORS, draw_bars
 from baselines.progress import Progress
 from baselines.run_folder import versions
+from baselines.stored import read_json
 from benchmark.training_statistics import confidence_interval, interquartile_mean
 from dexscrew_envs import program
-from dexscrew_envs.files import claimed, write_json, write_text
+from dexscrew_envs.files import claimed, holds_nothing, write_json, write_text
 from dexscrew_envs.program import Status
 from dexscrew_envs.tasks import Task, make_task
 from dexscrew_envs.vector_env import DexScrewVectorEnv
 
 CONDITIONS: dict[str, dict[str, Any]] = {"as trained": {}, "pushes x20": {"push": 20.0}, "noise x2": {"noise": 2.0}}
 """Name of each condition, and the factors of noise and pushes in it. A push is 0.1 N as trained, 2 N here."""
+FILES = ("table.md", "results.json", "turns.png")
+"""What it leaves."""
 
 
 @dataclass(kw_only=True)
@@ -120,10 +123,26 @@ def draw(summary: dict[str, dict[str, tuple[float, float, float]]], policy: str,
     draw_bars(path, title, list(summary), groups, CONDITION_COLORS)
 
 
+def check_out(out: Path, policy: str) -> None:
+    """Refuse a folder with anything but earlier results of the same policy.
+
+    Raises:
+        ValueError: it holds something else.
+    """
+    if not holds_nothing(out, besides=FILES):
+        raise ValueError(f"{out} is not empty and holds no such results; give another --out")
+    if (out / "results.json").exists():
+        remedy = "give another --out"
+        there = read_json(out / "results.json", ("policy", "shapes"), "results of this program", remedy)["policy"]
+        if there != policies.without_paths(policy):
+            raise ValueError(f"{out} holds results of {there}; {remedy}")
+
+
 def _score(args: Args) -> int:
     policy = policies.load(args.policy, args.hand)
     check(policy, args)  # before there is a folder
     out = args.out or Path("runs") / f"generalization-{Path(args.policy).stem}"
+    check_out(out, args.policy)
     with claimed(out):
         print(write_report(score_all(policy, args), args, out))
     print(f"results: {out}")

@@ -30,7 +30,7 @@ from baselines.run_folder import versions
 from benchmark.real_eval.entrants import FollowingWrist
 from benchmark.statistics import mean_interval
 from dexscrew_envs import program
-from dexscrew_envs.files import claimed, to_json, write_json, write_text
+from dexscrew_envs.files import claimed, holds_nothing, to_json, write_json, write_text
 from dexscrew_envs.mdp.observations import MEASURED
 from dexscrew_envs.program import Status
 from dexscrew_envs.workers import pool
@@ -50,6 +50,7 @@ STALL_SECONDS = 60.0
 """With the arm still, a trial also ends when nothing has turned for so long (s): the nut sank away, out of reach."""
 _ENDS = {"complete": "complete", "stagnation": "stalled", "time": "time is over"}
 """Words for what ended a trial; all else has a reason of its own."""
+_KEPT = {"shape", "stratum", "seed", "turns", "needed", "progress", "complete", "seconds", "ended by"}
 _TRIP = re.compile(r" is \S+ \w+( old)?, limit .*")  # of the safety layer; every one has a value of its own
 
 
@@ -119,7 +120,22 @@ def run_all(args: Args, shapes: Sequence[str], out: Path) -> list[dict[str, Any]
         done, name = len(jobs) - len(missing), Path(args.policy).stem
         for future in Progress(as_completed(futures), total=len(jobs), initial=done, unit="trial", desc=name):
             future.result()
-    return [json.loads(files[job].read_text()) for job in jobs]
+    return [_read(files[job]) for job in jobs]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return what a trial's file holds.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    try:
+        trial = json.loads(path.read_text(encoding="utf-8"))
+        if not 0 <= trial["progress"] <= 1 or not trial.keys() >= _KEPT:
+            raise ValueError("it lacks a field, or its progress is not 0 to 1")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not the record of a trial ({error}); remove it to do that trial again") from error
+    return trial
 
 
 def summarize(trials: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -205,6 +221,8 @@ def _run(args: Args) -> int:
 
 def _check_same(command: dict[str, Any], path: Path) -> None:
     """Refuse a folder with trials of another policy, wrist or edition of the twin, or under other safety limits."""
+    if not path.exists() and not holds_nothing(path.parent):
+        raise ValueError(f"{path.parent} is not empty and holds no such trials; give another --out")
     told = path.read_text().strip() if path.exists() else ""
     if told and told != to_json(command, indent=1):
         raise ValueError(f"{path.parent} holds trials of {' '.join(told.split())}; give another --out")

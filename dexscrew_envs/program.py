@@ -71,6 +71,7 @@ _REAL_TIME = range(signal.SIGRTMIN, signal.SIGRTMAX + 1) if hasattr(signal, "SIG
 ENDING_SIGNALS: tuple[int, ...] = (*(int(getattr(signal, n)) for n in _NAMES if hasattr(signal, n)), *_REAL_TIME)
 """Every signal whose default is to end the process and that a program can answer."""
 
+_PROCESS, _PARENT = os.getpid(), os.getppid()  # as early as possible: a parent may end while all else is imported
 _REPEAT = 10.0  # a signal within this time of the first is the same wish told twice, as by terminal and launcher (s)
 _PARENT_PERIOD = 0.02  # how often a parent is looked for (s)
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
@@ -260,7 +261,7 @@ class _Ending:
 
     def follow_parent(self) -> None:
         """Watch whether the process that started this one is there."""
-        parent = os.getppid()
+        parent = _PARENT if os.getpid() == _PROCESS else os.getppid()
 
         def watch() -> None:
             while not self._over.wait(_PARENT_PERIOD):
@@ -308,6 +309,12 @@ def take_signals_back() -> None:
     if ending is not None and threading.current_thread() is threading.main_thread():
         for number in ending._old:
             signal.signal(number, ending._handle)
+
+
+def follow_parent() -> None:
+    """End the running program with the process that started it, as of now; see `run`. Elsewhere it does nothing."""
+    if _running is not None:
+        _running.follow_parent()
 
 
 def end(reason: str, status: int) -> None:

@@ -121,7 +121,11 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
         low, high = np.array(self.limits.hand_lower), np.array(self.limits.hand_upper)
         for joint, *narrower in self.task.target_ranges:
             k = self.task.hand.joints.index(joint)
-            low[k], high[k] = narrower
+            low[k], high[k] = max(low[k], narrower[0]), min(high[k], narrower[1])
+            if low[k] >= high[k]:
+                raise ValueError(
+                    f"the limits of {joint} leave nothing of the task's range, {narrower[0]:g} to {narrower[1]:g} rad"
+                )
         self._lower, self._upper = low, high
         self._step_size = np.full(self._joints, self.task.action_scale)
         self._step_size[list(self.task.locked_joints)] = 0.0
@@ -175,6 +179,7 @@ class DexScrewRealEnv(gymnasium.Env[Observation, np.ndarray]):
             raise RuntimeError("the environment is closed")
         arguments.options(options)
         super().reset(seed=arguments.seed(seed))
+        self._steps = None  # until the robot is ready
         self._free_renderer()  # a twin's trial is another model
         begun = self.robot.start_trial(int(self.np_random.integers(2**31)) if seed is None else seed)
         if begun is not None:

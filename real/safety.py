@@ -14,6 +14,7 @@ import threading
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from dexscrew_envs.files import to_json
 from dexscrew_envs.hands import XHAND_LEFT
@@ -25,6 +26,7 @@ from real.robot import ArmMode, HandState, Reading, Robot, RobotError, Vector
 NEWTON_PER_COUNT = 0.1
 """Scale of the fingertips' resultants (N): that of the sensor's probable maker; unconfirmed for this hand."""
 _WATCH_PERIOD = 0.02
+_INSTANT = 1e-6  # (s)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +102,11 @@ def _are_numbers(value: object, shape: tuple[int, ...]) -> bool:
     except ValueError:  # its parts have different lengths
         return False
     return array.shape == shape and array.dtype.kind in "iuf" and not np.isnan(array).any()
+
+
+def _plausible(q: ArrayLike) -> bool:
+    """Return whether joint positions (rad) can be such: no joint of arm or hand goes further than a turn."""
+    return bool((np.abs(q) <= 2 * np.pi + 0.1).all())
 
 
 @dataclass(frozen=True)
@@ -189,6 +196,7 @@ class SafetyLayer:
         self._thread: threading.Thread | None = None
         self._pressed_since: float | None = None  # of the fingertips' readings
         self._begun = False  # whether `reset` was called
+        self._moved_at: float | None = None  # when the targets last moved
         self._hand_velocity, self._arm_velocity = np.zeros(len(JOINTS)), np.zeros(6)
         self.hand_target: Vector = np.zeros(len(JOINTS))
         """(12,) the hand's joint targets that were sent last (rad)."""
@@ -206,14 +214,21 @@ class SafetyLayer:
 
         Raises:
             SafetyTrip: a limit is still violated; the trip stays latched.
+            ValueError: `hand_target` cannot be joint targets of the hand.
         """
+        if hand_target is not None and not (_are_numbers(hand_target, (len(JOINTS),)) and _plausible(hand_target)):
+            raise ValueError(
+                f"hand_target must be {len(JOINTS)} joint targets within a turn (rad), got "
+                f"{np.asarray(hand_target, object).tolist()}"
+            )
         with self._lock:
             reading = self.robot.read()
             self.trip = None
             self._pressed_since = None
             self._armed_at = None
             self.check(reading)
-            self.hand_target = (reading.hand.q if hand_target is None else hand_target).copy()
+            self._moved_at = None
+            self.hand_target = np.array(reading.hand.q if hand_target is None else hand_target, float)
             self.arm_target = reading.arm.q.copy()
             self._hand_velocity, self._arm_velocity = np.zeros(len(JOINTS)), np.zeros(6)
             self._begun = True
@@ -237,6 +252,8 @@ class SafetyLayer:
     def command(self, hand: Vector, arm: Vector) -> tuple[Vector, Vector]:
         """Send joint targets, limited; return those that were really sent.
 
+        They move by what the limits allow in the time since the last command, and in a control period at most.
+
         Args:
             hand: (12,) wanted targets of the hand, policy order (rad).
             arm: (6,) wanted targets of the arm (rad).
@@ -258,14 +275,19 @@ class SafetyLayer:
                 if not np.isfinite(target).all():
                     self._stop("finite", f"{name} targets are not finite: {target.tolist()}", reading.time)
             self._check_dead_man(reading.time)
-            limits, dt = self.limits, self.period
-            hand, hand_velocity = limit_motion(
-                hand, self.hand_target, self._hand_velocity, *self._hand, limits.hand_velocity,
-                limits.hand_acceleration, dt,
-            )  # fmt: skip
-            arm, arm_velocity = limit_motion(
-                arm, self.arm_target, self._arm_velocity, *self._arm, limits.arm_velocity, limits.arm_acceleration, dt
-            )
+            limits, dt = self.limits, self._time_to_move(reading.time)
+            if dt > _INSTANT:
+                hand, hand_velocity = limit_motion(
+                    hand, self.hand_target, self._hand_velocity, *self._hand, limits.hand_velocity,
+                    limits.hand_acceleration, dt,
+                )  # fmt: skip
+                arm, arm_velocity = limit_motion(
+                    arm, self.arm_target, self._arm_velocity, *self._arm, limits.arm_velocity, limits.arm_acceleration,
+                    dt,
+                )  # fmt: skip
+            else:  # no time has passed
+                hand, hand_velocity = self.hand_target, self._hand_velocity
+                arm, arm_velocity = self.arm_target, self._arm_velocity
             self._check_workspace(arm, reading.time)
             try:
                 self.robot.command(hand, arm)
@@ -274,6 +296,8 @@ class SafetyLayer:
             self.hand_target, self._hand_velocity = hand, hand_velocity
             self.arm_target, self._arm_velocity = arm, arm_velocity
             self._armed_at = reading.time
+            if dt > _INSTANT:
+                self._moved_at = reading.time
             return hand, arm
 
     def release(self) -> None:
@@ -292,6 +316,11 @@ class SafetyLayer:
                 self._thread.join(timeout=1.0)
                 self._thread = None
 
+    def _time_to_move(self, now: float) -> float:
+        """Return the time that the targets may move for now (s); rounding of a simulated clock takes none of it."""
+        elapsed = self.period if self._moved_at is None else now - self._moved_at
+        return self.period if elapsed > self.period - _INSTANT else elapsed
+
     # -- the checks ---------------------------------------------------------------------------------------------------
 
     def _violation(self, reading: Reading) -> tuple[str, str] | None:
@@ -302,14 +331,20 @@ class SafetyLayer:
         ages = {"arm": arm.time, "hand": hand.time, "tactile": hand.tactile_time}
         for name, time in ages.items():
             age = reading.time - time
-            if not age <= limits.max_age:
-                return (
-                    "max_age",
-                    f"the newest {name} reading is {1000 * age:.0f} ms old, limit {1000 * limits.max_age:.0f} ms",
-                )
-        for name, values in (("arm", arm.q), ("arm", arm.qd), ("wrist", arm.tcp_force), ("hand", hand.q)):
+            if not abs(age) <= limits.max_age:
+                old = f"{1000 * age:.0f} ms old" if not age < 0 else f"from {-1000 * age:.0f} ms ahead"
+                return "max_age", f"the newest {name} reading is {old}, limit {1000 * limits.max_age:.0f} ms"
+        for name, values, size in (
+            ("arm", arm.q, ARM_JOINTS), ("arm", arm.qd, ARM_JOINTS), ("wrist", arm.tcp_force, 6),
+            ("hand", hand.q, len(JOINTS)), ("fingertips", hand.resultant.ravel(), 3 * len(FINGERS)),
+        ):  # fmt: skip
+            if values.shape != (size,):
+                return "shape", f"a reading of the {name} has {values.size} numbers, expected {size}"
             if not np.isfinite(values).all():
                 return "finite", f"a reading of the {name} is not finite: {values.tolist()}"
+        for name, q in (("arm", arm.q), ("hand", hand.q)):
+            if not _plausible(q):
+                return "plausible", f"a joint of the {name} cannot be where it reads, limit a turn: {q.tolist()} rad"
         force, torque = np.linalg.norm(arm.tcp_force[:3]), np.linalg.norm(arm.tcp_force[3:])
         if force > limits.wrist_force:
             return "wrist_force", f"the force at the wrist is {force:.1f} N, limit {limits.wrist_force:g} N"

@@ -82,6 +82,9 @@ def train_in_rounds(
     shapes = sorted({episode.header.shape for episode in episodes})
     if check := getattr(relabel, "check", None):
         check(first, episodes[0].fields, skill=skill, stratum=stratum, shapes=shapes, press=press)
+    last = _first_seed(len(training.labels) + relabelling.dagger, training)
+    if last >= 2**63:
+        raise ValueError(f"--seed {training.seed} gives labels seeds beyond 2^63, of {last}; give a smaller one")
     wanted = configuration(design, training, episodes) | {
         "rounds": relabelling.dagger, "episodes a round": relabelling.dagger_episodes,
         "skill": policies.without_paths(skill),
@@ -97,7 +100,7 @@ def train_in_rounds(
             if status != Status.DONE:
                 return status
             if number < relabelling.dagger:
-                seed = _SEEDS * (len(labels) + 1) + 1000 * training.seed  # other twins than those of labels given
+                seed = _first_seed(len(labels) + 1, training)
                 labels.append(folder / f"labels-{number + 1}")
                 program.say(f"the clone of round {number} acts; its labels go to {labels[-1]}")
                 relabel(
@@ -108,6 +111,11 @@ def train_in_rounds(
             shutil.copyfile(inner / name, folder / name)
         print(f"results of all rounds: {folder}")
     return Status.DONE
+
+
+def _first_seed(number: int, training: Training) -> int:
+    """Return the seed of the first episode of labels, whose folders count from 1; those before have other twins."""
+    return _SEEDS * number + 1000 * training.seed
 
 
 def _shared(name: str, episodes: Sequence[Episode]) -> str:

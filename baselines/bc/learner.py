@@ -104,6 +104,8 @@ class Learner:
         self.steps, self.seconds = 0, 0.0
         self.saved: int | None = None
         """Steps of the newest checkpoint."""
+        self.losses: list[float] = []
+        """Of the steps since the curve's last row."""
         self.curve: list[dict[str, float]] = []
         self.resumed: list[int] = []
 
@@ -142,7 +144,7 @@ class Learner:
             "format": CHECKPOINT_FORMAT, "version": CHECKPOINT_VERSION, "steps": self.steps, "seconds": self.seconds,
             "network": self.network.state_dict(), "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(), "schedule": self.schedule.state_dict(),
-            "draws": self.draws.get_state(), "curve": self.curve, "resumed": self.resumed,
+            "draws": self.draws.get_state(), "curve": self.curve, "losses": self.losses, "resumed": self.resumed,
         }  # fmt: skip
 
     def restore(self, content: dict[str, Any], path: Path) -> None:
@@ -163,6 +165,7 @@ class Learner:
                 "remove that one"
             ) from error
         self.steps, self.seconds, self.curve = content["steps"], content["seconds"], content["curve"]
+        self.losses = content.get("losses", [])  # checkpoints of before lack them
         self.resumed, self.saved = [*content["resumed"], self.steps], self.steps
 
     def save(self, path: Path) -> None:

@@ -135,19 +135,19 @@ def _learn(learner: Learner, validation: Samples, path: Path) -> None:
     """Take the steps that are left, with a checkpoint now and then and at the end."""
     total = learner.training.steps
     every = max(1, total // 100)
-    losses: list[float] = []
     clock = saved = time.monotonic()
     pause = CHECKPOINT_SECONDS
     with Progress(total=total, initial=learner.steps, unit="step", desc="cloning", dynamic_ncols=True) as bar:
         while learner.steps < total:
-            losses.append(learner.step())
+            learner.losses.append(learner.step())
             bar.update()
             if learner.steps % every == 0 or learner.steps == total:
                 judged, _, _ = judge(learner.averaged, validation)
-                row = {"steps": learner.steps, "training": sum(losses) / len(losses), "validation": judged}
+                mean = sum(learner.losses) / len(learner.losses)
+                row = {"steps": learner.steps, "training": mean, "validation": judged}
                 learner.curve.append(row)
                 bar.set_postfix_str(f"loss {row['training']:.4f}, held out {judged:.4f}", refresh=False)
-                losses = []
+                learner.losses = []
             now = time.monotonic()
             learner.seconds += now - clock
             clock = now

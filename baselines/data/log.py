@@ -153,7 +153,7 @@ class LogWriter:
         return WriteError(
             f"cannot write {self.path}: {error.strerror or error} ({free / 1e6:.1f} MB free there; a step needs "
             f"{self._record.nbytes / 1e3:.1f} kB, and a finished episode as much again as its log); the {self.steps} "
-            "steps before are kept: free some space and go on"
+            "steps before stand in the log: free some space and go on"
         )
 
 

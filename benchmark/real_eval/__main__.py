@@ -105,6 +105,7 @@ def _run(args: Args) -> int:
         print(plan(jobs, args.task, _needed(args)) if args.robot == "config" else in_order(jobs))
         return Status.DONE
     if args.robot == "config":
+        program.follow_parent()  # nobody else watches over a robot; trials on twins outlive their shell
         return _on_robot(args, rules, entrants, jobs, out, logged)
     with closing(make_env(rules, shapes[0])) as env:
         check_fits(env, entrants)
@@ -232,9 +233,7 @@ def _finish(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    given = sys.argv[1:] if argv is None else argv
-    moves_a_robot = "config" in given  # then nobody else watches over it; trials on twins outlive their shell
-    return program.main("benchmark.real_eval", Args, _run, argv, __doc__, follow_parent=moves_a_robot)
+    return program.main("benchmark.real_eval", Args, _run, argv, __doc__)
 
 
 if __name__ == "__main__":

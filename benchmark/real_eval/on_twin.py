@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +21,6 @@ from benchmark.real_eval.observer import trial_header
 from benchmark.real_eval.results_folder import ResultsFolder
 from benchmark.real_eval.rules import Job, Rules
 from benchmark.real_eval.trial import do_trial, make_env
-from dexscrew_envs.program import CutShort
 from dexscrew_envs.workers import pool
 from real.teleop.episode import Row
 from real.teleop.resuming import recorded
@@ -95,18 +93,12 @@ class TwinTrials:
         """
         missing = [job for job in jobs if self.folder.read(job) is None or (self.all_logged and self._unrecorded(job))]
         bar.update(len(jobs) - len(missing))
-        try:
-            for job, done in self._finished(missing):
-                if self.logged and done.rows:
-                    self._keep_rows(job, done)
-                if self.folder.read(job) is None:
-                    self.folder.write(job, done.record)  # last: what has a record has its recording
-                bar.update()
-        except BrokenProcessPool as error:
-            raise CutShort(
-                "a worker process was killed, perhaps since memory is short; the trials that ended are kept: give the "
-                "same command, with fewer --processes"
-            ) from error
+        for job, done in self._finished(missing):
+            if self.logged and done.rows:
+                self._keep_rows(job, done)
+            if self.folder.read(job) is None:
+                self.folder.write(job, done.record)  # last: what has a record has its recording
+            bar.update()
 
     def _finished(self, jobs: list[Job]) -> Iterator[tuple[Job, Done]]:
         """Give each trial as it ends."""

@@ -32,6 +32,7 @@ class ResultsFolder:
 
     def __init__(self, path: Path, rules: Rules, entrants: Sequence[Entrant]) -> None:
         self.path = path
+        self._measured = rules.robot != "config"
         there = read_protocol(path)
         check_protocol(path, there, rules, entrants)
         known = there["policies"] if there else {}
@@ -54,7 +55,7 @@ class ResultsFolder:
             return None
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
-            if record["progress"] is not None:  # a person has yet to say how far it went
+            if self._measured or record["progress"] is not None:  # else a person has yet to say how far it went
                 trial_of(record)
             there = record.get("policy", job.entrant.label), record.get("shape", job.shape), record["seed"]
             if there != (job.entrant.label, job.shape, job.seed):
@@ -125,4 +126,7 @@ def check_protocol(path: Path, there: dict[str, Any] | None, rules: Rules, entra
 
 def trial_of(record: dict[str, Any]) -> Trial:
     """Return the part of a trial's record that statistics need."""
-    return Trial(record["seed"], record["progress"], record["complete"], record["seconds"], record["kind"])
+    found = Trial(record["seed"], record["progress"], record["complete"], record["seconds"], record["kind"])
+    if not isinstance(found.complete, bool):
+        raise TypeError(f"complete must be true or false, got {found.complete!r}")
+    return found

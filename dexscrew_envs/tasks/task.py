@@ -178,7 +178,7 @@ class Task:
     """Weight of the part of the nut's speed above a threshold."""
     overspeed_threshold: Range = interval()
     """That threshold before and after its curriculum (rad/s)."""
-    overspeed_curriculum: tuple[float, float] = numbers(2, (30e6, 60e6), NOT_NEGATIVE)
+    overspeed_curriculum: Range = interval((30e6, 60e6), NOT_NEGATIVE)
     """Control steps, all environments together, between which the threshold moves, in stages of 5 %."""
     height_weight: float = number(-1.0)
     """Weight of the vertical extent of the object's point cloud."""

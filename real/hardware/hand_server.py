@@ -294,24 +294,27 @@ def create_keys(folder: Path) -> None:
     """Make a key pair for the server and one for a client.
 
     Raises:
-        SetupError: the folder has keys already, or other files.
+        SetupError: the folder has keys already, or other files, or it cannot be made.
     """
-    if folder.exists() and any(folder.iterdir()):
+    if folder.is_dir() and any(folder.iterdir()):
         raise SetupError(
             f"{folder} has keys already, or other files; give another folder, or delete it if no client needs its keys"
         )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder.parent) as temporary:  # half a set is of no use
-        beside = Path(temporary) / "keys"
-        (beside / "clients").mkdir(parents=True, mode=0o700)
-        previous = os.umask(0o077)
-        try:
-            for name in ("server", "client"):
-                zmq.auth.create_certificates(beside, name)
-        finally:
-            os.umask(previous)
-        (beside / "client.key").rename(beside / "clients" / "client.key")
-        beside.rename(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder.parent) as temporary:  # half a set is of no use
+            beside = Path(temporary) / "keys"
+            (beside / "clients").mkdir(parents=True, mode=0o700)
+            previous = os.umask(0o077)
+            try:
+                for name in ("server", "client"):
+                    zmq.auth.create_certificates(beside, name)
+            finally:
+                os.umask(previous)
+            (beside / "client.key").rename(beside / "clients" / "client.key")
+            beside.rename(folder)
+    except OSError as error:
+        raise SetupError(f"{folder} cannot be a folder of keys: {error.strerror}; give another --folder") from error
     print(
         f"keys are in {folder}. Start the server with --keys {folder}, and copy server.key and client.key_secret, "
         "which is secret, to the client's computer."

@@ -111,9 +111,13 @@ class UR5eXHand:
         self.arm.servo(arm)
 
     def wait(self, seconds: float) -> float:
-        """See `Robot.wait`: sleep until then. A late call returns at once, and does not make up for it later."""
-        began = self._tick
-        time.sleep(max(0.0, began + seconds - time.monotonic()))
+        """See `Robot.wait`: sleep until then. A late call returns at once, and does not make up for it later.
+
+        After a pause, when it would be late by more than `seconds`, it sleeps in full: what was just sent is to act for
+        so long before anything is read or sent again.
+        """
+        began, now = self._tick, time.monotonic()
+        time.sleep(max(0.0, began + seconds - now) if now - began <= 2 * seconds else seconds)
         self._tick = time.monotonic()
         return self._tick - began
 

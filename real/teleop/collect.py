@@ -6,8 +6,9 @@ An episode is fixed by its shape and seed: twin, person, and noise. Those that t
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -34,6 +35,7 @@ from real.twin.plant import Plant, PlantParameters
 
 Program = Literal["scripted", "strokes", "tutor"]
 """An operator that is a program."""
+_AHEAD = 3  # episodes that run, or have ended and wait for earlier ones, by process
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,9 @@ def collect(
     noise: Callable[[int], Noise] | None = None,
     processes: int = 0,
 ) -> Iterator[tuple[Job, Outcome]]:
-    """Run the episodes that the recorder's folder lacks and record each as it ends.
+    """Run the episodes that the recorder's folder lacks and record them in their order.
+
+    So the same call gives the same data set, whatever ends first. One that is interrupted runs a few episodes again.
 
     Args:
         setup: of the session; the shape comes from each job.
@@ -136,26 +140,26 @@ def collect(
     Raises:
         FolderError: the folder has one of the episodes, recorded with other settings; then none is run.
         WriteError: the disk is full, or has no room for an episode.
+        CutShort: a worker process was killed; what was recorded is kept.
     """
     missing = lacking(recorder, setup, jobs, noise)
     count = min(processes or os.cpu_count() or 1, max(len(missing), 1))
     bar = Progress(total=len(jobs), initial=len(jobs) - len(missing), unit="episode", desc=setup.task)
     with closing(bar), pool(count) as workers:
         waiting = iter(missing)
-        running: dict[Future[Collected], Job] = {}
+        running: deque[tuple[Job, Future[Collected]]] = deque()
         while True:
-            for job in waiting:  # no more than run at once: what has ended and is not recorded fills the memory
+            for job in waiting:  # only so many: what has ended and is not recorded fills the memory
                 recorder.check_room()  # an episode that could not be kept would be run in vain
-                running[workers.submit(run, replace(setup, shape=job[0]), job[1])] = job
-                if len(running) >= count + 1:
+                running.append((job, workers.submit(run, replace(setup, shape=job[0]), job[1])))
+                if len(running) >= _AHEAD * count:
                     break
             if not running:
                 return
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                job = running.pop(future)
-                outcome = _record(recorder, job, future.result(0))
-                bar.update()
-                yield job, outcome
+            job, future = running.popleft()
+            outcome = _record(recorder, job, future.result())
+            bar.update()
+            yield job, outcome
 
 
 def _record(recorder: Recorder, job: Job, episode: Collected) -> Outcome:

@@ -66,15 +66,15 @@ class Wrist:
             self._reference, self._released = None, True
         elif self._released and self._reference is None:
             self._reference = (self._grip_frame(), np.asarray(orders.wrist, float))
-        wanted = self._grip_frame()
-        if self._reference is not None:
-            grip, held = self._reference
-            wanted = grip.copy()
-            wanted[:3, 3] += self._room @ (orders.wrist[:3, 3] - held[:3, 3])
-            turned = orders.wrist[:3, :3] @ held[:3, :3].T
-            wanted[:3, :3] = self._room @ turned @ self._room.T @ grip[:3, :3]
+        wanted, held = self._reference or (self._grip_frame(), None)
+        wanted = wanted.copy()
         wanted[:3, 3] += self._room @ orders.nudge[:3] * dt
         wanted[:3, :3] = _rotation(self._room @ orders.nudge[3:] * dt) @ wanted[:3, :3]
+        if held is not None:
+            self._reference = wanted.copy(), held  # nudges add up under the clutch, too
+            wanted[:3, 3] += self._room @ (orders.wrist[:3, 3] - held[:3, 3])
+            turned = orders.wrist[:3, :3] @ held[:3, :3].T
+            wanted[:3, :3] = self._room @ turned @ self._room.T @ wanted[:3, :3]
         self._move(wanted, dt)
         if self._reference is not None and self.note:  # what is out of reach now is no debt for later
             self._reference = (self._grip_frame(), np.asarray(orders.wrist, float))

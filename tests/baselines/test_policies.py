@@ -398,3 +398,12 @@ def test_a_file_with_parts_of_other_kinds_is_named_with_what_to_do(tmp_path, cha
     with pytest.raises(ValueError, match=re.escape(words)) as refused:
         policies.load(tmp_path / "p.pt")
     assert str(tmp_path / "p.pt") in str(refused.value) and "train it again" in str(refused.value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(saved, tmp_path, value):
+    content = torch.load(saved, weights_only=True)
+    next(tensor for name, tensor in content["state"].items() if name.endswith("weight")).view(-1)[0] = value
+    torch.save(content, tmp_path / "policy.pt")
+    with pytest.raises(ValueError, match="it has weights that are not finite"):
+        policies.load(tmp_path / "policy.pt")

@@ -111,3 +111,17 @@ def test_a_student_is_no_oracle(tmp_path, distil, capsys):
     assert distil(tmp_path / "run", "--oracle", "nut-student") == 2
     assert "nut-student sees proprio, history only, as a student does" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_without_randomisation_the_oracles_own_ranges_collapse_too(tmp_path, short_nut, capsys):
+    path = save_oracle(tmp_path / "oracle.pt")
+    oracle = policies.load_actor(path)
+    oracle.task_fields["mass"] = (0.02, 0.08)
+    policies.save(oracle, path)
+    call = [*TINY, "--oracle", str(path), "--steps", "96", "--no-randomize"]
+    assert student.main([*call, "--folder", str(tmp_path / "run")]) == 0
+    fields = policies.load(tmp_path / "run" / "policy.pt").task_fields
+    assert fields["mass"] == (0.05, 0.05) and fields["reset_distance"] == 0.12
+    assert student.main([*call, "--folder", str(tmp_path / "given"), "--env.mass", "0.03", "0.04"]) == 0
+    assert policies.load(tmp_path / "given" / "policy.pt").task_fields["mass"] == (0.03, 0.04)

@@ -78,3 +78,12 @@ def test_a_damaged_or_old_result_is_named_as_such(ablation, tmp_path, capsys, te
     assert ablation_dependence.main([str(ablation("none", 1.0)), str(damaged), "--out", str(tmp_path / "out")]) == 2
     message = capsys.readouterr().err
     assert str(damaged / "results.json") in message and expected in message
+
+
+def test_a_folder_with_something_else_is_left_alone(ablation, tmp_path, capsys):
+    folders = [str(ablation("none", 9.0)), str(ablation("wider", 3.0))]
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes.md").write_text("mine")
+    assert ablation_dependence.main([*folders, "--out", str(tmp_path / "out")]) == 2
+    assert "holds no such comparison" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["notes.md"]

@@ -77,3 +77,18 @@ def test_the_results_hold_no_path_of_the_machine(tmp_path):
     text = (tmp_path / "results.json").read_text()
     assert "jane.doe" not in text and json.loads(text)["policy"] == "policy.pt"
     assert b"jane.doe" not in (tmp_path / "turns.png").read_bytes()
+
+
+@pytest.mark.slow
+def test_results_of_something_else_are_not_written_over(tmp_path, short_nut, capsys):
+    args = ["--policy", "nut-oracle", "--episodes", "1", "--threads", "1", "--out", str(tmp_path)]
+    (tmp_path / "notes.md").write_text("mine")
+    assert generalization.main(args) == 2
+    assert "is not empty and holds no such results" in capsys.readouterr().err
+    (tmp_path / "notes.md").unlink()
+    (tmp_path / "results.json").write_text('{"my": "data"}')
+    assert generalization.main(args) == 2 and (tmp_path / "results.json").read_text() == '{"my": "data"}'
+    (tmp_path / "results.json").unlink()
+    assert generalization.main(args) == 0 == generalization.main(args)
+    assert generalization.main(["--policy", "nut-student", *args[2:]]) == 2
+    assert "holds results of nut-oracle" in capsys.readouterr().err

@@ -169,3 +169,24 @@ def test_every_stratum_is_drawn(tmp_path):
     trials = [trial | {"stratum": stratum} for stratum in ("easy", "hard")]
     draw({"policy": "nut-student", "wrist": "still", "trials": trials}, tmp_path / "p.png")
     assert (tmp_path / "p.png").stat().st_size > 5000
+
+
+def test_a_folder_of_something_else_is_left_alone(short, tmp_path, monkeypatch, capsys):
+    in_this_process(monkeypatch)
+    (tmp_path / "results.json").write_text("mine")
+    command = ["--policy", "nut-student", "--strata", "easy", "--seeds", "1", "--out", str(tmp_path)]
+    assert main(command) == 2
+    assert "is not empty and holds no such trials" in capsys.readouterr().err
+    assert (tmp_path / "results.json").read_text() == "mine"
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"progress": null}', '{"progress": 0.5}'])
+def test_a_damaged_trial_is_named(short, tmp_path, monkeypatch, capsys, text):
+    in_this_process(monkeypatch)
+    out = tmp_path / "out"
+    command = ["--policy", "nut-student", "--strata", "easy", "--seeds", "1", "--out", str(out)]
+    assert main(command) == 0
+    trial = out / "trials" / "easy-triangle-0.json"
+    trial.write_text(text)
+    assert main(command) == 2
+    assert f"{trial} is not the record of a trial" in capsys.readouterr().err

@@ -206,6 +206,30 @@ def test_a_program_that_moves_a_robot_ends_with_its_parent(tmp_path):
     assert (tmp_path / "tidied").exists() and (tmp_path / "status").read_text() == str(128 + signal.SIGHUP)
 
 
+def test_a_parent_that_ends_during_the_imports_is_noticed(tmp_path):
+    (tmp_path / "inner.py").write_text(
+        textwrap.dedent("""
+            import os, time
+            from dexscrew_envs import program
+            open("pid", "w").write(str(os.getpid()))
+            before = os.getppid()
+            while os.getppid() == before:  # other imports take seconds
+                time.sleep(0.01)
+            status = program.run(lambda: time.sleep(60), follow_parent=True)
+            open("status", "w").write(str(status))
+        """)
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", "import subprocess, sys; subprocess.run([sys.executable, 'inner.py'])"], cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    wait_for(tmp_path / "pid")
+    parent.kill()
+    parent.wait()
+    wait_for(tmp_path / "status", timeout=20.0)
+    assert (tmp_path / "status").read_text() == str(128 + signal.SIGHUP)
+
+
 def wait_for(path: Path, timeout: float = 60.0) -> None:
     end = time.monotonic() + timeout
     while not (path.exists() and path.read_text()):

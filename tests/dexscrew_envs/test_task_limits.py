@@ -21,6 +21,7 @@ from dexscrew_envs.tasks import make_task
         ({"scale_noise": 2.0}, r"scale_noise must be below the smallest of scales, 0.95, .* got 2$"),
         ({"scales": (0.02, 1.0)}, r"scale_noise must be below the smallest of scales, 0.02, .* got 0.025$"),
         ({"bolt_height": 0.0125}, r"bolt_height must be above bolt_radius = 0.0125 m, .* got 0.0125$"),
+        ({"overspeed_curriculum": (5.0, 1.0)}, r"overspeed_curriculum must be \(low, high\) with low <= high"),
         ({"locked_joints": tuple(range(12))}, "locked_joints must leave at least one joint that moves, got all 12"),
         ({"action_scale": 1e39}, r"action_scale must be at most 1e\+30 in size, got 1e\+39"),
         ({"observation_noise": (1e39, 1e39)}, r"observation_noise must be at most 1e\+30 in size"),

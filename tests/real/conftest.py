@@ -14,7 +14,7 @@ IN_SIMULATED_TIME = {
     "test_rtde", "test_screwdriver", "test_script", "test_taxels", "test_twin_scene", "test_teleop_wrist",
     "test_keyboard_operator", "test_teleop_episode", "test_teleop_command", "test_orders", "test_certificate",
     "test_page_access", "test_page_controls", "test_page_files", "test_page_inputs", "test_page_recording",
-    "test_operators_of_programs", "test_relabel", "test_grip",
+    "test_operators_of_programs", "test_relabel", "test_grip", "test_collecting",
 }  # fmt: skip
 """Modules of this folder that may run beside others; what is not here needs the processor to itself."""
 ON_THE_NETWORK = {

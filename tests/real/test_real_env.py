@@ -461,3 +461,25 @@ def test_a_robot_without_a_method_is_refused():
 
     with pytest.raises(TypeError, match="robot must be 'twin', a TwinConfig, a RobotConfig or a Robot, got Half"):
         DexScrewRealEnv("nut", robot=Half())
+
+
+def test_limits_of_ones_own_narrow_the_range_of_the_task(robot, make):
+    upper = list(SafetyLimits().hand_upper)
+    upper[XHAND_LEFT.joints.index("thumb_bend")] = 1.0
+    env = make("nut", robot=robot, limits=SafetyLimits(hand_upper=tuple(upper)))
+    env.reset()
+    assert robot.q[XHAND_LEFT.joints.index("thumb_bend")] == pytest.approx(1.0)
+    upper[XHAND_LEFT.joints.index("thumb_bend")] = 0.5
+    with pytest.raises(ValueError, match=r"the limits of thumb_bend leave nothing of the task's range, 0\.6 to"):
+        make("screwdriver", robot=robot, limits=SafetyLimits(hand_upper=tuple(upper)))
+
+
+def test_a_reset_that_fails_ends_the_episode_before_it(robot, make):
+    env = make("nut", robot=robot)
+    env.reset()
+    env.step(np.zeros(12, np.float32))
+    robot.overrides["hand"] = {"q": HAND_Q - 0.7}
+    with pytest.raises(RobotError, match="did not reach its start pose"):
+        env.reset()
+    with pytest.raises(RuntimeError, match=r"call reset\(\)"):
+        env.step(np.zeros(12, np.float32))

@@ -366,3 +366,59 @@ def test_impossible_limits_are_refused(fields, words):
 def test_other_limits_have_another_fingerprint():
     assert SafetyLimits().fingerprint == SafetyLimits().fingerprint != SafetyLimits(fingertip_peak=15.0).fingerprint
     assert len(SafetyLimits().fingerprint) == 8
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.002, 0.02])
+def test_commands_that_come_faster_than_the_period_move_no_faster(robot, pause):
+    guard = layer(robot)
+    hand, arm = HAND_Q + 0.4, ARM_Q + 0.1
+    began, sent = robot.now, []
+    guard.command(hand, arm)
+    for _ in range(10):
+        robot.now += pause
+        sent.append(guard.command(hand, arm))
+    allowed = DT + robot.now - began
+    assert np.abs(sent[-1][0] - HAND_Q).max() <= guard.limits.hand_velocity * allowed + 1e-9
+    assert np.abs(sent[-1][1] - ARM_Q).max() <= guard.limits.arm_velocity * allowed + 1e-9
+    if pause:
+        assert np.abs(sent[-1][0] - sent[0][0]).max() > 0, "they do move"
+    else:
+        np.testing.assert_array_equal(sent[-1][0], sent[0][0])
+
+
+def test_after_a_pause_targets_move_by_a_period_at_most(robot):
+    guard = layer(robot)
+    guard.command(HAND_Q, ARM_Q)
+    robot.now += 4 * DT
+    hand, _ = guard.command(HAND_Q + 0.4, ARM_Q)
+    assert np.abs(hand - HAND_Q).max() <= guard.limits.hand_velocity * DT + 1e-9
+
+
+@pytest.mark.parametrize(
+    "target", [np.full(12, np.nan), np.full(12, 50.0), np.zeros(11), np.full(12, "a"), np.zeros((1, 12))]
+)
+def test_reset_refuses_what_cannot_be_targets_of_the_hand(robot, target):
+    guard = SafetyLayer(robot, SafetyLimits(), DT, False)
+    with pytest.raises(ValueError, match="hand_target must be 12 joint targets within a turn"):
+        guard.reset(target)
+    with pytest.raises(RuntimeError, match="reset"):
+        guard.command(HAND_Q, ARM_Q)
+
+
+@pytest.mark.parametrize(
+    ("part", "values", "words"),
+    [
+        ("hand", {"time": 200.0}, "the newest hand reading is from 100000 ms ahead"),
+        ("hand", {"resultant": np.full((5, 3), np.nan)}, "fingertips is not finite"),
+        ("hand", {"resultant": np.zeros((4, 3))}, "fingertips has 12 numbers, expected 15"),
+        ("hand", {"q": np.full(12, 100.0)}, "a joint of the hand cannot be where it reads"),
+        ("hand", {"q": np.zeros(11)}, "hand has 11 numbers, expected 12"),
+        ("arm", {"q": np.full(6, 7.0)}, "a joint of the arm cannot be where it reads"),
+    ],
+)
+def test_a_reading_that_cannot_be_stops_the_robot(robot, part, values, words):
+    guard = layer(robot)
+    robot.overrides[part] = values
+    with pytest.raises(SafetyTrip, match=words):
+        guard.command(HAND_Q, ARM_Q)
+    assert robot.stops == 1 and not robot.commands

@@ -179,3 +179,10 @@ def test_data_that_the_twin_cannot_label_are_refused_before_anything_is_trained(
     assert clone(tmp_path / "demos", tmp_path / "run", "--dagger", "1") == 2
     assert words in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "run").exists()
+
+
+def test_a_seed_whose_labels_would_have_none_is_refused_before_anything_is_trained(demos, asked, tmp_path, capsys):
+    folder = tmp_path / "run"
+    assert clone(demos, folder, *ROUNDS, "--seed", "9300000000000000") == 2
+    assert "gives labels seeds beyond 2^63" in capsys.readouterr().err
+    assert not folder.exists() and not asked

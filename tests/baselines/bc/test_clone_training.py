@@ -78,6 +78,29 @@ def test_an_interrupted_training_ends_as_one_that_was_not(demos, tmp_path, monke
     assert "going on from" in capsys.readouterr().err
     ours, theirs = (load(folder / "policy.pt").network.state_dict() for folder in (whole, parts))
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    curves = [json.loads((folder / "metrics.json").read_text())["curve"] for folder in (whole, parts)]
+    assert curves[0] == curves[1]
+
+
+@pytest.mark.slow
+def test_a_row_of_the_curve_that_was_interrupted_is_whole(demos, tmp_path, monkeypatch):
+    """A row stands for several steps in longer trainings; the interruption falls within one."""
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    step, curves = Learner.step, []
+
+    def interrupted(self):
+        if self.steps == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(self)
+
+    for folder in (tmp_path / "whole", tmp_path / "parts"):
+        if folder.name == "parts":
+            monkeypatch.setattr(Learner, "step", interrupted)
+            assert clone(demos, folder, "--steps", "400") == 128 + signal.SIGTERM
+            monkeypatch.setattr(Learner, "step", step)
+        assert clone(demos, folder, "--steps", "400") == 0
+        curves.append(json.loads((folder / "metrics.json").read_text())["curve"])
+    assert curves[0][1]["steps"] == 8 and curves[0] == curves[1]
 
 
 @pytest.mark.slow

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 import pytest
@@ -13,6 +12,8 @@ from benchmark import paper
 from benchmark.real_eval import __main__ as command
 from benchmark.real_eval import entrants, on_twin
 from benchmark.real_eval.__main__ import main
+from dexscrew_envs import program
+from dexscrew_envs.program import CutShort
 from real.env import DexScrewRealEnv
 from real.robot_policies import Direct
 from real.skill import load_skill
@@ -290,12 +291,33 @@ def test_a_killed_worker_is_told_and_what_was_done_is_kept(monkeypatch, in_this_
     assert main(call) == 0
 
     def killed(*_):
-        raise BrokenProcessPool("a child process terminated abruptly")
+        raise CutShort("a worker process was killed")
 
     monkeypatch.setattr(on_twin, "work", killed)
     assert main([*call, "--trials", "2"]) == 4
     assert "a worker process was killed" in capsys.readouterr().err
     assert len(list((tmp_path / "trials").iterdir())) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("record", ['"progress": null', '"complete": 1', '"kind": 3, "seconds": "long"'])
+def test_a_trial_that_was_edited_is_named(in_this_process, tmp_path, capsys, record):
+    call = [*SHORT, "--policies", "direct", "--out", str(tmp_path)]
+    assert main(call) == 0
+    (path,) = (tmp_path / "trials").iterdir()
+    path.write_text(json.dumps(json.loads(path.read_text()) | json.loads("{" + record + "}")))
+    assert main(call) == 2
+    assert f"{path} is not the record of a trial" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", [["--robot", "config"], ["--robot=config"]])
+def test_an_evaluation_on_a_robot_ends_with_its_parent(monkeypatch, tmp_path, given):
+    followed = []
+    monkeypatch.setattr(program, "follow_parent", lambda: followed.append(True))
+    monkeypatch.setattr(command, "_on_robot", lambda *_: 0)
+    addresses = ["--arm", "127.0.0.9", "--hand", "tcp://127.0.0.9:5557"]
+    assert main([*given, *addresses, "--policies", "direct", "--out", str(tmp_path / "out")]) == 0
+    assert followed == [True]
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import socket
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hand_fakes import START, is_held, served_hand, wait_until
 from real import hand_protocol as protocol
 from real.hardware import hand_server
 from real.hardware.hand_device import DEAD_MAN, DeviceReading, HandDevice, describe
-from real.hardware.hand_server import HandServer, create_keys, load_sdk
+from real.hardware.hand_server import HandServer, SetupError, create_keys, load_sdk
 from real.robot import RobotError
 
 RNG = np.random.default_rng(3)
@@ -387,3 +388,11 @@ def test_a_message_that_is_too_long_ends_the_connection_only(rig, client):
     assert not big.socket.poll(300)
     assert isinstance(client.ask(protocol.Read), protocol.State)
     big.close()
+
+
+def test_keys_that_cannot_be_written_are_refused_in_words(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for folder in (tmp_path / "file", tmp_path / "file" / "keys", Path("/proc/none/keys")):
+        with pytest.raises(SetupError, match=r"cannot be a folder of keys: .*; give another --folder"):
+            create_keys(folder)
+    assert (tmp_path / "file").read_text() == "mine"

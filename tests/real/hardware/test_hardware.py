@@ -228,3 +228,16 @@ def test_waiting_keeps_the_pace_and_does_not_make_up_for_lost_time():
     time.sleep(0.2)
     assert robot.wait(0.05) >= 0.2
     assert robot.wait(0.05) >= 0.05 - 1e-3
+
+
+def test_after_a_pause_a_step_still_takes_its_time():
+    robot = UR5eXHand(RobotConfig(arm="127.0.0.1", hand="tcp://127.0.0.1:1"))
+    robot.wait(0.0)
+    time.sleep(0.15)
+    began = time.monotonic()
+    assert robot.wait(0.05) > 0.15  # what really passed since the last call
+    assert time.monotonic() - began >= 0.05
+    time.sleep(0.07)  # late by less than a period
+    began = time.monotonic()
+    robot.wait(0.05)
+    assert time.monotonic() - began < 0.045

@@ -155,3 +155,18 @@ def test_beside_it_is_a_place_to_which_it_does_not_move():
     there = wrist.beside(np.array([0.001, 0.0, -0.002]))
     np.testing.assert_allclose(forward(there)[:3] - position(wrist), [0.001, 0, -0.002], atol=1e-5)
     np.testing.assert_array_equal(wrist.target, ARM)
+
+
+def test_nudges_add_up_under_the_clutch():
+    wrist, before = make(), position(make())
+    wrist.follow(Orders(wrist=held()), DT)
+    wrist.follow(clutched(), DT)
+    for _ in range(10):
+        wrist.follow(Orders(clutch=True, wrist=held(x=0.003), nudge=np.array([0, 0, 0.02, 0, 0, 0])), DT)
+    np.testing.assert_allclose(position(wrist) - before, [0.003, 0, 0.01], atol=1e-5)
+    turned = forward_matrix(wrist.target)[:3, :3]
+    for _ in range(10):
+        wrist.follow(Orders(clutch=True, wrist=held(x=0.003), nudge=np.array([0, 0, 0, 0, 0, 0.2])), DT)
+    np.testing.assert_allclose(
+        (forward_matrix(wrist.target)[:3, :3] @ turned.T)[:2, :2], held(yaw=0.1)[:2, :2], atol=1e-5
+    )
