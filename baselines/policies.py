@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from baselines.networks import Actor, Trunk
-from baselines.stored import check_parts, read, without_paths, write_atomically
+from baselines.stored import KINDS_OF_FILES, check_parts, read, without_paths, write_atomically
 from baselines.stored_policy import Policy, StoredPolicy
 from dexscrew_envs import ambient, siblings
 from dexscrew_envs.hands import XHAND_LEFT, Hand, load_hand
@@ -117,7 +117,7 @@ def build_actor(
     return Actor(trunk, torch.nn.Linear(trunk.features_dim, len(hand.joints)))
 
 
-def save(policy: StoredPolicy, path: Path) -> None:
+def save(policy: StoredPolicy, path: str | Path) -> None:
     """Write a policy file, whole or not at all."""
     content = {
         "format": FORMAT,
@@ -129,7 +129,7 @@ def save(policy: StoredPolicy, path: Path) -> None:
         "card": without_paths(policy.card),
         **policy.content(),
     }
-    write_atomically(content, path)
+    write_atomically(content, Path(path))
 
 
 def fingerprint(policy: StoredPolicy) -> str:
@@ -240,6 +240,8 @@ def load(name: str | Path, hand: str = "") -> StoredPolicy:
     elif Path(name).suffix or Path(name).is_file():
         path = Path(name)
     else:
+        if (_SHIPPED / "clones" / f"{name}.pt").is_file():
+            raise ValueError(f"{name} is {KINDS_OF_FILES['dexscrew-clone']}")
         close = difflib.get_close_matches(str(name), shipped(), n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise ValueError(

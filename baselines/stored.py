@@ -120,6 +120,13 @@ def format_of(path: Path) -> str:
     return str(content.get("format", "")) if isinstance(content, dict) else ""
 
 
+KINDS_OF_FILES = {
+    "dexscrew-clone": "a clone of hand and arm: benchmark.real_eval and real.autonomous let it act",
+    "dexscrew-policy": "a policy of the fingers alone: benchmark.real_eval takes it as direct:FILE",
+}
+"""Formats of policies, and who takes them."""
+
+
 def read(
     path: Path,
     expected_format: str,
@@ -150,7 +157,8 @@ def read(
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise ValueError(f"{path} is not a whole {expected_format} file ({reason}); copy or train it again") from error
     if not isinstance(content, dict) or content.get("format") != expected_format:
-        raise ValueError(f"{path} is not a {expected_format} file")
+        kind = KINDS_OF_FILES.get(str(content.get("format")), "") if isinstance(content, dict) else ""
+        raise ValueError(f"{path} is {kind or f'not a {expected_format} file'}")
     what = f"a {expected_format} file"
     oldest, current = versions
     check_version(content.get("version"), current, path, what, remedy, oldest)

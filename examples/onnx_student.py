@@ -31,6 +31,8 @@ class Hand:
 def main(folder: str = "nut-student", steps: int = 40) -> np.ndarray:
     """Let the student act for so many control steps; return the last joint targets (rad)."""
     contract = json.loads((Path(folder) / "contract.json").read_text())
+    if any("pairs" not in entry for entry in contract["inputs"]):
+        raise SystemExit(f"{folder} is no export of a student, which sees its joints and their targets only")
     session = onnxruntime.InferenceSession(str(Path(folder) / "policy.onnx"), providers=["CPUExecutionProvider"])
     joints = contract["joints"]
     lower, upper = np.array([joint["target_range_rad"] for joint in joints]).T

@@ -18,7 +18,7 @@ from dexscrew_envs.tasks import TASKS
 from real.autonomous import RobotPolicy
 from real.env import DexScrewRealEnv, Observation
 from real.robot import Vector
-from real.skill import load_skill
+from real.skill import load_skill, student_of
 
 DIRECT, REPLAY = "direct", "replay"
 
@@ -119,7 +119,7 @@ def load_robot_policy(name: str, task: str) -> RobotPolicy:
     kind, _, rest = name.partition(":")
     found: RobotPolicy
     if kind == DIRECT:
-        found = Direct(load_skill(rest or f"{task}-student"), name)
+        found = Direct(load_skill(rest or student_of(task)), name)
     elif name in policies.shipped():
         found = Direct(load_skill(name), name)
     elif kind == REPLAY:

@@ -7,6 +7,17 @@ from dexscrew_envs.mdp.observations import MEASURED
 from dexscrew_envs.tasks import make_task
 
 
+def student_of(task: str) -> str:
+    """Return the name of a task's shipped student.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if (name := f"{task}-student") not in policies.shipped():
+        raise ValueError(f"no student of the task {task!r} is shipped; give one of your own, by the path of its file")
+    return name
+
+
 def load_skill(path: str) -> policies.StoredPolicy:
     """Return a policy that sees only what a robot measures.
 

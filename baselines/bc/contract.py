@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from baselines.bc.features import ARM_JOINTS, REST_STEPS, observe
 from baselines.bc.policy import ClonePolicy
 from baselines.policies import without_paths
+from dexscrew_envs.scene import build_scene
+from dexscrew_envs.start_states import joint_limits
+from dexscrew_envs.tasks import make_task
 
 FORMAT = "dexscrew-clone-contract"
 VERSION = 1
@@ -76,7 +80,13 @@ def input_shapes(policy: ClonePolicy) -> list[tuple[str, tuple[int, ...], int]]:
 def contract(policy: ClonePolicy) -> dict[str, Any]:
     """Return what a caller must know, as values that JSON can hold."""
     design, interface = policy.design, policy.interface
-    start = ["Let the start pose of the episode stand as targets of hand and arm."]
+    task = make_task(policy.task)
+    lower, upper = joint_limits(task, build_scene(task).model)
+    start = [
+        "Move the hand to start_rad, and bring the wrist to where the demonstrations began, with the hand around the "
+        "object. Where the arm stands then is its start.",
+        "Let that pose stand as targets of hand and arm.",
+    ]
     if design.tactile:
         start.append(
             f"Hold the targets for the first {REST_STEPS} steps, and measure. `resting` is the median over them of "
@@ -88,6 +98,8 @@ def contract(policy: ClonePolicy) -> dict[str, Any]:
         "task": policy.task,
         "hand": interface["hand"],
         "joints": list(interface["joints"]),
+        "start_rad": np.clip(task.start_pose, lower, upper).round(6).tolist(),
+        "target_range_rad": np.stack([lower, upper], axis=1).round(6).tolist(),
         "arm": "six joints of a UR5e, from the base",
         "fingers": list(interface["fingers"]),
         "rate_hz": interface["rate_hz"],

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from baselines import policies
 from baselines.bc.features import ARM_JOINTS
@@ -51,7 +52,8 @@ class Training:
     weight_decay: float = 0.01
     """Of AdamW."""
     average: float = 0.999
-    """Decay of the moving average of the weights, which becomes the policy."""
+    """Decay of the moving average of the weights, which becomes the policy; after n steps (1 + n) / (10 + n), if that
+    is less, so that the average of a short training is not that of its first weights."""
     seed: int = 0
     """Seed of network, batches and split."""
     threads: int = 0
@@ -89,7 +91,7 @@ class Learner:
 
     def __init__(self, network: CloneNetwork, training: Training, samples: Samples) -> None:
         self.network, self.training, self.samples = network, training, samples
-        self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(training.average))
+        self.average = AveragedModel(network, avg_fn=_averaging(training.average))
         self.optimizer = torch.optim.AdamW(
             network.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay
         )
@@ -172,6 +174,15 @@ class Learner:
         """Write a checkpoint, whole or not at all."""
         policies.write_atomically(self.state(), path)
         self.saved = self.steps
+
+
+def _averaging(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    """Return how an average goes on from the weights (averaged, present) and the number of steps in it."""
+
+    def average(averaged: Tensor, present: Tensor, steps: Tensor | int) -> Tensor:
+        return averaged.lerp(present, 1.0 - min(decay, (1.0 + float(steps)) / (10.0 + float(steps))))
+
+    return average
 
 
 def loss(network: CloneNetwork, samples: Samples, at: Tensor) -> Tensor:

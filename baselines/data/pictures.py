@@ -8,14 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from baselines.data.contact import CONTACT_COUNTS, CONTACT_NEWTONS, fingertip_forces
 from baselines.data.reader import Episode
 from baselines.data.schema import TIME
 from baselines.plots import picture
 
-CONTACT_NEWTONS = 1.0
-"""Normal force on a fingertip from which on it counts as touching (N)."""
-CONTACT_COUNTS = 10.0
-"""The same in counts, where the force of a count is not known; users of the hand publish this threshold."""
 _FINGER_COLORS = ("#2a6f97", "#c8641e", "#5b8c3a", "#7d7d7d", "#b56576")
 _BAND = 0.8
 
@@ -37,11 +34,12 @@ def draw(episode: Episode, path: Path) -> None:
         joints, wrist, force, contact, progress = axes
         _draw_joints(joints, time, episode)
         _draw_wrist(wrist, time, episode)
-        normal = normal_force(episode)
+        forces = fingertip_forces(episode)
         for k, finger in enumerate(header.fingers):
-            force.plot(time, normal[:, k], label=finger, color=_color(k), lw=1.0)
-        force.set_ylabel(f"normal force ({_unit(episode)})")
-        _draw_contact(contact, time, touching(episode), episode)
+            force.plot(time, forces[:, k], label=finger, color=_color(k), lw=1.0)
+        force.set_ylabel(f"force above rest ({_unit(episode)})")
+        least = CONTACT_COUNTS if header.tactile_scale is None else CONTACT_NEWTONS
+        _draw_contact(contact, time, forces >= least, episode)
         _draw_progress(progress, time, episode)
         for axis in axes:
             axis.set_xlim(0.0, float(time[-1]) + header.period)
@@ -50,16 +48,6 @@ def draw(episode: Episode, path: Path) -> None:
                 axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=7, frameon=False)
         axes[-1].set_xlabel("time (s)")
         figure.align_ylabels(axes)
-
-
-def normal_force(episode: Episode) -> NDArray[np.float32]:
-    """Return the normal force on each fingertip, summed over its taxels (steps, fingers), in N or in counts."""
-    return episode.touch()[..., 2].sum(axis=2)
-
-
-def touching(episode: Episode) -> NDArray[np.bool_]:
-    """Return which fingertip touches something (steps, fingers)."""
-    return normal_force(episode) >= (CONTACT_COUNTS if episode.header.tactile_scale is None else CONTACT_NEWTONS)
 
 
 def _draw_joints(axis: Any, time: NDArray[np.float64], episode: Episode) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
-import importlib.util
 import inspect
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from baselines import own_code
 from dexscrew_envs.mdp.rewards import RewardTerm
+from dexscrew_envs.vector_env import DexScrewVectorEnv
 
 
 def load(names: Sequence[str]) -> dict[str, RewardTerm]:
@@ -24,14 +27,12 @@ def load(names: Sequence[str]) -> dict[str, RewardTerm]:
     """
     found: dict[str, RewardTerm] = {}
     for name in names:
-        where, colon, function = name.rpartition(":")
-        if not colon or not where or not function.isidentifier():
-            raise ValueError(f"--reward takes file.py:function or module:function, got {name!r}")
+        function = name.rpartition(":")[2]
         if function in found:
             raise ValueError(f"--reward has two functions called {function!r}; give them different names")
-        term = getattr(_module(where), function, None)
+        term = own_code.load(name, "--reward")
         if not callable(term):
-            raise ValueError(f"--reward: there is no function {function!r} in {where}")
+            raise ValueError(f"--reward: {name} is no function")
         try:
             written = Path(inspect.getfile(inspect.unwrap(term)))
         except TypeError:
@@ -42,22 +43,22 @@ def load(names: Sequence[str]) -> dict[str, RewardTerm]:
     return found
 
 
-def _module(where: str) -> Any:
-    try:
-        if not where.endswith(".py"):
-            return importlib.import_module(where)
-        path = Path(where)
-        if not path.is_file():
-            raise ValueError(f"--reward: there is no file {where}")
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-    except ValueError:
-        raise
-    except (Exception, SystemExit) as error:  # the user's code may raise anything
-        raise ValueError(f"--reward: {where} cannot be loaded: {type(error).__name__}: {error}") from error
+def check(terms: Mapping[str, RewardTerm], task: str, **fields: Any) -> None:
+    """Try terms for one control step of two environments, on the CPU, before there is a run that they could spoil.
+
+    Args:
+        terms: to try.
+        task: name of the task.
+        fields: of the task.
+
+    Raises:
+        RewardTermError: one fails, or returns something else than a reward.
+    """
+    if not terms:
+        return
+    with closing(DexScrewVectorEnv(task, 2, num_threads=1, reward_terms=terms, **fields)) as env:
+        env.reset(seed=0)
+        env.step(torch.zeros(2, len(env.task.hand.joints)))
 
 
 def fingerprints(terms: Mapping[str, RewardTerm]) -> dict[str, str]:

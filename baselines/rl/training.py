@@ -137,6 +137,7 @@ def train(agent: Agent, config: TrainConfig, command: Sequence[str]) -> int:
     folder = config.folder or Path("runs") / f"{agent.name}-{config.task}-{config.seed}"
     agent = replace(agent, task_fields={**agent.task_fields, **_hand_field(config), **changes(config.env)})
     terms = added_rewards.load(config.reward)
+    added_rewards.check(terms, config.task, randomize=config.randomize, **agent.task_fields)
     ranks = distributed.size()
     if distributed.size() > 1 and not config.threads:  # else each rank would take all CPUs
         config = replace(config, threads=max(1, (os.cpu_count() or 1) // distributed.size()))

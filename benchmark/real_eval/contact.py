@@ -1,4 +1,4 @@
-"""Which fingertips touch the object, from the forces on them, and a picture of it over time, as Fig. 5 of the paper."""
+"""A picture of which fingertips touch the object over time, as Fig. 5 of the paper."""
 
 from __future__ import annotations
 
@@ -7,31 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from baselines.data.contact import CONTACT_NEWTONS, fingertip_forces
 from baselines.data.reader import Episode
 from baselines.data.schema import TIME
 from baselines.plots import CONDITION_COLORS, picture
 
-CONTACT_NEWTONS = 1.0
-"""Force above rest from which on a fingertip touches (N)."""
 SECONDS = 30.0
 """Length of what is drawn (s)."""
-_REST_SHARE = 2.0  # percent of a trial in which each finger surely touches nothing: every gait lifts it more often
 _BAND = 0.8
-
-
-def touching(forces: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Return which fingertips touch something.
-
-    A sensor at rest reads up to 1.5 N, which differs from finger to finger; rest is what a finger reads at its lowest.
-
-    Args:
-        forces: (steps, fingers) norms of the forces on fingertips over a whole trial (N).
-    """
-    if not len(forces):
-        return np.zeros(forces.shape, bool)
-    return np.asarray(forces - np.percentile(forces, _REST_SHARE, axis=0) >= CONTACT_NEWTONS)
 
 
 def draw_contact(episodes: Mapping[str, Episode], title: str, path: Path) -> None:
@@ -52,8 +36,7 @@ def draw_contact(episodes: Mapping[str, Episode], title: str, path: Path) -> Non
 def _draw(axis: Any, policy: str, episode: Episode) -> None:
     time = episode[TIME] - episode[TIME][0]
     shown = time <= SECONDS
-    scale = episode.header.tactile_scale or 1.0
-    touches = touching(scale * np.linalg.norm(episode["resultant"][:, :2].astype(float), axis=2))[shown]
+    touches = fingertip_forces(episode)[shown, :2] >= CONTACT_NEWTONS
     for k, color in enumerate(CONDITION_COLORS[:2]):
         low = 1 - k - _BAND / 2
         axis.fill_between(time[shown], low, low + _BAND, where=touches[:, k], step="post", color=color, lw=0)

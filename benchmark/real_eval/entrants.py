@@ -19,7 +19,7 @@ from real.autonomous import RobotPolicy
 from real.env import DexScrewRealEnv, Observation
 from real.robot import Vector
 from real.robot_policies import DIRECT, REPLAY, Direct, load_robot_policy
-from real.skill import load_skill
+from real.skill import load_skill, student_of
 from real.wrist import ScriptedWrist
 
 ROWS: Mapping[str, str] = MappingProxyType(
@@ -148,7 +148,7 @@ def make_policy(source: str, task: str) -> RobotPolicy:
         FileNotFoundError: there is no such file.
     """
     if source == SCRIPTED_WRIST:
-        return FollowingWrist(load_skill(f"{task}-student"))
+        return FollowingWrist(load_skill(student_of(task)))
     return load_robot_policy(source, task)
 
 

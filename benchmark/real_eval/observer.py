@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from baselines.data.contact import touching
 from baselines.data.header import Header
-from benchmark.real_eval.contact import touching
 from real.autonomous import RobotPolicy
 from real.env import DexScrewRealEnv, Observation
 from real.robot import TAXELS, Vector

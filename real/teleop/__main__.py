@@ -22,6 +22,7 @@ from typing import Literal, cast, get_args
 import numpy as np
 from tabulate import tabulate
 
+from baselines import own_code
 from baselines.data.reader import Demonstrations
 from baselines.data.writer import Recorder, check_recordable
 from dexscrew_envs import program
@@ -29,7 +30,7 @@ from dexscrew_envs.program import Status
 from dexscrew_envs.tasks import make_task
 from real.addresses import NO_ADDRESSES, AddressOptions
 from real.env import DexScrewRealEnv
-from real.skill import load_skill
+from real.skill import load_skill, student_of
 from real.teleop.collect import Program, collect, demonstrate
 from real.teleop.episode import Watcher
 from real.teleop.finger_skill import draw_noise
@@ -41,6 +42,7 @@ from real.twin.objects import OBJECTS
 
 _LONGEST, _MOST_EPISODES = 3600, 1_000_000
 _PROGRAMS = get_args(Program)
+_OPERATORS = ("web", "keyboard", *_PROGRAMS)
 
 
 @dataclass(kw_only=True)
@@ -49,9 +51,9 @@ class Args:
 
     task: str = "nut"
     """Task, such as nut or screwdriver."""
-    operator: Literal["web", "keyboard", "scripted", "strokes", "tutor"] = "web"
-    """Who steers: a person at a page in the browser, a person at this terminal, or one of three programs. The second
-    works by strokes, and the third, who labels what clones do, sees at once and exactly. See docs/teleoperation.md."""
+    operator: str = "web"
+    """Who steers: a person at a page in the browser (web) or at this terminal (keyboard), one of three programs
+    (scripted, strokes, tutor), or one of your own, as my_device.py:MyDevice. See docs/teleoperation.md."""
     robot: Literal["twin", "config"] = "twin"
     """A twin in this process, or the robot (or a twin's server) at --arm and --hand."""
     out: Path | None = None
@@ -116,10 +118,15 @@ def _setup(args: Args) -> Setup:
     known = make_task(args.task).shapes
     if unknown := [shape for shape in args.shape if shape not in known]:
         raise ValueError(f"unknown shape {unknown[0]!r} of the {args.task}; choose from {', '.join(known)}")
-    policy = args.policy or f"{args.task}-student"
+    policy = args.policy or student_of(args.task)
     task = load_skill(policy).task
     if task != args.task:
         raise ValueError(f"{policy} was trained for the task {task!r}, not {args.task!r}; give another --policy")
+    if args.operator not in _OPERATORS and ":" not in args.operator:
+        raise ValueError(
+            f"unknown operator {args.operator!r}; choose from {', '.join(_OPERATORS)}, or give a class of your own as "
+            "my_device.py:MyDevice"
+        )
     if args.operator in _PROGRAMS and args.robot == "config":
         raise ValueError("a scripted operator sees the twin in this process only; give --operator web or keyboard")
     if args.operator == "strokes" and not OBJECTS[args.task].stays:
@@ -169,7 +176,7 @@ def _run_person(args: Args, setup: Setup, out: Path) -> int:
         operator.start()  # a port that is taken is found before the robot is ready and the folder made
         drawn = args.operator == "web" and args.robot == "twin"
         env = stack.enter_context(closing(setup.make_env(pictures=drawn)))
-        recorder = stack.enter_context(Recorder(out, setup.header(env, args.operator), recorded_fields(env)))
+        recorder = stack.enter_context(Recorder(out, setup.header(env, operator.name), recorded_fields(env)))
         _tell_recovered(recorder)
         watcher, tell = _make_watcher(args, setup, env, operator), program.say
         if isinstance(watcher, StatusLine):
@@ -210,6 +217,8 @@ def _make_operator(args: Args, out: Path) -> Operator:
 
         program.say(help_text())
         return KeyboardOperator()
+    if args.operator != "web":
+        return _own_operator(args.operator)
     from real.teleop.recorded import SAMPLES, RecordedEpisodes
     from real.teleop.web.config import PageConfig
     from real.teleop.web.operator import WebOperator
@@ -217,6 +226,25 @@ def _make_operator(args: Args, out: Path) -> Operator:
     folder = None if args.host in ("127.0.0.1", "localhost") else Path.home() / ".dexscrew" / "teleop"
     replay = RecordedEpisodes(out, SAMPLES / args.task)
     return WebOperator(PageConfig(host=args.host, port=args.port, folder=folder), replay=replay)
+
+
+def _own_operator(reference: str) -> Operator:
+    """Return an operator of a class that the command line names.
+
+    Raises:
+        ValueError: there is no such class, it cannot be made without arguments, or it is no operator.
+    """
+    try:
+        operator = own_code.load(reference, "--operator")()
+    except TypeError as error:
+        raise ValueError(f"--operator {reference} must be a class that takes no arguments: {error}") from error
+    lacking = [name for name in ("start", "orders", "close") if not callable(getattr(operator, name, None))]
+    if lacking or not isinstance(getattr(operator, "name", None), str):
+        raise ValueError(
+            f"--operator {reference} must have a name and the methods start, orders and close, see "
+            f"real/teleop/operator.py; it lacks {', '.join(lacking) or 'a name'}"
+        )
+    return operator
 
 
 def _make_watcher(args: Args, setup: Setup, env: DexScrewRealEnv, operator: Operator) -> Watcher:

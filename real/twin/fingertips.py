@@ -79,6 +79,12 @@ class Fingertips:
         """(5,) sum of the normal forces on each fingertip in the last physics step (N)."""
         return np.abs(self._normal_forces).sum(axis=1)
 
+    def at_rest(self) -> Frame:
+        """Return what the taxels read as a trial begins, before any time has passed: nothing touches them."""
+        frame = Frame(self._catch_up)
+        frame.read = self.taxels.at_rest()
+        return frame
+
     def frame(self) -> Frame:
         """End a tactile frame: the taxels will have read what was noted since the last."""
         frame = Frame(self._catch_up)

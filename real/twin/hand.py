@@ -7,13 +7,13 @@ and current limit turns them into torque. Readings are quantised, and come over 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import mujoco
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dexscrew_envs.hands.xhand import FINGERS, JOINTS
+from dexscrew_envs.hands.xhand import JOINTS
 from real.robot import TAXELS, Vector
 from real.twin.fingertips import Fingertips, Frame
 from real.twin.parameters import LogUniform, Parameters, Uniform, parameter
@@ -72,24 +72,24 @@ class HandParameters(Parameters):
 class HandReading:
     """What the hand's bus brings."""
 
-    time: float = 0.0
+    time: float
     """When it was taken (s)."""
-    q: Vector = field(default_factory=lambda: np.zeros(len(JOINTS)))
+    q: Vector
     """(12,) quantised joint positions (rad)."""
-    current: Vector = field(default_factory=lambda: np.zeros(len(JOINTS)))
+    current: Vector
     """(12,) motor currents (mA)."""
-    frame: Frame | None = None
-    """What the taxels read, or None for nothing yet."""
+    frame: Frame
+    """What the taxels read."""
 
     @property
     def tactile(self) -> NDArray[np.int16]:
         """(5, 120, 3) counts of the taxels."""
-        return np.zeros((len(FINGERS), TAXELS, 3), np.int16) if self.frame is None else self.frame.counts[:, :TAXELS]
+        return self.frame.counts[:, :TAXELS]
 
     @property
     def resultant(self) -> NDArray[np.int16]:
         """(5, 3) counts of the forces."""
-        return np.zeros((len(FINGERS), 3), np.int16) if self.frame is None else self.frame.counts[:, TAXELS]
+        return self.frame.counts[:, TAXELS]
 
 
 class Hand:
@@ -137,7 +137,7 @@ class Hand:
         self._ctrl = data.ctrl[self._actuators]
         self._lag = round(parameters.dead_time / model.opt.timestep) * model.opt.timestep
         self.configure(100, 1, 100, POSITION)
-        self.reading = HandReading(q=self._quantised(start))
+        self.reading = HandReading(0.0, self._quantised(start), np.zeros(len(JOINTS)), fingertips.at_rest())
 
     def _quantised(self, q: Vector) -> Vector:
         return np.round((q + self._zero_offset) / RESOLUTION) * RESOLUTION

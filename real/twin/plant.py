@@ -222,6 +222,10 @@ class Plant:
         self._diverged = data.warning[mujoco.mjtWarning.mjWARN_BADQACC]
         self._cached: dict[str, Vector] = {}
         mujoco.mj_forward(model, data)
+        guess = data.qacc_warmstart.copy()
+        self._arm.track(self.arm.q, self.arm.qd)  # else the wrist would read the arm's fall at first
+        mujoco.mj_forward(model, data)
+        data.qacc_warmstart[:] = guess
 
     def step(self, count: int = 1) -> None:
         """Take physics steps of 2 ms: arm controller, hand controller, physics, taxels.

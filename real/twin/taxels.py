@@ -10,6 +10,7 @@ one side to the other.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -259,6 +260,15 @@ class Taxels:
                 np.matmul(weights[own].T, felt[own], out=load)
             total[:, finger] = (loads.swapaxes(0, 1) @ _AREA_AXES[finger]).swapaxes(0, 1)
         return total
+
+    def at_rest(self) -> Callable[[], NDArray[np.int16]]:
+        """Return what computes the counts (5, 121, 3) while nothing touches, before any frame was taken.
+
+        What the sensors draw later does not depend on it.
+        """
+        rng = copy.deepcopy(self._rng)
+        cells, points = rng.standard_normal(self._drift.shape), rng.standard_normal(self._bias.shape)
+        return partial(self._counts, self._held, self._crept, self._bias, self._drift, cells, points)
 
     def frames(
         self,

@@ -407,3 +407,14 @@ def test_weights_that_are_not_finite_are_refused(saved, tmp_path, value):
     torch.save(content, tmp_path / "policy.pt")
     with pytest.raises(ValueError, match="it has weights that are not finite"):
         policies.load(tmp_path / "policy.pt")
+
+
+def test_a_clone_is_named_as_such_and_who_takes_it():
+    for name in ("nut-bc", policies._SHIPPED / "clones" / "nut-bc.pt"):
+        with pytest.raises(ValueError, match=r"nut-bc(\.pt)? is a clone of hand and arm: benchmark.real_eval"):
+            policies.load(name)
+
+
+def test_a_path_may_be_a_string(tmp_path):
+    policies.save(policies.load("nut-student"), str(tmp_path / "policy.pt"))
+    assert policies.load(str(tmp_path / "policy.pt")).task == "nut"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -91,3 +92,14 @@ def test_a_clone_of_another_robot_is_refused_before_anything_moves(env, tmp_path
 def test_unknown_policies_are_refused(name, task, words):
     with pytest.raises(ValueError, match=words):
         load_robot_policy(name, task)
+
+
+def test_a_student_given_as_a_clone_is_named_as_such():
+    path = Path(policies.__file__).parent / "checkpoints" / "nut-student.pt"
+    with pytest.raises(ValueError, match=r"is a policy of the fingers alone: .* takes it as direct:FILE"):
+        load_robot_policy(str(path), "nut")
+
+
+def test_a_task_without_a_student_says_so():
+    with pytest.raises(ValueError, match="no student of the task 'cap' is shipped; give one of your own"):
+        load_robot_policy("direct", "cap")

@@ -126,7 +126,7 @@ def test_a_step_that_cannot_be_is_refused(episodes):
 
 
 def test_files_that_are_no_clones_are_refused(episodes, tmp_path):
-    with pytest.raises(ValueError, match="is not a dexscrew-clone file"):
+    with pytest.raises(ValueError, match="is a policy of the fingers alone"):
         load(policies._SHIPPED / "nut-student.pt")
     with pytest.raises(FileNotFoundError, match="there is no file"):
         load(tmp_path / "none.pt")
@@ -160,7 +160,7 @@ def test_files_that_are_no_clones_are_refused(episodes, tmp_path):
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(ValueError, match="not a whole dexscrew-clone file"):
         load(path)
-    with pytest.raises(ValueError, match="dexscrew-policy"):
+    with pytest.raises(ValueError, match="is a clone of hand and arm"):
         save(make(episodes, DESIGN), path)
         policies.load(path)
 

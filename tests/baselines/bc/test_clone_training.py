@@ -192,3 +192,14 @@ def test_impossible_arguments_are_refused_before_the_folder_is_made(demos, tmp_p
 def test_a_folder_without_data_is_refused(tmp_path, capsys):
     assert clone(tmp_path / "nothing", tmp_path / "run") == 2
     assert "nothing" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_average_of_a_short_training_is_not_that_of_its_first_weights(demos, tmp_path):
+    assert clone(demos, tmp_path / "run", "--steps", "60", "--average", "0.999") == 0
+    checkpoint = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
+    name = "decoder.1.weight"
+    last, average = checkpoint["network"][name], checkpoint["average"][f"module.{name}"]
+    assert clone(demos, tmp_path / "one", "--steps", "1") == 0
+    first = torch.load(tmp_path / "one" / "checkpoint.pt", weights_only=True)["network"][name]
+    assert (average - last).norm() < 0.5 * (first - last).norm()

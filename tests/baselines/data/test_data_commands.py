@@ -8,7 +8,6 @@ import sys
 import pytest
 from demos import TINY, cut_off, header, record
 
-from baselines.data import pictures
 from baselines.data.__main__ import main
 from baselines.data.reader import Demonstrations
 from baselines.data.writer import Recorder
@@ -71,14 +70,6 @@ def test_plot_draws_what_was_asked_for(folder, tmp_path):
     assert main(["plot", str(folder), "1", "--out", str(tmp_path / "pictures")]) == Status.DONE
     (path,) = (tmp_path / "pictures").iterdir()
     assert path.name == "episode_000001.png" and path.read_bytes().startswith(b"\x89PNG")
-
-
-def test_contact_is_a_normal_force_above_the_threshold(folder, monkeypatch):
-    episode = Demonstrations(folder)[0]
-    normal = episode.touch()[..., 2].sum(axis=-1)
-    assert pictures.normal_force(episode) == pytest.approx(normal)
-    monkeypatch.setattr(pictures, "CONTACT_NEWTONS", float(normal[1, 0]))
-    assert (pictures.touching(episode) == (normal >= normal[1, 0])).all() and pictures.touching(episode).any()
 
 
 @pytest.mark.parametrize("to", ["lerobot", "robomimic", "mcap"])

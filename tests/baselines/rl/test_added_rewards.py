@@ -62,10 +62,10 @@ def test_training_logs_terms_and_goes_on_only_with_the_same_file(tmp_path, train
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("gentle", "takes file.py:function or module:function"),
+        ("gentle", "takes file.py:name or module:name"),
         ("no.py:gentle", "there is no file no.py"),
         ("nowhere.at_all:gentle", "nowhere.at_all cannot be loaded"),
-        ("{terms}:rough", "there is no function 'rough'"),
+        ("{terms}:rough", "there is no 'rough' in"),
         ("{broken}:gentle", "cannot be loaded: ZeroDivisionError"),
         ("{ends}:gentle", "cannot be loaded: SystemExit"),
         ("math:sin", "takes functions written in Python, and math:sin is not one"),
@@ -103,3 +103,13 @@ def test_two_functions_of_one_name_are_refused(terms):
 def test_terms_that_are_none_are_refused(given, words):
     with pytest.raises(ValueError, match=words):
         rollout(reward_terms=given)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("body", ["undefined", "torch.zeros(3)", "0.5"])
+def test_a_term_that_fails_leaves_the_folder_free(tmp_path, train, capsys, body):
+    path = tmp_path / "mine.py"
+    path.write_text(f"import torch\n\n\ndef bad(step):\n    return {body}\n")
+    folder = tmp_path / "run"
+    assert train(folder, "--reward", f"{path}:bad") == 2
+    assert "the reward term 'bad'" in capsys.readouterr().err and not folder.exists()

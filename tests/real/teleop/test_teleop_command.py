@@ -311,3 +311,52 @@ def test_a_port_that_cannot_be_had_is_refused_before_the_robot_and_the_folder(tm
     error = capsys.readouterr().err
     assert number in error and "Traceback" not in error
     assert not (tmp_path / "demos").exists()
+
+
+DEVICE = """
+from real.teleop.operator import Orders
+
+class Lowers:
+    name = "lowers"
+
+    def start(self): ...
+
+    def orders(self, scene):
+        if scene.ended:
+            return Orders(mark="next")
+        return Orders(skill=not scene.over)
+
+    def close(self): ...
+
+class Silent:
+    name = "silent"
+
+needs = lambda argument: argument
+"""
+
+
+def test_an_operator_of_ones_own_records(tmp_path):
+    (tmp_path / "device.py").write_text(DEVICE)
+    command = ["--operator", f"{tmp_path / 'device.py'}:Lowers", "--episodes", "1", "--seconds", "1"]
+    assert main([*command, "--out", str(tmp_path / "demos")]) == Status.DONE
+    (episode,) = Demonstrations(tmp_path / "demos")
+    assert episode.header.operator == "lowers" and len(episode) == 20 and episode["skill"].any()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("Silent", "must have a name and the methods start, orders and close"),
+        ("needs", "must be a class that takes no arguments"),
+        ("Gone", "there is no 'Gone' in"),
+    ],
+)
+def test_what_is_no_operator_is_refused(tmp_path, capsys, name, words):
+    (tmp_path / "device.py").write_text(DEVICE)
+    assert main(["--operator", f"{tmp_path / 'device.py'}:{name}", "--out", str(tmp_path / "demos")]) == 2
+    assert words in capsys.readouterr().err and not (tmp_path / "demos").exists()
+
+
+def test_an_unknown_operator_is_refused_by_name(tmp_path, capsys):
+    assert main(["--operator", "scripter", "--out", str(tmp_path / "demos")]) == 2
+    assert "unknown operator 'scripter'; choose from web, keyboard, scripted, strokes, tutor" in capsys.readouterr().err

@@ -373,3 +373,16 @@ def test_a_hand_cannot_begin_elsewhere(above):
         Plant("nut", above=above)
     with pytest.raises(ValueError, match=r"above must be 0 to 0\.1 m"):
         TwinConfig(above=above)
+
+
+def test_the_first_reading_is_a_reading():
+    """It feels the offsets that the next ones feel, and no fall of the arm; what is drawn later is the same."""
+    plant, other = (Plant("nut", "square", seed=3) for _ in range(2))
+    first, force = plant.tactile.astype(float), plant.tcp_force
+    plant.step(25)
+    assert np.abs(first).max() > 0
+    assert np.abs(first - plant.tactile).mean() < 0.5 * np.abs(first).mean()
+    assert np.abs(force - plant.tcp_force)[:3].max() < 3.0
+    other.step(25)  # nobody looked at this one before
+    np.testing.assert_array_equal(plant.tactile, other.tactile)
+    np.testing.assert_array_equal(plant.data.qpos, other.data.qpos)

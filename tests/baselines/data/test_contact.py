@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmark.real_eval.contact import CONTACT_NEWTONS, touching
+from baselines.data.contact import CONTACT_NEWTONS, fingertip_forces, touching
+from baselines.data.reader import Demonstrations
+from real.teleop.recorded import SAMPLES
 
 
 def test_contact_is_force_above_a_fingers_own_rest():
@@ -21,3 +23,10 @@ def test_noise_is_no_contact():
 
 def test_no_steps_touch_nothing():
     assert touching(np.zeros((0, 2))).shape == (0, 2)
+
+
+def test_fingers_that_only_stand_by_do_not_touch():
+    episode = Demonstrations(SAMPLES / "nut")[0]
+    shares = dict(zip(episode.header.fingers, (fingertip_forces(episode) >= CONTACT_NEWTONS).mean(axis=0), strict=True))
+    assert shares["thumb"] > 0.2 and shares["index"] > 0.2
+    assert shares["ring"] < 0.05 and shares["pinky"] < 0.05
