@@ -71,11 +71,11 @@ def merge(sources: Sequence[Path], out: Path, *, compressed: bool = False) -> Me
         differing = differences(first.header, _without(left_out, first), other.header, _without(left_out, other[0]))
         if differing:
             raise FolderError(f"{other.folder} cannot be merged: it has {'; '.join(differing)}")
-    presses = sorted({float(episode.header.extras.get("press", 0.0)) for found in (there, *sets) for episode in found})
+    presses = {str(episode.header.extras.get("press", 0.0)): None for found in (there, *sets) for episode in found}
     if len(presses) > 1:
         raise FolderError(
-            f"the episodes have --press {' and '.join(f'{press:g}' for press in presses)}; a data set has one, so merge "
-            "those of each into a folder of its own"
+            f"the episodes have --press {' and '.join(presses)}, and a data set has one; merge those of each into a folder "
+            "of its own"
         )
     if there and (fixed := [name for name in left_out if name in first.fields]):
         raise FolderError(

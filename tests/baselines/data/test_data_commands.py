@@ -65,6 +65,14 @@ def test_merge_and_drop(folder, capsys):
     assert "no episode 9" in capsys.readouterr().err
 
 
+def test_episodes_of_two_presses_are_not_merged(folder, capsys):
+    record(folder.parent / "firm", [3], changes=({"extras": {"press": 0.075}},))
+    command = ["merge", str(folder), str(folder.parent / "firm"), "--out", str(folder.parent / "out")]
+    assert main(command) == Status.REFUSED
+    assert "the episodes have --press 0.0 and 0.075, and a data set has one" in capsys.readouterr().err
+    assert not (folder.parent / "out").exists()
+
+
 @pytest.mark.slow
 def test_plot_draws_what_was_asked_for(folder, tmp_path):
     assert main(["plot", str(folder), "1", "--out", str(tmp_path / "pictures")]) == Status.DONE
