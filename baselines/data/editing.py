@@ -74,8 +74,8 @@ def merge(sources: Sequence[Path], out: Path, *, compressed: bool = False) -> Me
     presses = {str(episode.header.extras.get("press", 0.0)): None for found in (there, *sets) for episode in found}
     if len(presses) > 1:
         raise FolderError(
-            f"the episodes have --press {' and '.join(presses)}, and a data set has one; merge those of each into a folder "
-            "of its own"
+            f"the episodes have --press {' and '.join(presses)}, and a data set has one; merge those of each into a "
+            "folder of its own"
         )
     if there and (fixed := [name for name in left_out if name in first.fields]):
         raise FolderError(
