@@ -158,7 +158,7 @@ def read(
         raise ValueError(f"{path} is not a whole {expected_format} file ({reason}); copy or train it again") from error
     if not isinstance(content, dict) or content.get("format") != expected_format:
         kind = KINDS_OF_FILES.get(str(content.get("format")), "") if isinstance(content, dict) else ""
-        raise ValueError(f"{path} is {kind or f'not a {expected_format} file'}")
+        raise ValueError(f"{path} is not a {expected_format} file" + (f"; it is {kind}" if kind else ""))
     what = f"a {expected_format} file"
     oldest, current = versions
     check_version(content.get("version"), current, path, what, remedy, oldest)

@@ -103,7 +103,7 @@ def run_episode(setup: Setup, seed: int, operator: Operator, noise: Noise, actor
 def _rest(rows: list[Row], before: np.ndarray) -> np.ndarray:
     """Return the counts of the taxels (F, taxels, 3) at rest.
 
-    A twin has none before its first step; in the steps after it the operator only looks.
+    In the steps after the first one the operator only looks.
 
     Args:
         rows: of the episode.

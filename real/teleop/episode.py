@@ -135,10 +135,7 @@ class Episode:
             trip = self._idle() or trip
 
     def _feel_rest(self) -> str:
-        """Take the taxels' counts at rest from some readings; return why the robot was stopped, or "".
-
-        A twin has none before time passes.
-        """
+        """Take the taxels' counts at rest from some readings; return why the robot was stopped, or ""."""
         counts, trip = [], ""
         for _ in range(_REST_READINGS):
             self._env.robot.wait(self._period)

@@ -96,7 +96,7 @@ def test_unknown_policies_are_refused(name, task, words):
 
 def test_a_student_given_as_a_clone_is_named_as_such():
     path = Path(policies.__file__).parent / "checkpoints" / "nut-student.pt"
-    with pytest.raises(ValueError, match=r"is a policy of the fingers alone: .* takes it as direct:FILE"):
+    with pytest.raises(ValueError, match=r"it is a policy of the fingers alone: .* takes it as direct:FILE"):
         load_robot_policy(str(path), "nut")
 
 

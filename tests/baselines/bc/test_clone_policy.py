@@ -126,7 +126,7 @@ def test_a_step_that_cannot_be_is_refused(episodes):
 
 
 def test_files_that_are_no_clones_are_refused(episodes, tmp_path):
-    with pytest.raises(ValueError, match="is a policy of the fingers alone"):
+    with pytest.raises(ValueError, match="is not a dexscrew-clone file; it is a policy of the fingers alone"):
         load(policies._SHIPPED / "nut-student.pt")
     with pytest.raises(FileNotFoundError, match="there is no file"):
         load(tmp_path / "none.pt")
