@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -157,7 +157,8 @@ def collect(
             if not running:
                 return
             job, future = running.popleft()
-            outcome = _record(recorder, job, future.result())
+            wait([future])
+            outcome = _record(recorder, job, future.result(0))
             bar.update()
             yield job, outcome
 
