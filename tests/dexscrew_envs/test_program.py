@@ -195,13 +195,7 @@ def test_a_program_that_moves_a_robot_ends_with_its_parent(tmp_path):
         open("status", "w").write(str(status))
     """)
     (tmp_path / "inner.py").write_text(inner)
-    parent = subprocess.Popen(
-        [sys.executable, "-c", "import subprocess, sys; subprocess.run([sys.executable, 'inner.py'])"], cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    wait_for(tmp_path / "pid")
-    parent.kill()
-    parent.wait()
+    kill_the_parent(tmp_path)
     wait_for(tmp_path / "status")
     assert (tmp_path / "tidied").exists() and (tmp_path / "status").read_text() == str(128 + signal.SIGHUP)
 
@@ -219,15 +213,20 @@ def test_a_parent_that_ends_during_the_imports_is_noticed(tmp_path):
             open("status", "w").write(str(status))
         """)
     )
-    parent = subprocess.Popen(
-        [sys.executable, "-c", "import subprocess, sys; subprocess.run([sys.executable, 'inner.py'])"], cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    wait_for(tmp_path / "pid")
-    parent.kill()
-    parent.wait()
+    kill_the_parent(tmp_path)
     wait_for(tmp_path / "status", timeout=20.0)
     assert (tmp_path / "status").read_text() == str(128 + signal.SIGHUP)
+
+
+def kill_the_parent(folder: Path) -> None:
+    """Run `inner.py` of a folder from another process, and kill that once `pid` is written."""
+    parent = subprocess.Popen(
+        [sys.executable, "-c", "import subprocess, sys; subprocess.run([sys.executable, 'inner.py'])"], cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    wait_for(folder / "pid")
+    parent.kill()
+    parent.wait()
 
 
 def wait_for(path: Path, timeout: float = 60.0) -> None:
