@@ -80,10 +80,10 @@ def input_shapes(policy: ClonePolicy) -> list[tuple[str, tuple[int, ...], int]]:
 def contract(policy: ClonePolicy) -> dict[str, Any]:
     """Return what a caller must know, as values that JSON can hold."""
     design, interface = policy.design, policy.interface
-    task = make_task(policy.task)
-    lower, upper = joint_limits(task, build_scene(task).model)
+    known = _hand_pose(policy)
+    hand = "start_rad" if known else "its start pose"
     start = [
-        "Move the hand to start_rad, and bring the wrist to where the demonstrations began, with the hand around the "
+        f"Move the hand to {hand}, and bring the wrist to where the demonstrations began, with the hand around the "
         "object. Where the arm stands then is its start.",
         "Let that pose stand as targets of hand and arm.",
     ]
@@ -98,8 +98,7 @@ def contract(policy: ClonePolicy) -> dict[str, Any]:
         "task": policy.task,
         "hand": interface["hand"],
         "joints": list(interface["joints"]),
-        "start_rad": np.clip(task.start_pose, lower, upper).round(6).tolist(),
-        "target_range_rad": np.stack([lower, upper], axis=1).round(6).tolist(),
+        **known,
         "arm": "six joints of a UR5e, from the base",
         "fingers": list(interface["fingers"]),
         "rate_hz": interface["rate_hz"],
@@ -121,6 +120,18 @@ def contract(policy: ClonePolicy) -> dict[str, Any]:
         },
         "card": without_paths(policy.card),
     }  # fmt: skip
+
+
+def _hand_pose(policy: ClonePolicy) -> dict[str, Any]:
+    """Return where each joint of the hand starts, and the range of its targets (rad), if it is the task's own hand."""
+    task = make_task(policy.task)
+    if list(task.hand.joints) != list(policy.interface["joints"]):
+        return {}
+    lower, upper = joint_limits(task, build_scene(task).model)
+    return {
+        "start_rad": np.clip(task.start_pose, lower, upper).round(6).tolist(),
+        "target_range_rad": np.stack([lower, upper], axis=1).round(6).tolist(),
+    }
 
 
 def probe(policy: ClonePolicy, batch: int) -> Mapping[str, Tensor]:

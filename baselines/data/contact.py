@@ -31,11 +31,10 @@ def above_rest(forces: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.asarray(forces - np.percentile(forces, _REST_SHARE, axis=0) if len(forces) else forces, np.float64)
 
 
-def touching(forces: NDArray[np.floating], least: float = CONTACT_NEWTONS) -> NDArray[np.bool_]:
+def touching(forces: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Return which fingertips touch something.
 
     Args:
-        forces: (steps, fingers) norms of the forces on fingertips over a whole episode.
-        least: force above rest that is a touch, in their unit.
+        forces: (steps, fingers) norms of the forces on fingertips over a whole episode (N).
     """
-    return above_rest(forces) >= least
+    return above_rest(forces) >= CONTACT_NEWTONS

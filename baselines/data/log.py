@@ -151,9 +151,9 @@ class LogWriter:
     def _unwritable(self, error: OSError) -> WriteError:
         free = shutil.disk_usage(self.path.parent).free
         return WriteError(
-            f"cannot write {self.path}: {error.strerror or error} ({free / 1e6:.1f} MB free there; a step needs "
-            f"{self._record.nbytes / 1e3:.1f} kB, and a finished episode as much again as its log); the {self.steps} "
-            "steps before stand in the log: free some space and go on"
+            f"cannot write {self.path}: {error.strerror or error}, after {self.steps} steps ({free / 1e6:.1f} MB free "
+            f"there; a step needs {self._record.nbytes / 1e3:.1f} kB, and a finished episode as much again as a log): "
+            "free some space and go on"
         )
 
 

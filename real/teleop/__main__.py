@@ -234,10 +234,14 @@ def _own_operator(reference: str) -> Operator:
     Raises:
         ValueError: there is no such class, it cannot be made without arguments, or it is no operator.
     """
+    made = own_code.load(reference, "--operator")
     try:
-        operator = own_code.load(reference, "--operator")()
-    except TypeError as error:
-        raise ValueError(f"--operator {reference} must be a class that takes no arguments: {error}") from error
+        operator = made()
+    except Exception as error:  # whatever code of others may raise
+        told = f"{type(error).__name__}: {error}"
+        raise ValueError(
+            f"--operator {reference} must be a class that takes no arguments, and fails: {told}"
+        ) from error
     lacking = [name for name in ("start", "orders", "close") if not callable(getattr(operator, name, None))]
     if lacking or not isinstance(getattr(operator, "name", None), str):
         raise ValueError(

@@ -35,7 +35,7 @@ from real.twin.plant import Plant, PlantParameters
 
 Program = Literal["scripted", "strokes", "tutor"]
 """An operator that is a program."""
-_AHEAD = 3  # episodes that run, or have ended and wait for earlier ones, by process
+_AHEAD = 2  # episodes that run, or have ended and wait for earlier ones, by process
 
 
 @dataclass(frozen=True)

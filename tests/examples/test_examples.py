@@ -43,6 +43,9 @@ def test_the_exported_student_acts_from_its_contract_alone(tmp_path):
     assert export.main(["--policy", "nut-student", "--out", str(tmp_path / "nut-student")]) == 0
     targets = load("onnx_student")(str(tmp_path / "nut-student"), steps=20)
     assert targets.shape == (12,) and np.isfinite(targets).all()
+    assert export.main(["--policy", "nut-oracle", "--out", str(tmp_path / "nut-oracle")]) == 0
+    with pytest.raises(SystemExit, match="is no export of a student"):
+        load("onnx_student")(str(tmp_path / "nut-oracle"))
     source = (EXAMPLES / "onnx_student.py").read_text()
     assert not [name for name in ("torch", "dexscrew_envs", "baselines") if f"import {name}" in source]
 

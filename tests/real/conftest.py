@@ -9,7 +9,8 @@ from real.hardware.xhand import XHand
 
 IN_SIMULATED_TIME = {
     "test_autonomous", "test_robot_policies",
-    "test_kinematics", "test_real_env", "test_real_env_surroundings", "test_view", "test_wrist", "test_controller",
+    "test_kinematics", "test_real_env", "test_real_env_arguments",
+    "test_real_env_surroundings", "test_view", "test_wrist", "test_controller",
     "test_dashboard", "test_hand", "test_nut", "test_parameters", "test_twin_pictures", "test_plant", "test_recess",
     "test_rtde", "test_screwdriver", "test_script", "test_taxels", "test_twin_scene", "test_teleop_wrist",
     "test_keyboard_operator", "test_teleop_episode", "test_teleop_command", "test_orders", "test_certificate",

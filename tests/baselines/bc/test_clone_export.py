@@ -11,10 +11,12 @@ import torch
 from clone_data import record_waves
 
 from baselines import export
+from baselines.bc.contract import contract
 from baselines.bc.design import Design
 from baselines.bc.normalisation import fit
-from baselines.bc.policy import ClonePolicy, build, make_interface, save
+from baselines.bc.policy import ClonePolicy, build, load, make_interface, save
 from baselines.bc.windows import load_episodes, make_samples
+from dexscrew_envs.tasks import make_task
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
@@ -82,4 +84,13 @@ def test_contract_and_onnx_alone_act_as_the_clone(tmp_path, changes):
         row = {key: np.asarray(episode[key][k]) for key in design.fields}
         np.testing.assert_allclose(driver.act(row), np.concatenate(policy.act(row)), atol=2e-5)
     assert driver.contract["task"] == "nut" and driver.contract["joints"] == ["a", "b", "c"]
+    assert "start_rad" not in driver.contract  # not the task's hand
     assert (tmp_path / "out" / "policy.ts").stat().st_size > 1000
+
+
+def test_the_contract_says_where_the_hand_starts():
+    found = contract(load("nut-bc"))
+    task = make_task("nut")
+    assert found["joints"] == list(task.hand.joints)
+    assert found["start_rad"] == pytest.approx(list(task.start_pose), abs=1e-6)
+    assert all(low <= q <= high for q, (low, high) in zip(found["start_rad"], found["target_range_rad"], strict=True))

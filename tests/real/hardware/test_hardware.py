@@ -230,14 +230,22 @@ def test_waiting_keeps_the_pace_and_does_not_make_up_for_lost_time():
     assert robot.wait(0.05) >= 0.05 - 1e-3
 
 
-def test_after_a_pause_a_step_still_takes_its_time():
+def test_after_a_pause_a_step_still_takes_its_time(monkeypatch):
+    class Clock:
+        now = 100.0
+
+        def monotonic(self):
+            return self.now
+
+        def sleep(self, seconds):
+            self.now += seconds
+
+    clock = Clock()
+    monkeypatch.setattr(hardware, "time", clock)
     robot = UR5eXHand(RobotConfig(arm="127.0.0.1", hand="tcp://127.0.0.1:1"))
     robot.wait(0.0)
-    time.sleep(0.15)
-    began = time.monotonic()
-    assert robot.wait(0.05) > 0.15  # what really passed since the last call
-    assert time.monotonic() - began >= 0.05
-    time.sleep(0.07)  # late by less than a period
-    began = time.monotonic()
-    robot.wait(0.05)
-    assert time.monotonic() - began < 0.045
+    for elapsed, slept in ((0.02, 0.03), (0.07, 0.0), (1.0, 0.05)):  # in time; late; after a pause
+        clock.now += elapsed
+        began = clock.now
+        assert robot.wait(0.05) == pytest.approx(elapsed + slept)
+        assert clock.now - began == pytest.approx(slept)

@@ -347,7 +347,7 @@ def test_an_operator_of_ones_own_records(tmp_path):
     ("name", "words"),
     [
         ("Silent", "must have a name and the methods start, orders and close"),
-        ("needs", "must be a class that takes no arguments"),
+        ("needs", "must be a class that takes no arguments, and fails: TypeError"),
         ("Gone", "there is no 'Gone' in"),
     ],
 )
