@@ -152,7 +152,7 @@ class LogWriter:
         free = shutil.disk_usage(self.path.parent).free
         return WriteError(
             f"cannot write {self.path}: {error.strerror or error}, after {self.steps} steps ({free / 1e6:.1f} MB free "
-            f"there; a step needs {self._record.nbytes / 1e3:.1f} kB, and a finished episode as much again as a log): "
+            f"there; a step needs {self._record.nbytes / 1e3:.1f} kB, a finished episode as much again as its log): "
             "free some space and go on"
         )
 
